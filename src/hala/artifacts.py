@@ -1,0 +1,327 @@
+"""The only code that touches run folders: row shards, manifests, digests, atomic writes and the lock.
+
+A step's folder holds its files and, written last, `manifest.json`: its existence means that the step is finished.
+While a step runs, `started.json` says for which settings; a shard is a fixed range of input rows and is never rewritten.
+
+>>> from hala.artifacts import read_rows
+>>> rows = list(read_rows("runs/quickstart/clean"))   # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hala.errors import CorruptError, DiskError, InputError, LockedError
+from hala.records import Message, Row, Verdict
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+MANIFEST = "manifest.json"
+STARTED = "started.json"
+SCRATCH = ".work"
+FORMAT = 1
+DISK_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO}
+
+Judged = tuple[Row, Verdict]
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a finished step was made of and what it made. `digest` covers the files; clock and versions stay outside it."""
+
+    step: str
+    verb: str
+    kind: str
+    config: dict[str, Any]
+    inputs: dict[str, str]
+    fingerprint: str
+    counts: dict[str, int] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
+    files: dict[str, dict[str, Any]] = field(default_factory=dict)
+    digest: str = ""
+    versions: dict[str, str] = field(default_factory=dict)
+    timings: dict[str, float] = field(default_factory=dict)
+    format: int = FORMAT
+
+
+@contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Turns a full, read-only or failing disk into DiskError; what is finished stays finished."""
+    try:
+        yield
+    except Exception as error:
+        number = getattr(error, "errno", None)
+        if isinstance(error, DiskError) or not (number in DISK_ERRNOS or "No space left on device" in str(error)):
+            raise
+        raise DiskError(
+            f"cannot write below {path}: {os.strerror(number) if number else error}.",
+            "Finished parts are safe. Make room and run the same command again to continue.",
+        ) from error
+
+
+def sync_folder(folder: Path) -> None:
+    """Makes renames inside `folder` survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def atomic_file(path: Path) -> Iterator[Path]:
+    """A temporary name to write to; it becomes `path`, synced, when the block ends, and vanishes when it fails."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        with disk_errors(path.parent):
+            yield temporary
+            with temporary.open("rb") as stream:
+                os.fsync(stream.fileno())
+            temporary.replace(path)
+            sync_folder(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Sorted, indented UTF-8 JSON, written atomically."""
+    with atomic_file(path) as temporary:
+        temporary.write_text(json.dumps(value, ensure_ascii=False, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def digest_of(value: Any) -> str:
+    """SHA-256 of the value's canonical JSON."""
+    text = json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def digest_file(path: Path) -> str:
+    """SHA-256 of a file's bytes."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def digest_tree(folder: Path) -> str:
+    """SHA-256 over the names and contents of a folder's files (or of one file), hidden ones left out."""
+    if folder.is_file():
+        return digest_file(folder)
+    return digest_of({name: entry["sha256"] for name, entry in list_files(folder).items()})
+
+
+def list_files(folder: Path) -> dict[str, dict[str, Any]]:
+    """Relative name -> bytes and sha256 of each file, sorted; manifests and hidden files left out."""
+    found: dict[str, dict[str, Any]] = {}
+    for path in sorted(folder.rglob("*")):
+        relative = path.relative_to(folder)
+        hidden = any(part.startswith(".") for part in relative.parts)
+        if path.is_file() and not hidden and relative.name not in (MANIFEST, STARTED):
+            found[relative.as_posix()] = {"bytes": path.stat().st_size, "sha256": digest_file(path)}
+    return found
+
+
+def read_manifest(folder: Path) -> Manifest | None:
+    """The manifest of a finished step, or None. Raises CorruptError when it cannot be read."""
+    path = folder / MANIFEST
+    if not path.exists():
+        return None
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return Manifest(**content)
+    except (ValueError, TypeError) as error:
+        raise CorruptError(f"{path} cannot be read ({error}).", f"Remove {folder} to make the step again.") from None
+
+
+def finish(folder: Path, manifest: Manifest) -> Manifest:
+    """Digest the files, write the manifest as the last act, remove scratch; returns the complete manifest."""
+    shutil.rmtree(folder / SCRATCH, ignore_errors=True)
+    for orphan in folder.rglob(".*.tmp"):  # left by a kill in the middle of a write
+        orphan.unlink()
+    files = list_files(folder)
+    digest = digest_of({name: entry["sha256"] for name, entry in files.items()})
+    complete = Manifest(**{**asdict(manifest), "files": files, "digest": digest})
+    write_json(folder / MANIFEST, asdict(complete))
+    (folder / STARTED).unlink(missing_ok=True)
+    return complete
+
+
+def check_files(folder: Path, manifest: Manifest, full: bool = False) -> list[str]:
+    """What is wrong with a finished step's files: missing, another size and, when `full`, another digest."""
+    wrong = []
+    for name, entry in manifest.files.items():
+        path = folder / name
+        if not path.is_file():
+            wrong.append(f"{name} is missing")
+        elif path.stat().st_size != entry["bytes"]:
+            wrong.append(f"{name} has {path.stat().st_size} bytes instead of {entry['bytes']}")
+        elif full and digest_file(path) != entry["sha256"]:
+            wrong.append(f"{name} has changed")
+    return wrong
+
+
+@contextmanager
+def lock(run: Path) -> Iterator[None]:
+    """Holds the run for this process; the kernel lets go when the process dies. Raises LockedError at once."""
+    run.mkdir(parents=True, exist_ok=True)
+    with (run / ".lock").open("a+") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            stream.seek(0)
+            holder = stream.read().strip() or "unknown"
+            raise LockedError(f"{run} is in use by process {holder}.", "Wait for it, or choose another --out.") from None
+        stream.truncate(0)
+        stream.write(str(os.getpid()))
+        stream.flush()
+        yield
+
+
+# Rows on disk ---------------------------------------------------------------------------------------------------------
+
+
+def _schema() -> pa.Schema:
+    import pyarrow as pa
+
+    message = pa.struct([("role", pa.string()), ("content", pa.string())])
+    return pa.schema(
+        [
+            ("id", pa.string()),
+            ("messages", pa.list_(message)),
+            ("original", pa.list_(message)),
+            ("lang", pa.string()),
+            ("source", pa.string()),
+            ("licence", pa.string()),
+            ("notes", pa.map_(pa.string(), pa.string())),
+            ("reason", pa.string()),
+            ("detail", pa.string()),
+        ]
+    )
+
+
+def _record(row: Row, verdict: Verdict) -> dict[str, Any]:
+    def plain(messages: Iterable[Message] | None) -> list[dict[str, str]] | None:
+        return None if messages is None else [{"role": m.role, "content": m.content} for m in messages]
+
+    return {
+        "id": row.id,
+        "messages": plain(row.messages),
+        "original": plain(row.original),
+        "lang": row.lang,
+        "source": row.source,
+        "licence": row.licence,
+        "notes": sorted(row.notes.items()),
+        "reason": verdict.reason,
+        "detail": verdict.detail,
+    }
+
+
+def _row(record: dict[str, Any]) -> Row:
+    def messages(items: list[dict[str, str]]) -> tuple[Message, ...]:
+        return tuple(Message(item["role"], item["content"]) for item in items)
+
+    return Row(
+        id=record["id"],
+        messages=messages(record["messages"]),
+        lang=record["lang"],
+        source=record["source"],
+        licence=record["licence"],
+        original=None if record["original"] is None else messages(record["original"]),
+        notes=dict(record["notes"]),
+    )
+
+
+def write_rows(path: Path, judged: Sequence[Judged]) -> None:
+    """One Parquet file (zstd) with the rows in the given order and their verdicts, written atomically."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pa.Table.from_pylist([_record(row, verdict) for row, verdict in judged], schema=_schema())
+    with atomic_file(path) as temporary:
+        pq.write_table(table, temporary, compression="zstd")
+
+
+def read_shard(path: Path) -> list[Judged]:
+    """The rows of one Parquet file with their verdicts. Raises CorruptError for a file that is not whole."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        records = pq.read_table(path, schema=_schema()).to_pylist()
+    except (pa.ArrowInvalid, OSError) as error:
+        raise CorruptError(f"{path} is not a whole row shard ({error}).", "Run `hala repair` on the run.") from None
+    return [(_row(r), Verdict(not r["reason"], r["reason"], r["detail"])) for r in records]
+
+
+def row_files(path: Path, part: str = "rows") -> list[Path]:
+    """The shards of a finished data step in order. Raises InputError when there are none."""
+    files = sorted((path / part).glob("*.parquet"))
+    if not files:
+        raise InputError(f"{path} holds no {part}.", "Name a folder made by `hala translate` or `hala filter`.")
+    return files
+
+
+def read_rows(path: str | Path) -> Iterator[Row]:
+    """The kept rows of a data step (a folder) or of one shard (a .parquet file), in order."""
+    path = Path(path)
+    for file in [path] if path.is_file() else row_files(path):
+        for row, _ in read_shard(file):
+            yield row
+
+
+def read_rejected(path: str | Path) -> Iterator[Judged]:
+    """The rejected rows of a data step with the verdict of each, in order."""
+    for file in row_files(Path(path), "rejected"):
+        yield from read_shard(file)
+
+
+def run_shards(
+    out: Path,
+    rows: Iterator[Row],
+    shard_rows: int,
+    process: Callable[[list[Row]], list[Judged]],
+    after: Callable[[int, Counter[str]], None],
+) -> Counter[str]:
+    """Counts by outcome (`rows`, `kept`, `rejected/REASON`) after every input row went through `process` exactly once.
+
+    Each range of `shard_rows` input rows becomes one file of kept and one of rejected rows; finished ranges are skipped.
+    `after(rows so far, counts so far)` is called after each shard, for progress and for limits.
+    """
+    counts: Counter[str] = Counter(rows=0, kept=0)
+    for index in range(1_000_000):
+        batch = list(islice(rows, shard_rows))
+        if not batch and index:
+            return counts
+        kept_file, rejected_file = out / "rows" / f"{index:06d}.parquet", out / "rejected" / f"{index:06d}.parquet"
+        if not (kept_file.exists() and rejected_file.exists()):
+            judged = process(batch)
+            if len(judged) != len(batch):
+                raise AssertionError(f"shard {index}: {len(batch)} rows in, {len(judged)} verdicts out")
+            write_rows(rejected_file, [item for item in judged if not item[1].kept])
+            write_rows(kept_file, [item for item in judged if item[1].kept])
+        counts["rows"] += len(batch)
+        counts["kept"] += _count_rows(kept_file)
+        for _, verdict in read_shard(rejected_file):
+            counts[f"rejected/{verdict.reason}"] += 1
+        after(counts["rows"], counts)
+        if not batch:
+            return counts
+    raise AssertionError("more than a million shards: raise shard_rows")
+
+
+def _count_rows(path: Path) -> int:
+    import pyarrow.parquet as pq
+
+    return int(pq.read_metadata(path).num_rows)

@@ -1,0 +1,291 @@
+"""Runs a recipe: resolves references, skips what is finished, continues what is not, refuses what has changed.
+
+>>> from hala.pipeline import run
+>>> run("recipes/quickstart.yaml")   # doctest: +SKIP
+PosixPath('runs/quickstart')
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import shutil
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import hala
+from hala import artifacts
+from hala.artifacts import MANIFEST, STARTED, Manifest
+from hala.errors import CorruptError, DriftError, InputError, RecipeError, nearest
+from hala.progress import Progress, duration
+from hala.recipe import Accepts, Data, Languages, Recipe, Section, Step
+from hala.recipe_file import from_content, load, produces, references
+from hala.verbs import Context, Outcome
+
+# The one registry: verb -> module with `run(settings, context) -> Outcome`. Modules load when their step runs.
+VERBS = {
+    "compress": "hala.verbs.compress",
+    "translate": "hala.verbs.translate",
+    "filter": "hala.verbs.filter",
+    "tune": "hala.verbs.tune",
+    "merge": "hala.verbs.merge",
+    "evaluate": "hala.verbs.evaluate",
+    "export": "hala.verbs.export",
+    "report": "hala.verbs.report",
+    "release": "hala.verbs.release",
+}
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which steps to run: all, one (`only`), or from one on (`start`); `replace` allows changed steps to be made again."""
+
+    only: str | None = None
+    start: str | None = None
+    replace: bool = False
+
+
+def run(
+    recipe: str | Path,
+    overrides: Sequence[str] = (),
+    out: str | Path | None = None,
+    choice: Choice = Choice(),
+    progress: Progress | None = None,
+) -> Path:
+    """The run's folder, after every chosen step is finished and `report.html` is up to date.
+
+    Raises RecipeError for a recipe that cannot be meant, DriftError when a finished step was made with other settings.
+    """
+    return run_recipe(load(recipe, overrides), Path(out) if out else None, choice, progress or Progress())
+
+
+def run_verb(verb: str, settings: Mapping[str, Any], out: str | Path, progress: Progress | None = None, **languages: str) -> Path:
+    """The folder of one verb's artefact: the same checks, resume and manifest as a step of a recipe."""
+    out = Path(out)
+    content = {"name": "single", "languages": languages, "steps": {verb: {verb: dict(settings)}}}
+    recipe = from_content(content)
+    with artifacts.lock(out.parent):
+        _run_step(recipe.steps[verb], recipe, out, out.parent, Choice(), progress or Progress())
+    return out
+
+
+def run_recipe(recipe: Recipe, out: Path | None, choice: Choice, progress: Progress) -> Path:
+    """The same as `run` for a recipe that is already loaded."""
+    root = out or Path("runs") / recipe.name
+    for name in filter(None, (choice.only, choice.start)):
+        if name not in recipe.steps:
+            raise RecipeError(f"recipe {recipe.name} has no step '{name}'.{nearest(name, recipe.steps)}")
+    with artifacts.lock(root):
+        _save_recipe(recipe, root)
+        reached = choice.start is None
+        began = time.monotonic()
+        try:
+            for number, (name, step) in enumerate(recipe.steps.items(), 1):
+                reached = reached or name == choice.start
+                if reached and choice.only in (None, name):
+                    progress.say(f"[{number}/{len(recipe.steps)}] {name}: {step.verb}")
+                    _run_step(step, recipe, root / name, root, choice, progress)
+        finally:
+            write_report(root)
+        progress.say(f"finished in {duration(time.monotonic() - began)}; report: {root / 'report.html'}")
+    return root
+
+
+def write_report(root: Path) -> None:
+    """`report.html` at the top of the run, from whatever manifests are there."""
+    from hala.verbs import report
+
+    page = report.render(root)
+    with artifacts.atomic_file(root / "report.html") as temporary:
+        temporary.write_text(page, encoding="utf-8")
+
+
+def steps_of(root: Path) -> list[tuple[str, str, Manifest | None]]:
+    """(name, verb, manifest if finished) of each step of a run, in the recipe's order."""
+    plan = root / "recipe.json"
+    if not plan.exists():
+        raise InputError(f"{root} is not a run (no recipe.json).", "Name a folder made by `hala run`.")
+    content = json.loads(plan.read_text(encoding="utf-8"))
+    return [(step["name"], step["verb"], artifacts.read_manifest(root / step["name"])) for step in content["steps"].values()]
+
+
+def _save_recipe(recipe: Recipe, root: Path) -> None:
+    artifacts.write_json(root / "recipe.json", recipe_content(recipe))
+
+
+def recipe_content(recipe: Recipe) -> dict[str, Any]:
+    """The resolved recipe as plain data, every default spelt out."""
+    steps = {
+        name: {"name": name, "verb": step.verb, "settings": step.settings.model_dump(mode="json")}
+        for name, step in recipe.steps.items()
+    }
+    return {"name": recipe.name, "order": list(recipe.steps), "languages": recipe.languages.model_dump(), "steps": steps}
+
+
+def _run_step(step: Step, recipe: Recipe, out: Path, root: Path, choice: Choice, progress: Progress) -> None:
+    config = {**step.settings.model_dump(mode="json"), "languages": recipe.languages.model_dump()}
+    inputs = input_digests(step, root)
+    identity = {"verb": step.verb, "config": config, "inputs": inputs, "format": artifacts.FORMAT}
+    fingerprint = artifacts.digest_of(identity)
+    if _is_finished(step, out, {**identity, "fingerprint": fingerprint}, choice):
+        progress.say(f"    finished before, kept ({out})")
+        return
+    artifacts.write_json(out / STARTED, {**identity, "fingerprint": fingerprint})
+    context = Context(step.name, out, root, recipe.languages, _folders(step, root), progress)
+    progress.step(step.name)
+    began = time.monotonic()
+    with artifacts.disk_errors(out):
+        outcome = perform(step.verb, step.settings, context)
+    manifest = Manifest(
+        step=step.name,
+        verb=step.verb,
+        kind=produces(step),
+        config=config,
+        inputs=inputs,
+        fingerprint=fingerprint,
+        counts=dict(sorted(outcome.counts.items())),
+        facts=outcome.facts,
+        versions=versions(),
+        timings={"seconds": round(time.monotonic() - began, 3), **outcome.timings},
+    )
+    artifacts.finish(out, manifest)
+    progress.say(f"    done in {duration(time.monotonic() - began)}{_summary(outcome)}")
+
+
+def perform(verb: str, settings: Section, context: Context) -> Outcome:
+    """Load the verb's module and run it."""
+    outcome = importlib.import_module(VERBS[verb]).run(settings, context)
+    assert isinstance(outcome, Outcome)
+    return outcome
+
+
+def _summary(outcome: Outcome) -> str:
+    """The counts that people ask for first, and where the rest is."""
+    shown = {key: value for key, value in outcome.counts.items() if "/" not in key}
+    return "".join(f", {key.replace('_', ' ')} {value:,}" for key, value in shown.items())
+
+
+def _is_finished(step: Step, out: Path, identity: dict[str, Any], choice: Choice) -> bool:
+    """Whether the step can be skipped; removes what may be replaced and refuses what may not."""
+    manifest = artifacts.read_manifest(out)
+    before: dict[str, Any] | None = None
+    if manifest is not None:
+        before = {"verb": manifest.verb, "config": manifest.config, "inputs": manifest.inputs, "fingerprint": manifest.fingerprint}
+    elif (out / STARTED).exists():
+        before = json.loads((out / STARTED).read_text(encoding="utf-8"))
+    elif out.exists() and any(out.iterdir()):
+        raise InputError(f"{out} exists and was not made by this step.", "Move it away, or choose another --out.")
+    if before is not None and before["fingerprint"] != identity["fingerprint"]:
+        if not choice.replace:
+            raise DriftError(_drift(step.name, out, before, identity, manifest is not None), "")
+        shutil.rmtree(out)
+        return False
+    if manifest is None:
+        return False
+    wrong = artifacts.check_files(out, manifest)
+    if wrong:
+        raise CorruptError(f"step {step.name} is damaged: {out}: {'; '.join(wrong)}.", f"Run `hala repair {out.parent}`, then again.")
+    return True
+
+
+def _drift(name: str, out: Path, before: dict[str, Any], now: dict[str, Any], finished: bool) -> str:
+    state = "finished" if finished else "half-finished"
+    lines = [f"step {name} is {state} with other settings or inputs ({out}):"]
+    for part in ("config", "inputs"):
+        lines += [f"  {key}: {old} -> {new}" for key, old, new in _changes(before.get(part, {}), now[part], part)]
+    lines.append("Two ways out: --out DIR makes a new run beside this one; --replace makes changed steps again in place.")
+    return "\n".join(lines)
+
+
+def _changes(old: Any, new: Any, key: str) -> Iterator[tuple[str, str, str]]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        for name in sorted({*old, *new}):
+            yield from _changes(old.get(name), new.get(name), f"{key}.{name}")
+    elif old != new:
+        yield key, _short(old), _short(new)
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _folders(step: Step, root: Path) -> dict[str, Path]:
+    return {name: root / name for _, name, _ in references(step.settings)}
+
+
+def input_digests(step: Step, root: Path) -> dict[str, str]:
+    """Digest of every input: finished steps by their manifest, local files by content, hub names by revision."""
+    digests: dict[str, str] = {}
+    for _, name, _ in references(step.settings):
+        manifest = artifacts.read_manifest(root / name)
+        if manifest is None:
+            raise RecipeError(f"step {step.name} needs ${name}, which is not finished ({root / name}).", "Run the earlier steps first.")
+        digests[f"${name}"] = manifest.digest
+    for kind, value in _outside(step.settings):
+        digests[f"{kind}:{value if isinstance(value, str) else value.path or value.hub or value.world}"] = _outside_digest(value)
+    if step.verb in ("report", "release"):
+        digests["run"] = artifacts.digest_of({name: m.digest for name, _, m in _finished(root) if name != step.name})
+    return digests
+
+
+def _finished(root: Path) -> list[tuple[str, str, Manifest]]:
+    if not (root / "recipe.json").exists():
+        return []
+    return [(name, verb, manifest) for name, verb, manifest in steps_of(root) if manifest]
+
+
+def _outside(section: Section) -> Iterator[tuple[str, str | Data]]:
+    """Data and checkpoints that are not steps: (kind, value)."""
+    for name, info in type(section).model_fields.items():
+        value = getattr(section, name)
+        holds_model = any(isinstance(mark, Accepts) and "checkpoint" in mark.kinds for mark in info.metadata)
+        for item in value if isinstance(value, tuple) else (value,):
+            if isinstance(item, Data):
+                if item.ref is None:
+                    yield "data", item
+            elif isinstance(item, Section):
+                yield from _outside(item)
+            elif holds_model and isinstance(item, str) and item and not item.startswith("$"):
+                yield "model", item
+
+
+def _outside_digest(value: str | Data) -> str:
+    if isinstance(value, Data):
+        from hala.verbs.rows import fingerprint
+
+        return fingerprint(value)
+    path = Path(value)
+    return artifacts.digest_tree(path) if path.exists() else value
+
+
+def versions() -> dict[str, str]:
+    """Versions of hala and of the libraries whose version can change bytes."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    found = {"hala": hala.__version__}
+    for name in ("torch", "transformers", "tokenizers", "safetensors", "pyarrow", "numpy", "sacrebleu"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def verify(root: Path) -> dict[str, list[str]]:
+    """Step -> what is wrong with its files, every byte read; steps that are whole have an empty list."""
+    return {name: artifacts.check_files(root / name, manifest, full=True) for name, _, manifest in _finished(root)}
+
+
+def repair(root: Path) -> list[str]:
+    """Removes damaged steps so that the next run makes them again; returns their names."""
+    damaged = [name for name, wrong in verify(root).items() if wrong]
+    for name in damaged:
+        shutil.rmtree(root / name)
+    return damaged
+
+
+__all__ = ["MANIFEST", "Choice", "Languages", "repair", "run", "run_recipe", "run_verb", "verify"]

@@ -1,0 +1,402 @@
+"""A recipe: every knob of hala exactly once, typed, with its default and its reason.
+
+A recipe file is YAML 1.2 (`1e-5` is a number, `no` is Norwegian). Unknown keys, wrong types and wrong references are
+refused with file and line before anything heavy loads.
+
+>>> from hala.recipe import load
+>>> load("recipes/quickstart.yaml").steps["student"].verb   # doctest: +SKIP
+'tune'
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+
+class Section(BaseModel):
+    """One part of a recipe: unknown keys are forbidden and values never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class Accepts:
+    """Marks a field that may hold `$step`, and which kinds of artefact that step must produce."""
+
+    def __init__(self, *kinds: str) -> None:
+        self.kinds = kinds
+
+
+def _as_tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list | tuple) else (value,)
+
+
+def _as_data(value: Any) -> Any:
+    if isinstance(value, str):
+        return {"ref": value} if value.startswith("$") else {"path": value}
+    return value
+
+
+def _as_data_tuple(value: Any) -> Any:
+    return tuple(_as_data(item) for item in _as_tuple(value))
+
+
+ModelRef = Annotated[str, Accepts("checkpoint")]
+
+
+class Languages(Section):
+    source: str = "en"
+    """Language that the instruction data is written in (ISO 639-1)."""
+    target: str = "ar"
+    """Language that gets its own models."""
+
+
+class Data(Section):
+    """Where rows come from: exactly one of `ref`, `path`, `hub` or `world`."""
+
+    ref: Annotated[str | None, Accepts("rows")] = None
+    """Rows of an earlier step, `$name`; in a list simply write `$name`."""
+    path: str | None = None
+    """A file or folder: .jsonl(.gz), .json(.gz), .csv, .tsv, .parquet, .txt, or a folder of rows made by hala."""
+    hub: str | None = None
+    """A dataset of the Hugging Face hub, `owner/name`."""
+    world: Literal["pairs", "conversations", "texts", "questions", "instructions"] | None = None
+    """The small bilingual world that ships with hala (CC0)."""
+    config: str | None = None
+    """Configuration of the hub dataset."""
+    revision: str | None = None
+    """Commit, tag or branch of the hub dataset; none means the newest, and the manifest says which it was."""
+    split: str = "train"
+    """`train`, `test`, ... of a hub dataset; `train` or `heldout` of the world."""
+    columns: dict[str, str] | None = None
+    """Column map, for example `{source: en, target: ar}`; none means that the shape is recognised from the rows."""
+    where: dict[str, str | list[str]] | None = None
+    """Keep rows whose column equals the value, or is one of the values: `{translation: HT}`."""
+    holdout: str | None = None
+    """Column whose values are divided by hash into train and held-out groups, for example `doc`: no group is in both."""
+    holdout_share: float = Field(default=0.02, gt=0.0, lt=1.0)
+    """Share of the groups that `split: heldout` keeps and `split: train` leaves out, when `holdout` names a column."""
+    skip: int = Field(default=0, ge=0)
+    """Rows to leave out at the start, after `where` and `holdout`."""
+    take: int | None = Field(default=None, ge=1)
+    """Rows to read after `skip`; none means all."""
+    seed: int = 0
+    """Order of the world's rows."""
+    lang: str | None = None
+    """Language of the rows; none means the source language, or the target language for pairs."""
+    arabic_share: float = Field(default=0.1, ge=0.0, le=1.0)
+    """Share of Arabic statements in the world's running text."""
+    licence: str = ""
+    """Licence of the rows, kept with each of them."""
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Data:
+        named = [key for key in ("ref", "path", "hub", "world") if getattr(self, key) is not None]
+        if len(named) != 1:
+            raise ValueError(f"data needs exactly one of ref, path, hub, world; found {', '.join(named) or 'none'}")
+        return self
+
+
+OneData = Annotated[Data, BeforeValidator(_as_data)]
+DataList = Annotated[tuple[Data, ...], BeforeValidator(_as_data_tuple)]
+Names = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
+
+
+class Compress(Section):
+    """Checkpoint in, FP8 checkpoint out."""
+
+    model: ModelRef
+    """The checkpoint: `$step`, a folder, or a hub id."""
+    revision: str | None = None
+    """Revision of a hub checkpoint."""
+    scheme: Literal["fp8-dynamic"] = "fp8-dynamic"
+    """W8A8: static scales per output channel, activations scaled per token at run time, no calibration data."""
+    mode: Literal["float32-scale", "exact"] = "float32-scale"
+    """`float32-scale` has the lower error; `exact` is bit-equal to llm-compressor."""
+    ignore: tuple[str, ...] | None = None
+    """Module names or `re:` patterns kept as they are; none means what is safe for the architecture."""
+    shard_bytes: int = Field(default=5_000_000_000, ge=1_000)
+    """Largest output file in bytes; each finished file survives a kill."""
+
+
+class EngineSettings(Section):
+    """How a model is run."""
+
+    engine: Literal["local", "vllm", "server", "echo"] = "local"
+    """`local` is transformers, `vllm` is for GPUs, `server` any OpenAI-compatible endpoint, `echo` returns the input."""
+    url: str | None = None
+    """Address of the server, ending in /v1."""
+    api_key_env: str | None = None
+    """Name of the environment variable with the server's key; the key itself is never stored."""
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Number format; `auto` is bfloat16 where the hardware multiplies it natively, else float32."""
+    batch_tokens: int = Field(default=16_384, ge=64)
+    """Tokens in one batch of the local engine, prompts and answers together."""
+    tensor_parallel: int = Field(default=1, ge=1)
+    """GPUs that share one copy of the model (vllm)."""
+    max_model_len: int | None = None
+    """Longest prompt plus answer in tokens (vllm); none means the model's own."""
+
+
+class Translate(EngineSettings):
+    """Rows in, translated rows out; every row that fails a gate is kept apart with its reason."""
+
+    data: DataList
+    """Rows to translate."""
+    model: ModelRef = ""
+    """The translator: `$step`, a folder or a hub id; not needed by the echo engine."""
+    revision: str | None = None
+    """Revision of a hub checkpoint."""
+    prompt: str | None = None
+    """Prompt with `{text}` (and `{language}`); none means what the checkpoint was trained with, else the default prompt."""
+    mode: Literal["segments", "whole"] = "segments"
+    """`segments` sends each paragraph alone, code and formulas never; `whole` sends a message in one piece, as the report did."""
+    gates: Names = ("default",)
+    """`default`, `none`, or names of gates."""
+    max_tokens: int = Field(default=512, ge=1)
+    """Longest translation of one segment in tokens."""
+    max_chars: int = Field(default=1200, ge=40)
+    """Paragraphs longer than this are split at sentence ends."""
+    temperature: float = Field(default=0.0, ge=0.0)
+    """0 is greedy, which translation wants."""
+    retries: int = Field(default=1, ge=0, le=5)
+    """Further tries for a segment that fails, sampled at `retry_temperature` with another seed."""
+    retry_temperature: float = Field(default=0.3, gt=0.0)
+    """Temperature of the further tries."""
+    seed: int = 0
+    """Seed of sampling."""
+    shard_rows: int = Field(default=500, ge=1)
+    """Input rows in one shard: what a kill can cost."""
+    stop_above: float = Field(default=1.0, gt=0.0, le=1.0)
+    """Stop when more than this share of the rows read so far (at least 1,000) is rejected."""
+
+
+class Judge(EngineSettings):
+    """A language model that accepts or rejects sentence pairs."""
+
+    model: ModelRef
+    """The judge."""
+    revision: str | None = None
+    """Revision of a hub checkpoint."""
+    max_tokens: int = Field(default=8, ge=1)
+    """The verdict is one word."""
+
+
+class Filter(Section):
+    """Rows in, the good ones out; the others are stored with the reason."""
+
+    data: DataList
+    """Rows to look at."""
+    gates: Names = ("default",)
+    """`default`, `none`, or names of gates; rows without `original` are only checked where a gate needs no source."""
+    dedup: bool = True
+    """Drop exact duplicates after normalisation, first one kept."""
+    judge: Judge | None = None
+    """Ask a language model about each pair."""
+    decontaminate: Annotated[tuple[str, ...], BeforeValidator(_as_tuple)] = ()
+    """Benchmarks (names, or files of questions) whose items must not occur in the rows."""
+    questions: DataList = ()
+    """Further questions that must not occur in the rows."""
+    min_chars: int = Field(default=1, ge=0)
+    """Shortest message in characters."""
+    max_chars: int = Field(default=100_000, ge=1)
+    """Longest row in characters."""
+    shard_rows: int = Field(default=2000, ge=1)
+    """Input rows in one shard."""
+
+
+class New(Section):
+    """A model from random initialisation."""
+
+    architecture: Literal["lfm2"] = "lfm2"
+    """LFM2: short convolutions alternating with grouped-query attention."""
+    hidden_size: int = Field(default=192, ge=16)
+    """Width."""
+    layers: int = Field(default=6, ge=1)
+    """Blocks; every `attention_every`-th is attention, the others are short convolutions."""
+    attention_every: int = Field(default=2, ge=1)
+    """2 alternates convolution and attention."""
+    ff_size: int = Field(default=512, ge=16)
+    """Width of the feed-forward part."""
+    heads: int = Field(default=4, ge=1)
+    """Attention heads."""
+    kv_heads: int = Field(default=2, ge=1)
+    """Key-value heads."""
+    vocab_size: int = Field(default=4000, ge=300)
+    """Size of the byte-level BPE vocabulary that is trained on the step's data."""
+    max_positions: int = Field(default=2048, ge=32)
+    """Longest context in tokens."""
+    tokenizer: Annotated[str | None, Accepts("checkpoint")] = None
+    """Take the tokenizer of this checkpoint instead of training one."""
+
+
+class Tune(Section):
+    """Rows in, a trained checkpoint out."""
+
+    data: DataList
+    """Training rows."""
+    base: ModelRef = ""
+    """Checkpoint to start from; give `new` instead to start from random weights."""
+    revision: str | None = None
+    """Revision of a hub checkpoint."""
+    new: New | None = None
+    """A model from random initialisation."""
+    task: Literal["chat", "translation", "text"] = "chat"
+    """`chat` and `translation` train the answer only, `text` every token."""
+    prompt: str | None = None
+    """Translation prompt with `{text}`; none means the released Hala translator's."""
+    mask: bool = True
+    """Replace code, URLs, formulas and placeholders of sentence pairs by sentinels, as `translate` does."""
+    eval_data: DataList = ()
+    """Rows whose loss is measured while training."""
+    eval_rows: int = Field(default=500, ge=1)
+    """At most so many of them."""
+    epochs: float = Field(default=1.0, gt=0)
+    """Passes over the data, unless `max_steps` or `max_minutes` is reached before."""
+    max_steps: int | None = Field(default=None, ge=1)
+    """Stop after so many optimizer steps; the schedule ends there."""
+    learning_rate: float = Field(default=2e-5, gt=0)
+    """Peak rate. 2e-5 suits LFM2 checkpoints; from random weights 1e-3 to 4e-3 (AdamW) or 0.01 to 0.03 (Muon)."""
+    optimizer: Literal["adamw", "muon"] = "adamw"
+    """`muon` (with AdamW for embeddings and vectors) learns more per token when training from random weights."""
+    schedule: Literal["cosine", "wsd", "constant"] = "cosine"
+    """Shape of the learning rate after warm-up; cosine ends at 10% of the peak."""
+    warmup: float = Field(default=0.03, ge=0, lt=1)
+    """Share of the steps with a rising learning rate."""
+    weight_decay: float = Field(default=0.01, ge=0)
+    """Decoupled weight decay on matrices."""
+    beta2: float = Field(default=0.95, gt=0, lt=1)
+    """Second-moment decay of AdamW."""
+    clip: float = Field(default=1.0, gt=0)
+    """Largest gradient norm."""
+    batch_tokens: int = Field(default=65_536, ge=64)
+    """Tokens in one optimizer step, over all devices."""
+    micro_tokens: int | None = Field(default=None, ge=64)
+    """Tokens in one forward pass; none means the whole batch on CPU and one packed row on a GPU."""
+    max_length: int = Field(default=4096, ge=16)
+    """Length of a packed row; longer examples are split (text) or rejected (chat, translation), and counted."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Arithmetic; masters stay float32. `auto` is bfloat16 where the hardware multiplies it natively."""
+    save_steps: int = Field(default=500, ge=1)
+    """Optimizer steps between checkpoints for resuming."""
+    eval_steps: int = Field(default=200, ge=1)
+    """Optimizer steps between evaluations."""
+    seed: int = 0
+    """Initial weights and data order."""
+
+    @model_validator(mode="after")
+    def _one_start(self) -> Tune:
+        if bool(self.base) == (self.new is not None):
+            raise ValueError("tune needs exactly one of base (a checkpoint) and new (random weights)")
+        return self
+
+
+class Merge(Section):
+    """Two checkpoints in, one between them out."""
+
+    base: ModelRef
+    """Checkpoint at t = 0."""
+    tuned: ModelRef
+    """Checkpoint at t = 1; its tokenizer and template are kept."""
+    base_revision: str | None = None
+    """Revision of a hub base."""
+    method: Literal["slerp", "linear"] = "slerp"
+    """Spherical or straight interpolation, tensor by tensor."""
+    t: Annotated[tuple[float, ...], BeforeValidator(_as_tuple)] = (0.5,)
+    """Where between the two; a list makes one checkpoint for each value."""
+    shard_bytes: int = Field(default=5_000_000_000, ge=1_000)
+    """Largest output file in bytes."""
+
+    @model_validator(mode="after")
+    def _between(self) -> Merge:
+        if not self.t or any(not 0.0 <= t <= 1.0 for t in self.t) or len(set(self.t)) != len(self.t):
+            raise ValueError("t must be one or several different numbers between 0 and 1")
+        return self
+
+
+class Evaluate(EngineSettings):
+    """Checkpoints in, scores with 95% intervals out."""
+
+    models: Annotated[tuple[str, ...], BeforeValidator(_as_tuple), Accepts("checkpoint", "checkpoints")]
+    """Checkpoints to compare; the first is the baseline."""
+    pairs: DataList = ()
+    """Sentence pairs: BLEU and chrF++ of the models as translators."""
+    questions: DataList = ()
+    """Multiple-choice questions, scored by log-likelihood."""
+    suite: str | None = None
+    """A named set of benchmarks from the hub, for example `oall-v2`."""
+    profile: str | None = None
+    """How questions become prompts; none means `oall-v2` for that suite and `cloze` for own questions."""
+    prompt: str | None = None
+    """Translation prompt; none means what each checkpoint was trained with, else the default."""
+    max_tokens: int = Field(default=256, ge=1)
+    """Longest translation in tokens."""
+    limit: int | None = Field(default=None, ge=1)
+    """Only the first so many items of each set."""
+    resamples: int = Field(default=1000, ge=100)
+    """Bootstrap resamples behind the intervals."""
+    seed: int = 12345
+    """Seed of the bootstrap."""
+
+
+class Export(Section):
+    """Checkpoint in, one file for edge devices out."""
+
+    model: ModelRef
+    """The checkpoint."""
+    format: Literal["gguf"] = "gguf"
+    """GGUF, as llama.cpp reads it."""
+    quant: Literal["f32", "f16", "q8_0"] = "q8_0"
+    """Number format of the matrices."""
+
+
+class Report(Section):
+    """A run in, one offline HTML file out."""
+
+    title: str = ""
+    """Heading; none means the recipe's name."""
+
+
+class Release(Section):
+    """A checkpoint with its data and scores in, a folder ready for the hub out."""
+
+    model: ModelRef
+    """The checkpoint to publish."""
+    data: Annotated[tuple[str, ...], BeforeValidator(_as_tuple), Accepts("rows")] = ()
+    """Steps whose rows it was trained on: their licences and counts enter the card."""
+    scores: Annotated[tuple[str, ...], BeforeValidator(_as_tuple), Accepts("scores")] = ()
+    """Steps whose scores enter the card."""
+    name: str = ""
+    """Name of the model; none means the recipe's name."""
+    licence: str = ""
+    """Licence of the base weights; none means what the checkpoint says."""
+
+
+SECTIONS: dict[str, type[Section]] = {
+    "compress": Compress,
+    "translate": Translate,
+    "filter": Filter,
+    "tune": Tune,
+    "merge": Merge,
+    "evaluate": Evaluate,
+    "export": Export,
+    "report": Report,
+    "release": Release,
+}
+
+
+class Step(Section):
+    """A named step: one verb and its settings."""
+
+    name: str
+    verb: str
+    settings: Section
+
+
+class Recipe(Section):
+    """An ordered list of named steps."""
+
+    name: str
+    languages: Languages = Languages()
+    steps: dict[str, Step]

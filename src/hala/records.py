@@ -1,0 +1,128 @@
+"""The nouns that flow between the rooms: frozen, slotted, plain data.
+
+>>> from hala.records import Message, Row
+>>> Row(id="demo/0", messages=(Message("user", "Hello"),), lang="en").text
+'Hello'
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+Finish = Literal["stop", "length", "error"]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn. `role` is `system`, `user`, `assistant` or `tool`; a running text or one side of a pair is `text`."""
+
+    role: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One training example.
+
+    `id` is stable (source / index / content hash) and never renumbered. A translated row keeps the source
+    conversation in `original` (same roles, same length); a sentence pair is a one-message row with `original`.
+    """
+
+    id: str
+    messages: tuple[Message, ...]
+    lang: str = ""
+    source: str = ""
+    licence: str = ""
+    original: tuple[Message, ...] | None = None
+    notes: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def text(self) -> str:
+        """All contents, one message a line: what length, language and duplicate checks look at."""
+        return "\n".join(message.content for message in self.messages)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What became of one input row: kept, or rejected with a `reason` (a short slug that is counted) and a `detail`."""
+
+    kept: bool
+    reason: str = ""
+    detail: str = ""
+
+
+KEPT = Verdict(True)
+
+
+def rejected(reason: str, detail: str = "") -> Verdict:
+    """A rejection; `detail` is shown beside the stored row, never counted."""
+    return Verdict(False, reason, detail)
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How to decode: `temperature` 0 is greedy; `max_tokens` bounds the answer, not the prompt."""
+
+    max_tokens: int = 256
+    temperature: float = 0.0
+    top_p: float = 1.0
+    seed: int = 0
+    stop: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One call to a model. `id` is unique within one `complete`; `max_tokens` overrides the sampling's bound."""
+
+    id: str
+    messages: tuple[Message, ...]
+    max_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """The answer to the request of the same `id`. `tokens` counts generated tokens; `error` explains `finish="error"`."""
+
+    id: str
+    text: str
+    finish: Finish
+    tokens: int = 0
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """A measured value with its 95% interval over `n` items; `signature` is enough to compute it again."""
+
+    name: str
+    value: float
+    n: int
+    low: float
+    high: float
+    signature: str
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A multiple-choice question: `answer` is the 0-based index of the right one of `options`."""
+
+    id: str
+    question: str
+    options: tuple[str, ...]
+    answer: int
+    lang: str = ""
+    topic: str = ""
+
+
+class Engine(Protocol):
+    """Anything that completes chats.
+
+    Pulls requests lazily, keeps a bounded window in flight, answers in any order and exactly once per request.
+    A failed request is a completion with `finish="error"`; raising `EngineError` means that the engine is dead.
+    """
+
+    def complete(self, requests: Iterable[Request], sampling: Sampling) -> Iterator[Completion]: ...
+
+    def close(self) -> None: ...

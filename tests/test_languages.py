@@ -1,0 +1,62 @@
+"""Languages are data that checks can rely on."""
+
+from __future__ import annotations
+
+import unicodedata
+
+import pytest
+
+from hala.languages import LANGUAGES, fold_digits, language, letters, script_letters, script_share
+
+
+def test_region_and_case_do_not_matter() -> None:
+    """A code with a region or in capitals finds the same language."""
+    assert language("ar") is language("AR_eg") is language(" ar-SA ")
+
+
+def test_unknown_code_is_generic() -> None:
+    """An unknown code is usable and says that nothing is known about it."""
+    other = language("xh")
+    assert other.generic and other.script == "" and script_share("anything", other) == 1.0
+    assert not any(each.generic for each in LANGUAGES.values())
+
+
+@pytest.mark.parametrize("code", sorted(LANGUAGES))
+def test_digits_are_ten_in_order(code: str) -> None:
+    """Native digits stand for 0 to 9 in order."""
+    assert [unicodedata.digit(digit) for digit in LANGUAGES[code].digits] == list(range(10))
+
+
+@pytest.mark.parametrize("code", sorted(LANGUAGES))
+def test_native_name_is_in_its_script(code: str) -> None:
+    """The script ranges hold the letters of the language's own name and frequent words."""
+    known = LANGUAGES[code]
+    assert script_share(known.native, known) == 1.0
+    assert script_share(" ".join(known.frequent), known) == 1.0
+
+
+def test_share_counts_letters_only() -> None:
+    """Digits, marks and punctuation do not move the share."""
+    arabic = language("ar")
+    assert script_share("مرحبًا، 123!", arabic) == 1.0
+    assert script_share("abcd مرحب", arabic) == 0.5
+    assert script_share("123", arabic) == 1.0
+
+
+def test_script_ranges_hold_letters_only() -> None:
+    """Every character that counts for a script is a letter, so that a share never exceeds one."""
+    for script in ("Latin", "Arabic", "Devanagari"):
+        for point in range(0x11000):
+            if script_letters(chr(point), script) and unicodedata.category(chr(point)) != "Cn":
+                assert letters(chr(point)) == 1, (script, hex(point))
+
+
+def test_foreign_letters_share_the_script_only() -> None:
+    """No frequent word of a language uses a letter declared foreign to it."""
+    for known in LANGUAGES.values():
+        assert not set(known.foreign) & set("".join(known.frequent))
+
+
+def test_fold_digits() -> None:
+    """Digits of any script become ASCII digits and nothing else changes."""
+    assert fold_digits("٢٠٢٥ / २०२५ / x²") == "2025 / 2025 / x²"
