@@ -255,7 +255,7 @@ def _outside(section: Section) -> Iterator[tuple[str, str | Data]]:
 
 def _outside_digest(value: str | Data) -> str:
     if isinstance(value, Data):
-        from hala.verbs.rows import fingerprint
+        from hala.data.rows import fingerprint
 
         return fingerprint(value)
     path = Path(value)

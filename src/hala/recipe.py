@@ -253,11 +253,13 @@ class Tune(Section):
     eval_rows: int = Field(default=500, ge=1)
     """At most so many of them."""
     epochs: float = Field(default=1.0, gt=0)
-    """Passes over the data, unless `max_steps` or `max_minutes` is reached before."""
+    """Passes over the data, unless `max_steps` is reached before."""
     max_steps: int | None = Field(default=None, ge=1)
     """Stop after so many optimizer steps; the schedule ends there."""
     learning_rate: float = Field(default=2e-5, gt=0)
-    """Peak rate. 2e-5 suits LFM2 checkpoints; from random weights 1e-3 to 4e-3 (AdamW) or 0.01 to 0.03 (Muon)."""
+    """Peak rate of AdamW. 2e-5 suits LFM2 checkpoints; from random weights 1e-3 to 4e-3."""
+    muon_learning_rate: float = Field(default=0.02, gt=0)
+    """Peak rate of the matrices under `optimizer: muon`; the rest follows `learning_rate`."""
     optimizer: Literal["adamw", "muon"] = "adamw"
     """`muon` (with AdamW for embeddings and vectors) learns more per token when training from random weights."""
     schedule: Literal["cosine", "wsd", "constant"] = "cosine"
@@ -278,6 +280,8 @@ class Tune(Section):
     """Length of a packed row; longer examples are split (text) or rejected (chat, translation), and counted."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Arithmetic; masters stay float32. `auto` is bfloat16 where the hardware multiplies it natively."""
+    save_dtype: Literal["float32", "bfloat16"] = "float32"
+    """Of the finished checkpoint. Float32 masters keep small changes that merging needs; bfloat16 is half the size."""
     save_steps: int = Field(default=500, ge=1)
     """Optimizer steps between checkpoints for resuming."""
     eval_steps: int = Field(default=200, ge=1)

@@ -79,7 +79,7 @@ class Lfm2State:
             hidden = hidden + mixed
             feed = layer.feed_forward
             normed = _normalise(hidden, layer.ffn_norm)
-            hidden = hidden + feed.w2(F.silu(feed.w1(normed)) * feed.w3(normed))
+            hidden = hidden + feed.w2(F.silu(feed.w1(normed)).mul_(feed.w3(normed)))
         self.columns += ids.shape[1]
         logits: Tensor = self.model.lm_head(_normalise(hidden[:, -1], body.embedding_norm))
         return logits
@@ -135,7 +135,11 @@ class Lfm2State:
 
 
 def _normalise(hidden: Tensor, norm: Any) -> Tensor:
-    return F.rms_norm(hidden, norm.weight.shape, norm.weight, norm.variance_epsilon)
+    # One fused reduction in float32, then scalars per row: on a CPU this takes half the time of F.rms_norm.
+    length = torch.linalg.vector_norm(hidden, dim=-1, keepdim=True, dtype=torch.float32)
+    scale = length.square_().div_(hidden.shape[-1]).add_(norm.variance_epsilon).rsqrt_()
+    normed: Tensor = (hidden * scale).to(hidden.dtype) * norm.weight
+    return normed
 
 
 def _rotate(heads: Tensor, cos: Tensor, sin: Tensor) -> Tensor:

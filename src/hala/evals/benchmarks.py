@@ -13,7 +13,7 @@ hub, a local file or a test's list. A row that cannot be used is listed with its
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from hala.errors import InputError, RecipeError, nearest
@@ -86,7 +86,7 @@ class _Fields:
     context: str | None = None
     topic: str = ""
     lang: str = "ar"
-    id: str = field(default="")
+    id: str = ""
 
 
 LoadRows = Callable[[Benchmark, str], Iterable[Mapping[str, Any]]]
@@ -263,18 +263,19 @@ _ARABIC_MMLU_SUBSETS = (
     *_levels("Economics", "MHU"), *_levels("Civics", "MH"),
 )  # fmt: skip
 
-_MMLU_SUBSETS = tuple(
-    """abstract_algebra anatomy astronomy business_ethics clinical_knowledge college_biology college_chemistry
-    college_computer_science college_mathematics college_medicine college_physics computer_security conceptual_physics
-    econometrics electrical_engineering elementary_mathematics formal_logic global_facts high_school_biology
-    high_school_chemistry high_school_computer_science high_school_european_history high_school_geography
-    high_school_government_and_politics high_school_macroeconomics high_school_mathematics high_school_microeconomics
-    high_school_physics high_school_psychology high_school_statistics high_school_us_history high_school_world_history
-    human_aging human_sexuality international_law jurisprudence logical_fallacies machine_learning management marketing
-    medical_genetics miscellaneous moral_disputes moral_scenarios nutrition philosophy prehistory professional_accounting
-    professional_law professional_medicine professional_psychology public_relations security_studies sociology
-    us_foreign_policy virology world_religions""".split()
-)
+_MMLU_SUBSETS = (
+    "abstract_algebra", "anatomy", "astronomy", "business_ethics", "clinical_knowledge", "college_biology", "college_chemistry",
+    "college_computer_science", "college_mathematics", "college_medicine", "college_physics", "computer_security",
+    "conceptual_physics", "econometrics", "electrical_engineering", "elementary_mathematics", "formal_logic", "global_facts",
+    "high_school_biology", "high_school_chemistry", "high_school_computer_science", "high_school_european_history",
+    "high_school_geography", "high_school_government_and_politics", "high_school_macroeconomics", "high_school_mathematics",
+    "high_school_microeconomics", "high_school_physics", "high_school_psychology", "high_school_statistics",
+    "high_school_us_history", "high_school_world_history", "human_aging", "human_sexuality", "international_law",
+    "jurisprudence", "logical_fallacies", "machine_learning", "management", "marketing", "medical_genetics", "miscellaneous",
+    "moral_disputes", "moral_scenarios", "nutrition", "philosophy", "prehistory", "professional_accounting", "professional_law",
+    "professional_medicine", "professional_psychology", "public_relations", "security_studies", "sociology",
+    "us_foreign_policy", "virology", "world_religions",
+)  # fmt: skip
 
 _ALGHAFA_SUBSETS = (
     "meta_ar_dialects", "meta_ar_msa", "multiple_choice_facts_truefalse_balanced_task",

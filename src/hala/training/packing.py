@@ -21,7 +21,7 @@ from hala.errors import InputError
 from hala.training.examples import IGNORED, Example
 
 
-def pack(lengths: Sequence[int], row_length: int, seed: int) -> list[list[int]]:
+def pack(lengths: Sequence[int], row_length: int, seed: int | Sequence[int]) -> list[list[int]]:
     """Rows of indices whose lengths sum to at most `row_length` each: best-fit decreasing, rows in a seeded random order.
 
     Equal lengths are placed in a seeded random order, so epochs differ; the number of rows depends on the lengths alone.

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from hala.artifacts import SCRATCH
+from hala.errors import RecipeError
 from hala.progress import Progress
-from hala.recipe import Languages
+from hala.recipe import EngineSettings, Languages
+from hala.records import Engine
 
 
 @dataclass(frozen=True)
@@ -42,3 +45,37 @@ class Outcome:
     counts: dict[str, int] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
     timings: dict[str, float] = field(default_factory=dict)
+
+
+def trained_for(model: str) -> dict[str, str]:
+    """What `hala.json` of a local checkpoint says: task, prompt, languages, licence; empty for any other model."""
+    file = Path(model) / "hala.json"
+    content = json.loads(file.read_text(encoding="utf-8")) if model and file.exists() else {}
+    return {key: value for key, value in content.items() if isinstance(value, str) and value}
+
+
+def open_engine(settings: EngineSettings, model: str, revision: str | None = None) -> Engine:
+    """A ready engine; close it after use. Raises RecipeError when the settings lack what the engine needs."""
+    if settings.engine != "echo" and not model:
+        raise RecipeError(f"the {settings.engine} engine needs a model.", "Add --model (or `model:`), or use the echo engine.")
+    if settings.engine == "echo":
+        from hala.data.prompts import extract
+        from hala.engines.scripted import EchoEngine
+
+        return EchoEngine(extract)
+    if settings.engine == "server":
+        if not settings.url:
+            raise RecipeError("the server engine needs a url.", "Add --url http://HOST:PORT/v1 (or `url:`).")
+        from hala.engines.server import ServerEngine
+
+        return ServerEngine(settings.url, model, api_key_env=settings.api_key_env)
+    if settings.engine == "vllm":
+        from hala.engines.vllm import VllmEngine
+
+        return VllmEngine(
+            model, tensor_parallel=settings.tensor_parallel, max_model_len=settings.max_model_len, dtype=settings.dtype
+        )
+    from hala.engines.local import LocalEngine
+    from hala.weights.loading import load_model
+
+    return LocalEngine(*load_model(model, settings.dtype, revision=revision), batch_tokens=settings.batch_tokens)

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hala.errors import DiskError, DriftError, InputError
+from hala.errors import DiskError, DriftError, HalaError, InputError
 from hala.weights.checkpoint import DTYPES, INDEX_NAME, copy_side_files
 
 if TYPE_CHECKING:
@@ -225,12 +225,12 @@ def replacing(file: Path) -> Iterator[Any]:
 
 
 @contextlib.contextmanager
-def disk_errors(path: Path) -> Iterator[None]:
-    """Turns an operating system's refusal into a DiskError that names the place."""
+def disk_errors(path: Path, *more: type[Exception]) -> Iterator[None]:
+    """Turns an operating system's refusal, and `more` that a writing library raises, into a DiskError that names the place."""
     try:
         yield
-    except OSError as error:
-        if isinstance(error, DiskError):
-            raise
-        where = error.filename or path
-        raise DiskError(f"cannot write {where}: {error.strerror}.", "Make room or choose another folder, then run the same again.") from error
+    except HalaError:
+        raise
+    except (OSError, *more) as error:
+        where, reason = getattr(error, "filename", None) or path, getattr(error, "strerror", None) or error
+        raise DiskError(f"disk trouble at {where}: {reason}.", "Make room or choose another folder, then run the same again.") from error

@@ -93,6 +93,8 @@ def _small(n: int, gender: str, case: str) -> str:
     """The unit beside ten or a ten: the gender is that of the counted noun (opposite form from 3 on)."""
     if n == 2:
         return _pair_ending("اثن" if gender == "m" else "اثنت", case)
+    if n == 1 and case == "acc" and gender == "m":
+        return "واحدًا"
     return UNITS[n] if gender == "m" else BARE[n]
 
 

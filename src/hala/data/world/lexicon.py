@@ -168,7 +168,6 @@ light|lighter|خفيف|||أخف|weight small
 fast|faster|سريع|||أسرع|vehicle fast
 slow|slower|بطيء|بطيئة||أبطأ|vehicle
 cheap|cheaper|رخيص|||أرخص|new wear thing
-expensive|more expensive|غالٍ|غالية||أغلى|none
 tall|taller|طويل|||أطول|building
 useful|more useful|مفيد|||أكثر فائدة|read
 long|longer|طويل|||أطول|read street
@@ -178,7 +177,7 @@ closed||مغلق||||open
 famous|more famous|مشهور|||أشهر|visit
 strong|stronger|قوي|||أقوى|animal
 hungry|hungrier|جائع||جائعون||animal state
-thirsty||عطشان|عطشى|عطاش||none
+fresh|fresher|طازج||||food
 red||أحمر|حمراء|||color
 blue||أزرق|زرقاء|||color
 green||أخضر|خضراء|||color
@@ -218,7 +217,6 @@ fix|fixes|fixed|يصلح|أصلح|أصلح||||fix
 send|sends|sent|يرسل|أرسل|أرسل||||send
 take|takes|took|يأخذ|أخذ|خذ||||thing
 use|uses|used|يستخدم|استخدم|استخدم||||thing fix
-prepare|prepares|prepared|يحضّر|حضّر|||||none
 make|makes|made|يصنع|صنع|اصنع||||make
 paint|paints|painted|يدهن|دهن|ادهن||||part
 """

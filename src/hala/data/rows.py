@@ -1,0 +1,134 @@
+"""The rows behind a recipe's `data`: an earlier step, a file, a hub dataset or the world that ships with hala.
+
+>>> from hala.data.rows import open_rows
+>>> from hala.recipe import Data
+>>> next(open_rows(Data(world="pairs", take=1), Collected())).lang   # doctest: +SKIP
+'ar'
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hala import artifacts
+from hala.errors import InputError
+from hala.records import Question, Row
+
+if TYPE_CHECKING:
+    from hala.data.sources import BadRow
+    from hala.recipe import Data
+
+WORLD = Path(__file__).parent / "world"
+
+
+@dataclass
+class Collected:
+    """Malformed input rows: all are counted, the first `keep` are kept to be stored."""
+
+    keep: int = 10_000
+    count: int = 0
+    rows: list[BadRow] = field(default_factory=list)
+
+    def __call__(self, bad: BadRow) -> None:
+        self.count += 1
+        if len(self.rows) < self.keep:
+            self.rows.append(bad)
+
+    def write(self, out: Path) -> None:
+        """`malformed.jsonl`: file, position, reason and an excerpt of each; no file when there are none."""
+        import json
+
+        if self.rows:
+            lines = [
+                json.dumps({"file": b.file, "position": b.position, "reason": b.reason, "excerpt": b.excerpt}, ensure_ascii=False)
+                for b in self.rows
+            ]
+            with artifacts.atomic_file(out / "malformed.jsonl") as temporary:
+                temporary.write_text("\n".join(lines) + "\n", encoding="utf-8", errors="backslashreplace")
+
+
+def open_all(datas: Sequence[Data], inputs: Mapping[str, Path], bad: Collected) -> Iterator[Row]:
+    """The rows of every source, one source after the other."""
+    for data in datas:
+        yield from open_rows(data, bad, inputs)
+
+
+def open_rows(data: Data, bad: Collected, inputs: Mapping[str, Path] | None = None) -> Iterator[Row]:
+    """The rows of one source after `where`, `holdout`, `skip` and `take`; malformed ones go to `bad`."""
+    if data.ref is not None:
+        rows = artifacts.read_rows((inputs or {})[data.ref[1:]])
+    elif data.world is not None:
+        return _world(data)
+    else:
+        return _source(data, bad)
+    return _slice(rows, data)
+
+
+def open_questions(data: Data, bad: Collected) -> Iterator[Question]:
+    """Multiple-choice questions of one source: the world's, or a JSONL file with question, options and answer."""
+    if data.world is not None:
+        from hala.data import world
+
+        return world.questions(data.split, data.lang or "en", data.take, data.seed)
+    from hala.data.sources import read_questions
+
+    return islice(read_questions(data.path or "", bad, lang=data.lang or ""), data.skip, _end(data))
+
+
+def fingerprint(data: Data) -> str:
+    """What stands for the content in a step's fingerprint: a digest of files, `id@revision` of hub datasets."""
+    if data.world is not None:
+        return f"world:{_digest_sources(WORLD)}"
+    if data.hub is not None:
+        return f"{data.hub}@{data.revision or 'main'}"
+    path = Path(data.path or "")
+    if not path.exists():
+        raise InputError(f"no data at {path}.", "Give the path of a file or folder that exists, from the folder where hala runs.")
+    return artifacts.digest_tree(path)
+
+
+def _digest_sources(folder: Path) -> str:
+    digest = hashlib.sha256()
+    for path in sorted(folder.iterdir()):
+        if path.is_file():
+            digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
+
+
+def _end(data: Data) -> int | None:
+    return None if data.take is None else data.skip + data.take
+
+
+def _slice(rows: Iterator[Row], data: Data) -> Iterator[Row]:
+    return islice(rows, data.skip, _end(data))
+
+
+def _world(data: Data) -> Iterator[Row]:
+    from hala.data import world
+
+    if data.world == "pairs":
+        rows = world.pairs(data.split, _end(data), data.seed)
+    elif data.world == "texts":
+        rows = world.texts(data.split, _end(data), data.seed, data.arabic_share)
+    elif data.world == "conversations":
+        rows = world.conversations(data.split, data.lang or "en", _end(data), data.seed)
+    elif data.world == "instructions":
+        rows = world.instructions(data.split)
+    else:
+        raise InputError("the world's questions are no rows.", "Name them under `questions:` of evaluate or filter.")
+    return _slice(rows, data)
+
+
+def _source(data: Data, bad: Collected) -> Iterator[Row]:
+    from hala.data.sources import SourceSpec, open_source
+
+    spec: dict[str, Any] = {
+        name: getattr(data, name)
+        for name in ("path", "hub", "config", "split", "revision", "columns", "where", "skip", "take", "lang", "licence", "holdout", "holdout_share")
+    }
+    return open_source(SourceSpec(**spec), bad)

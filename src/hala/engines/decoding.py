@@ -1,0 +1,207 @@
+"""Token by token through a loaded transformers model: states, the choice of a token, and when a row is done.
+
+The one idea: a batch is left-padded, so that all rows write the same column of the cache, and a row that is done is
+dropped from the cache as soon as that saves more than the copy costs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from hala.engines.lfm2 import Lfm2State, can_run
+from hala.records import Finish, Sampling
+
+COMPACT_AT = 0.9  # drop done rows once this share or less is still being written
+LOOP_TOKENS, LOOP_REPEATS, LOOP_PERIOD = 64, 3, 64
+
+
+@dataclass(slots=True)
+class Job:
+    """One request on its way through the model; `finish` stays empty while tokens are being written."""
+
+    id: str
+    prompt: list[int]
+    limit: int
+    tokens: list[int] = field(default_factory=list)
+    finish: Finish | None = None
+    error: str = ""
+
+    def restart(self) -> None:
+        """Forget what was written, to be decoded again in a smaller batch."""
+        self.tokens, self.finish, self.error = [], None, ""
+
+
+class State(Protocol):
+    """The keys, values and convolution inputs of a batch of rows."""
+
+    def prefill(self) -> Tensor: ...
+
+    def step(self, tokens: Tensor) -> Tensor: ...
+
+    def keep(self, index: Tensor) -> None: ...
+
+
+class CacheState:
+    """The decoding state of any causal model of transformers, through its own forward and cache."""
+
+    def __init__(self, model: Any, ids: Tensor, mask: Tensor) -> None:
+        from transformers import DynamicCache
+
+        self.model, self.ids, self.mask = model, ids, mask.long()
+        self.cache: Any = DynamicCache(config=model.config)
+        self.positions = self.mask.sum(1, keepdim=True)
+
+    def prefill(self) -> Tensor:
+        """Logits `(batch, vocabulary)` after each row's last prompt token."""
+        return self._forward(self.ids, (self.mask.cumsum(1) - 1).clamp(min=0))
+
+    def step(self, tokens: Tensor) -> Tensor:
+        """Logits `(batch, vocabulary)` after one more token per row; `tokens` is `(batch,)`."""
+        self.mask = torch.nn.functional.pad(self.mask, (0, 1), value=1)
+        logits = self._forward(tokens[:, None], self.positions)
+        self.positions = self.positions + 1
+        return logits
+
+    def keep(self, index: Tensor) -> None:
+        """Drop all rows but those of `index`."""
+        self.mask, self.positions = self.mask[index], self.positions[index]
+        self.cache.reorder_cache(index)
+
+    def _forward(self, ids: Tensor, positions: Tensor) -> Tensor:
+        output = self.model(
+            input_ids=ids,
+            attention_mask=self.mask,
+            position_ids=positions,
+            past_key_values=self.cache,
+            use_cache=True,
+            logits_to_keep=1,
+        )
+        logits: Tensor = output.logits[:, -1]
+        return logits
+
+
+def open_state(model: Any, jobs: list[Job], pad: int) -> State:
+    """The state of a batch before its prefill: prompts left-padded with `pad`, which is masked everywhere."""
+    width = max(len(job.prompt) for job in jobs)
+    ids = torch.tensor([[pad] * (width - len(job.prompt)) + job.prompt for job in jobs], device=model.device)
+    mask = torch.tensor([[0] * (width - len(job.prompt)) + [1] * len(job.prompt) for job in jobs], device=model.device)
+    return Lfm2State(model, ids, mask) if can_run(model) else CacheState(model, ids, mask)
+
+
+@dataclass(slots=True)
+class Rules:
+    """When a row is done: `ends` are token ids that finish it, `stopped` looks for stop strings in its tokens."""
+
+    ends: frozenset[int]
+    stopped: Callable[[list[int]], bool] | None = None
+
+    def apply(self, job: Job, token: int) -> None:
+        """Add `token` to the job and set its `finish` when that ends it; a token of -1 means logits that are not finite."""
+        if token < 0:
+            job.finish, job.error = "error", "the model gave logits that are not finite; check its weights and its dtype"
+            return
+        job.tokens.append(token)
+        if token in self.ends or (self.stopped is not None and self.stopped(job.tokens)):
+            job.finish = "stop"
+        elif len(job.tokens) >= job.limit or (len(job.tokens) % 16 == 0 and is_looping(job.tokens)):
+            job.finish = "length"
+
+
+@torch.inference_mode()
+def decode(model: Any, jobs: list[Job], sampling: Sampling, rules: Rules, pad: int) -> None:
+    """Write every job's tokens and finish in place. Raises what torch raises, above all when memory is short."""
+    state = open_state(model, jobs, pad)
+    choose = greedy if sampling.temperature <= 0 else Sampler(sampling, jobs)
+    rows = list(jobs)
+    logits = state.prefill()
+    while True:
+        tokens = choose(logits, rows)
+        for job, token in zip(rows, tokens, strict=True):
+            if job.finish is None:
+                rules.apply(job, token)
+        live = [row for row, job in enumerate(rows) if job.finish is None]
+        if not live:
+            return
+        if len(live) <= COMPACT_AT * len(rows):
+            state.keep(torch.tensor(live, device=logits.device))
+            rows, tokens = [rows[row] for row in live], [tokens[row] for row in live]
+        logits = state.step(torch.tensor(tokens, device=logits.device).clamp(min=0))
+
+
+def greedy(logits: Tensor, rows: list[Job]) -> list[int]:
+    """The likeliest token of each row, the lowest id among equals; -1 where the best value is not finite."""
+    if logits.device.type == "cpu":
+        # NumPy's argmax is vectorised and 16 times faster here (64 x 4096: 32 against 524 us); bfloat16 is not known to it.
+        best = torch.from_numpy(logits.float().numpy().argmax(-1))
+    else:
+        best = logits.argmax(-1)
+    finite = logits.gather(1, best[:, None])[:, 0].isfinite()
+    chosen: list[int] = torch.where(finite, best, -1).tolist()
+    return chosen
+
+
+class Sampler:
+    """Temperature and nucleus sampling by inverse cumulative probability.
+
+    Each job draws its numbers from its own generator, seeded by (seed, id), so that a row's answer is the same in
+    every batch. Source of top-p: https://arxiv.org/abs/1904.09751.
+    """
+
+    def __init__(self, sampling: Sampling, jobs: list[Job]) -> None:
+        self.temperature, self.top_p = sampling.temperature, sampling.top_p
+        self.generators = {id(job): _generator(sampling.seed, job.id) for job in jobs}
+
+    def __call__(self, logits: Tensor, rows: list[Job]) -> list[int]:
+        draws = torch.cat([torch.rand(1, generator=self.generators[id(job)]) for job in rows]).to(logits.device)
+        weights, ids = torch.softmax(logits.float() / self.temperature, dim=-1).sort(dim=-1, descending=True, stable=True)
+        if self.top_p < 1:  # keep the likeliest tokens until they first reach top_p; the first one always stays
+            weights = weights * (weights.cumsum(-1) - weights < self.top_p)
+        reached = weights.cumsum(-1)
+        place = (reached <= draws[:, None] * reached[:, -1:]).sum(-1).clamp(max=ids.shape[1] - 1)
+        chosen = ids.gather(1, place[:, None])[:, 0]
+        finite = reached[:, -1].isfinite()
+        result: list[int] = torch.where(finite, chosen, -1).tolist()
+        return result
+
+
+def _generator(seed: int, request_id: str) -> torch.Generator:
+    digest = hashlib.sha256(f"{seed}\0{request_id}".encode("utf-8", "surrogatepass")).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big", signed=True))
+
+
+def is_looping(tokens: list[int]) -> bool:
+    """Whether the text ends in one piece of at most 64 tokens, repeated at least 3 times and over at least 64 tokens."""
+    for period in range(1, min(LOOP_PERIOD, len(tokens) // LOOP_REPEATS) + 1):
+        if tokens[-1] != tokens[-1 - period]:
+            continue
+        span = max(LOOP_REPEATS * period, LOOP_TOKENS)
+        if len(tokens) >= span and tokens[-span:-period] == tokens[-span + period :]:
+            return True
+    return False
+
+
+def plan_batches(jobs: list[Job], batch_tokens: int, most_rows: float = math.inf) -> list[list[Job]]:
+    """Batches of jobs of like length, longest first: rows x (prompt + expected answer) stays within `batch_tokens`.
+
+    An answer is expected to be as long as its prompt and 16 tokens, or its limit if that is less. A job that is
+    longer than the budget gets a batch of its own.
+    """
+    order = sorted(range(len(jobs)), key=lambda place: (-len(jobs[place].prompt), -jobs[place].limit, place))
+    batches: list[list[Job]] = []
+    longest = 0
+    for job in (jobs[place] for place in order):
+        size = len(job.prompt) + min(job.limit, len(job.prompt) + 16)
+        rows = len(batches[-1]) + 1 if batches else math.inf
+        longest = max(longest, size)
+        if rows * longest > batch_tokens or rows > most_rows:
+            batches.append([])
+            longest = size
+        batches[-1].append(job)
+    return batches

@@ -1,0 +1,104 @@
+"""The training loss of packed rows, with the head applied only where something is learned.
+
+The one idea: half of all positions have no label, and a row of logits is fifty times as wide as a hidden state. So hidden
+states are gathered first, and cross-entropy walks over them in chunks, making the gradient of a chunk's logits right away:
+no more than one chunk of logits ever exists.
+
+>>> from hala.training.loss import packed_loss
+>>> total, count = packed_loss(model, batch)  # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from hala.training.examples import IGNORED
+from hala.training.packing import attention_masks
+
+CHUNK = 1024  # positions whose logits exist at once: 1024 x 65k float32 is 268 MB
+
+
+class ChunkedCrossEntropy(torch.autograd.Function):
+    """The summed cross-entropy of `hidden` (n, d) against `targets` (n,) under a head `weight` (vocabulary, d), in float32.
+
+    `cap` squashes logits as `cap * tanh(logits / cap)` (Gemma 2) and `scale` multiplies them (Cohere); 0 and 1 do nothing.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, hidden: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor, cap: float, scale: float, learn: bool
+    ) -> torch.Tensor:
+        w = weight.to(hidden.dtype)
+        grad_hidden = torch.empty_like(hidden) if learn else None
+        grad_weight = torch.zeros_like(weight) if learn else None
+        total = torch.zeros((), dtype=torch.float32, device=hidden.device)
+        for start in range(0, len(targets), CHUNK):
+            part = slice(start, start + CHUNK)
+            h, goal = hidden[part], targets[part, None]
+            logits = (h @ w.T).float()
+            if scale != 1.0:
+                logits *= scale
+            if cap:
+                logits = torch.tanh(logits / cap) * cap
+            norm = torch.logsumexp(logits, dim=-1, keepdim=True)
+            total += (norm - logits.gather(1, goal)).sum()
+            if grad_hidden is None or grad_weight is None:
+                continue
+            slope = (1 - (logits / cap) ** 2) * scale if cap else scale
+            grad = logits.sub_(norm).exp_()  # softmax, in place of the logits
+            grad.scatter_add_(1, goal, torch.full_like(grad[:, :1], -1.0))
+            if cap or scale != 1.0:
+                grad *= slope
+            grad = grad.to(h.dtype)
+            grad_hidden[part] = grad @ w
+            if weight.dtype == grad.dtype:
+                grad_weight.addmm_(grad.T, h)
+            else:
+                grad_weight += grad.T @ h
+        if grad_hidden is not None and grad_weight is not None:
+            ctx.save_for_backward(grad_hidden, grad_weight)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        grad_hidden, grad_weight = ctx.saved_tensors
+        (factor,) = gradients
+        return grad_hidden.mul_(factor.to(grad_hidden.dtype)), grad_weight.mul_(factor), None, None, None, None
+
+
+def packed_loss(model: nn.Module, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+    """(summed float32 loss, number of learned tokens) of a collated batch; run it inside `short_conv.leak_free(model)`."""
+    hidden = hidden_states(model, batch)
+    goals = batch["labels"][:, 1:]
+    learned = goals != IGNORED
+    return head_loss(model, hidden[:, :-1][learned], goals[learned]), learned.sum()
+
+
+def hidden_states(model: nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    """The decoder's last hidden states of a collated batch: (batch, length, hidden)."""
+    extra = {"seq_idx": batch["seq_idx"]} if "conv" in (getattr(model.config, "layer_types", None) or ()) else {}
+    output = model.get_decoder()(
+        input_ids=batch["input_ids"],
+        attention_mask=attention_masks(model, batch["position_ids"], batch["seq_idx"]),
+        position_ids=batch["position_ids"],
+        use_cache=False,
+        **extra,
+    )
+    hidden: torch.Tensor = output.last_hidden_state
+    return hidden
+
+
+def head_loss(model: nn.Module, hidden: torch.Tensor, goals: torch.Tensor) -> torch.Tensor:
+    """The summed loss of gathered hidden states (n, d); autocast decides the dtype of the products, the sums are float32."""
+    head = model.get_output_embeddings()
+    device = hidden.device.type
+    if torch.is_autocast_enabled(device):
+        hidden = hidden.to(torch.get_autocast_dtype(device))
+    cap = float(getattr(model.config, "final_logit_softcapping", None) or 0.0)
+    scale = float(getattr(model.config, "logit_scale", None) or 1.0)
+    with torch.autocast(device, enabled=False):
+        total: torch.Tensor = ChunkedCrossEntropy.apply(hidden, head.weight, goals, cap, scale, torch.is_grad_enabled())
+    return total

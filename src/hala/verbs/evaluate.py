@@ -1,0 +1,257 @@
+"""evaluate: checkpoints are compared on multiple-choice questions and as translators, with intervals and paired differences."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from hala import artifacts
+from hala.errors import InputError
+from hala.recipe import Data, Evaluate
+from hala.records import Row
+from hala.verbs import Context, Outcome
+
+EXAMPLES = 8
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """A checkpoint under test; `t` is its place between base and tuned when it is a merge."""
+
+    name: str
+    where: str
+    t: float | None = None
+
+
+@dataclass
+class Sheet:
+    """Everything measured so far. `answers` maps (set, model) to what paired comparisons need."""
+
+    scores: list[dict[str, Any]] = field(default_factory=list)
+    examples: list[dict[str, str]] = field(default_factory=list)
+    answers: dict[tuple[str, str], Any] = field(default_factory=dict)
+    records: list[dict[str, Any]] = field(default_factory=list)
+
+
+def run(settings: Evaluate, context: Context) -> Outcome:
+    """Scores of every model on every set; `records.jsonl` in `context.out` holds each single answer."""
+    from hala.data.rows import Collected
+
+    if not (settings.pairs or settings.questions or settings.suite):
+        raise InputError(f"step {context.step} has nothing to evaluate on.", "Give pairs, questions or suite.")
+    models = list(contestants(settings, context))
+    bad = Collected()
+    pair_sets = {_set_name(data): _pairs(data, context, bad, settings.limit) for data in settings.pairs}
+    question_sets = dict(_question_sets(settings, bad))
+    sheet, described = Sheet(), []
+    for number, model in enumerate(models, 1):
+        context.progress.step(f"{context.step} {model.name} ({number}/{len(models)})")
+        loaded = _load(model, settings)
+        described.append(_describe(model, loaded[0]))
+        for name, (benchmark, items) in question_sets.items():
+            _score_questions(sheet, settings, model, models[0], (name, benchmark, items), loaded, context)
+        for name, rows in pair_sets.items():
+            _score_pairs(sheet, settings, model, models[0], (name, rows), loaded, context)
+    with artifacts.atomic_file(context.out / "records.jsonl") as temporary:
+        lines = (json.dumps(record, ensure_ascii=False, sort_keys=True) for record in sheet.records)
+        temporary.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8", errors="backslashreplace")
+    bad.write(context.out)
+    facts = {"baseline": models[0].name, "models": described, "scores": sheet.scores, "examples": sheet.examples}
+    counts = {"models": len(models), "scores": len(sheet.scores), "malformed": bad.count}
+    return Outcome(counts=counts, facts=facts)
+
+
+def contestants(settings: Evaluate, context: Context) -> Iterator[Contestant]:
+    """The models in the recipe's order; a merge over several t gives one for each."""
+    for reference in settings.models:
+        where = context.locate(reference)
+        manifest = artifacts.read_manifest(Path(where)) if Path(where).exists() else None
+        name = reference.removeprefix("$") if reference.startswith("$") else Path(reference).name
+        facts = manifest.facts if manifest is not None and manifest.verb == "merge" else {}
+        places = facts.get("t", [])
+        if len(places) > 1:
+            for t, folder in zip(places, facts["checkpoints"], strict=True):
+                yield Contestant(f"{name} t={t:g}", str(Path(where) / folder), t)
+        else:
+            yield Contestant(name, where, places[0] if places else None)
+
+
+def _load(model: Contestant, settings: Evaluate) -> tuple[Any, Any]:
+    from hala.weights.loading import load_model
+
+    return load_model(model.where, settings.dtype)
+
+
+def _describe(model: Contestant, loaded: Any) -> dict[str, Any]:
+    files = sorted(Path(model.where).glob("*.safetensors")) if Path(model.where).is_dir() else []
+    return {
+        "name": model.name,
+        "t": model.t,
+        "parameters": sum(parameter.numel() for parameter in loaded.parameters()),
+        "bytes": sum(file.stat().st_size for file in files),
+    }
+
+
+def _set_name(data: Data) -> str:
+    if data.world is not None:
+        return f"world {data.world}" + (f" {data.lang}" if data.world == "questions" else "")
+    if data.ref is not None:
+        return data.ref.removeprefix("$")
+    return Path(data.path).name if data.path else str(data.hub)
+
+
+# Questions ------------------------------------------------------------------------------------------------------------
+
+
+def _question_sets(settings: Evaluate, bad: Any) -> Iterator[tuple[str, tuple[Any, list[Any]]]]:
+    """(name, (benchmark, items)) of the recipe's own questions, then of the suite."""
+    from hala.evals.benchmarks import find_suite, read
+
+    for data in settings.questions:
+        benchmark, items = _own_questions(data, bad)
+        yield _set_name(data), (benchmark, items[: settings.limit])
+    for benchmark in find_suite(settings.suite) if settings.suite else ():
+        reading = read(benchmark, _hub_rows)
+        bad.count += len(reading.malformed)
+        yield benchmark.name, (benchmark, list(reading.items[: settings.limit]))
+
+
+def _own_questions(data: Data, bad: Any) -> tuple[Any, list[Any]]:
+    from hala.data.rows import fingerprint, open_questions
+    from hala.evals.benchmarks import LATIN_LETTERS, Benchmark, Item
+
+    questions = list(open_questions(data, bad))
+    if not questions:
+        raise InputError(f"{_set_name(data)} holds no questions.", 'Lines need "question", "options" and "answer".')
+    subsets = tuple(sorted({question.topic for question in questions}))
+    name = _set_name(data)
+    benchmark = Benchmark(
+        name, data.path or name, subsets, data.split, "jsonl", LATIN_LETTERS, "micro", fingerprint(data)[-16:], data.lang or ""
+    )
+    labels = tuple(LATIN_LETTERS)
+    items = [Item(question, name, question.topic, "jsonl", labels[: len(question.options)]) for question in questions]
+    return benchmark, items
+
+
+def _hub_rows(benchmark: Any, subset: str) -> Iterator[Mapping[str, Any]]:
+    from hala.data.sources import hub_records
+
+    return hub_records(benchmark.source, subset or None, benchmark.split, benchmark.revision)
+
+
+def _score_questions(
+    sheet: Sheet, settings: Evaluate, model: Contestant, base: Contestant, named: tuple[str, Any, list[Any]], loaded: Any, context: Context
+) -> None:
+    from hala.evals.profiles import find_profile
+    from hala.evals.scoring import score, summarise
+    from hala.evals.statistics import paired_difference
+
+    name, benchmark, items = named
+    profile = find_profile(settings.profile or ("cloze" if benchmark.schema == "jsonl" else "oall-v2"))
+
+    def show(done: int, total: int) -> None:
+        context.progress.update(done, total, "sequences", name)
+
+    answers = score(loaded, items, profile, batch_tokens=settings.batch_tokens, progress=show)
+    headline = summarise(benchmark, profile, answers)[0]
+    correct = [answer.correct for answer in answers]
+    sheet.answers[name, model.name] = correct
+    entry = _entry(model, name, "accuracy", headline, benchmark.lang)
+    entry |= {"ties": sum(answer.tied for answer in answers), "truncated": sum(answer.truncated > 0 for answer in answers)}
+    if model != base:
+        strata = [answer.subset for answer in answers] if benchmark.average == "macro" else None
+        gain = paired_difference(sheet.answers[name, base.name], correct, strata, settings.resamples, settings.seed)
+        entry |= {"delta": 100 * gain.value, "delta_low": 100 * gain.low, "delta_high": 100 * gain.high, "p": gain.p}
+    sheet.scores.append(entry)
+    sheet.records += [
+        {"set": name, "model": model.name, "id": a.id, "gold": a.gold, "prediction": a.prediction, "scores": [round(s, 5) for s in a.scores]}
+        for a in answers
+    ]
+
+
+def _entry(model: Contestant, name: str, metric: str, score: Any, lang: str) -> dict[str, Any]:
+    return {
+        "model": model.name,
+        "t": model.t,
+        "set": name,
+        "metric": metric,
+        "value": score.value,
+        "low": score.low,
+        "high": score.high,
+        "n": score.n,
+        "signature": score.signature,
+        "lang": lang,
+        "delta": None,
+        "delta_low": None,
+        "delta_high": None,
+        "p": None,
+    }
+
+
+# Translation ----------------------------------------------------------------------------------------------------------
+
+
+def _pairs(data: Data, context: Context, bad: Any, limit: int | None) -> list[Row]:
+    from hala.data.rows import open_rows
+
+    rows = [row for row in islice(open_rows(data, bad, context.inputs), limit) if row.original is not None]
+    if not rows:
+        raise InputError(f"{_set_name(data)} holds no sentence pairs.", "Declare the columns, for example {source: en, target: ar}.")
+    return rows
+
+
+def _score_pairs(
+    sheet: Sheet, settings: Evaluate, model: Contestant, base: Contestant, named: tuple[str, list[Row]], loaded: Any, context: Context
+) -> None:
+    from hala.evals.translation import Metrics, compare_translations, score_translations
+    from hala.languages import language
+
+    name, rows = named
+    target = language(context.languages.target)
+    sources = [m.content for row in rows for m in row.original or ()]
+    references = [m.content for row in rows for m in row.messages]
+    context.progress.update(0, None, "segments", f"translating {len(sources):,} texts of {name}")
+    outputs = _translations(settings, model, sources, loaded, context)
+    metrics = Metrics(script=target.script_code, samples=settings.resamples, seed=settings.seed)
+    result = score_translations(outputs, references, sources, metrics)
+    sheet.answers[name, model.name] = outputs
+    entries = [_entry(model, name, score.name, score, target.code) for score in (*result.scores, *result.failures)]
+    if model != base:
+        before = sheet.answers[name, base.name]
+        for gain in compare_translations(before, outputs, references, metrics):
+            for entry in entries:
+                if entry["metric"] == gain.name:
+                    entry |= {"delta": gain.value, "delta_low": gain.low, "delta_high": gain.high, "p": gain.p}
+    sheet.scores += entries
+    for segment, source, output, reference in zip(result.segments, sources, outputs, references, strict=True):
+        record = {"set": name, "model": model.name, "source": source, "reference": reference, "output": output or ""}
+        sheet.records.append({**record, "chrf++": round(segment.chrf, 2), "failure": segment.failure})
+        if segment.index % max(1, len(sources) // EXAMPLES) == 0 and segment.index // max(1, len(sources) // EXAMPLES) < EXAMPLES:
+            sheet.examples.append(record)
+
+
+def _translations(settings: Evaluate, model: Contestant, sources: list[str], loaded: Any, context: Context) -> list[str | None]:
+    """What the model writes for each source, unfiltered; None where it lost or invented a protected span."""
+    from hala.data.prompts import DEFAULT
+    from hala.data.translating import Plan, translate_texts
+    from hala.engines.local import LocalEngine
+    from hala.languages import language
+    from hala.records import Sampling
+    from hala.verbs import trained_for
+
+    about = trained_for(model.where)
+    trained = about.get("prompt") if about.get("task") == "translation" else None
+    plan = Plan(
+        prompt=settings.prompt or trained or DEFAULT,
+        source=language(context.languages.source),
+        target=language(context.languages.target),
+        sampling=Sampling(settings.max_tokens),
+        gates=("none",),
+        retries=0,
+    )
+    engine = LocalEngine(*loaded, batch_tokens=settings.batch_tokens)
+    return [result.text if result.verdict.kept else None for result in translate_texts(sources, engine, plan)]

@@ -1,0 +1,23 @@
+"""export: a checkpoint becomes one file for edge runtimes, read back and compared with its source."""
+
+from __future__ import annotations
+
+from hala.recipe import Export
+from hala.verbs import Context, Outcome
+
+
+def run(settings: Export, context: Context) -> Outcome:
+    """Size and round-trip error of the file in `context.out`."""
+    from hala.weights.gguf import export
+    from hala.weights.loading import fetch
+
+    source = fetch(context.locate(settings.model), None)
+    target = context.out / f"model-{settings.quant}.gguf"
+    report = export(source, target, settings.quant)
+    facts = {
+        "file": target.name,
+        "bytes": target.stat().st_size,
+        "quant": settings.quant,
+        "max_rel_error": max((tensor.rel_error for tensor in report.tensors), default=0.0),
+    }
+    return Outcome(counts={"tensors": len(report.tensors)}, facts=facts)

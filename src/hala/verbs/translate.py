@@ -1,0 +1,128 @@
+"""translate: rows become rows of another language, whole and checked, or are set aside with the reason."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import replace
+from typing import Any
+
+from hala.data.prompts import DEFAULT
+from hala.data.translating import Plan, Translated, translate_texts
+from hala.errors import InputError, RecipeError
+from hala.languages import language
+from hala.recipe import Translate
+from hala.records import KEPT, Engine, Message, Row, Sampling, Verdict
+from hala.verbs import Context, Outcome, open_engine, trained_for
+
+MIN_ROWS_TO_STOP = 1000
+
+
+def run(settings: Translate, context: Context) -> Outcome:
+    """Counts of kept and rejected rows; the rows lie in `context.out`."""
+    from hala.artifacts import run_shards
+    from hala.data.rows import Collected, open_all
+
+    where = context.locate(settings.model)
+    plan = make_plan(settings, where, context.languages.source, context.languages.target)
+    engine = open_engine(settings, where, settings.revision)
+    bad, began, tokens = Collected(), time.monotonic(), Counter[str]()
+
+    def process(rows: list[Row]) -> list[tuple[Row, Verdict]]:
+        judged, used = translate_rows(rows, engine, plan)
+        tokens["new"] += used
+        tokens["rows"] += len(rows)
+        return judged
+
+    total = _total(settings)
+
+    def after(done: int, counts: Counter[str]) -> None:
+        rate = tokens["new"] / max(time.monotonic() - began, 1e-9)
+        context.progress.update(done, total, "rows", f"{counts['kept']:,} kept, {rate:,.0f} tokens/s")
+        _stop_early(settings, done, counts)
+
+    try:
+        counts = run_shards(context.out, open_all(settings.data, context.inputs, bad), settings.shard_rows, process, after)
+    finally:
+        engine.close()
+    bad.write(context.out)
+    if not counts["rows"] and not bad.count:
+        raise InputError(f"step {context.step} found no rows to translate.", "Check `data`, `where`, `skip` and `take`.")
+    seconds = max(time.monotonic() - began, 1e-9)
+    rates = {"tokens_per_s": tokens["new"] / seconds, "rows_per_s": tokens["rows"] / seconds}
+    facts = {"prompt": plan.prompt, "source": plan.source.code, "target": plan.target.code, "engine": settings.engine}
+    return Outcome(counts={**counts, "malformed": bad.count}, facts=facts, timings=rates)
+
+
+def translate_document(text: str, settings: dict[str, Any], source: str, target: str) -> str:
+    """The document in the target language, its structure untouched. Raises InputError when a part fails its checks."""
+    section = Translate(data=({"path": "-"},), **settings)
+    engine = open_engine(section, section.model)
+    try:
+        [result] = translate_texts([text], engine, make_plan(section, section.model, source, target))
+    finally:
+        engine.close()
+    if not result.verdict.kept:
+        raise InputError(
+            f"the text could not be translated: {result.verdict.reason}: {result.verdict.detail}.",
+            "Try another model, or --set gates=none to see what the model wrote.",
+        )
+    return result.text
+
+
+def make_plan(settings: Translate, model: str, source: str, target: str) -> Plan:
+    """The settings with what the checkpoint itself says about its prompt. Raises RecipeError when languages disagree."""
+    trained = trained_for(model)
+    trained = trained if trained.get("task") == "translation" else {}
+    for key, wanted in (("source", source), ("target", target)):
+        if trained.get(key, wanted) != wanted:
+            raise RecipeError(f"{model} translates to {trained['target']} from {trained['source']}, not {source} -> {target}.")
+    gates = settings.gates
+    if settings.engine == "echo" and gates == ("default",):
+        gates = ("none",)  # the echo gives the source back on purpose
+    return Plan(
+        prompt=settings.prompt or trained.get("prompt") or DEFAULT,
+        source=language(source),
+        target=language(target),
+        sampling=Sampling(settings.max_tokens, settings.temperature, seed=settings.seed),
+        gates=gates,
+        whole=settings.mode == "whole",
+        max_chars=settings.max_chars,
+        retries=settings.retries,
+        retry_temperature=settings.retry_temperature,
+    )
+
+
+def translate_rows(rows: list[Row], engine: Engine, plan: Plan) -> tuple[list[tuple[Row, Verdict]], int]:
+    """One judged row per row, and the tokens used: every message translated, or the row as it was with the first reason."""
+    texts = [message.content for row in rows for message in row.messages]
+    results = iter(translate_texts(texts, engine, plan))
+    judged, tokens = [], 0
+    for row in rows:
+        parts = [next(results) for _ in row.messages]
+        tokens += sum(part.tokens for part in parts)
+        judged.append(_assemble(row, parts, plan.target.code))
+    return judged, tokens
+
+
+def _assemble(row: Row, parts: list[Translated], target: str) -> tuple[Row, Verdict]:
+    failed = next((part for part in parts if not part.verdict.kept), None)
+    if failed is not None:
+        return row, failed.verdict
+    messages = tuple(Message(message.role, part.text) for message, part in zip(row.messages, parts, strict=True))
+    return replace(row, messages=messages, original=row.messages, lang=target), KEPT
+
+
+def _total(settings: Translate) -> int | None:
+    takes = [data.take for data in settings.data]
+    return sum(take for take in takes if take) if all(takes) else None
+
+
+def _stop_early(settings: Translate, done: int, counts: Counter[str]) -> None:
+    if done >= MIN_ROWS_TO_STOP and done - counts["kept"] > settings.stop_above * done:
+        reasons = {key: value for key, value in counts.items() if key.startswith("rejected/")}
+        worst = max(reasons, key=lambda key: reasons[key])
+        raise InputError(
+            f"{done - counts['kept']:,} of {done:,} rows were rejected, more than stop_above {settings.stop_above:.0%}; most often {worst}.",
+            "Look at them with `hala show --rejected`, then mend the prompt, the model or the data.",
+        )

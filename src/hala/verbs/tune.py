@@ -1,0 +1,163 @@
+"""tune: rows train a checkpoint, from an existing one or from random weights, as chat, as translator or on running text."""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from hala.data.pairs import training_pairs
+from hala.data.prompts import DEFAULT, for_language
+from hala.data.rows import Collected, open_all
+from hala.errors import InputError
+from hala.languages import language
+from hala.recipe import Data, New, Tune
+from hala.records import Row
+from hala.verbs import Context, Outcome
+
+if TYPE_CHECKING:
+    from hala.training.examples import Examples, Form
+    from hala.training.trainer import TrainResult, TrainSettings
+
+ON_CPU_MICRO_TOKENS = 4096
+
+
+def run(settings: Tune, context: Context) -> Outcome:
+    """Size, losses and speed of the checkpoint in `context.out`; its learning curve is `curve.jsonl` there."""
+    from hala.training.examples import Form, make_examples
+    from hala.training.trainer import train
+    from hala.weights.loading import save_model
+
+    counts: Counter[str] = Counter()
+    context.progress.say("    reading rows")
+    rows = list(_training_rows(settings, settings.data, context, counts))
+    model, tokenizer = _start(settings, rows, context)
+    form = Form(settings.task, _prompt(settings, context), settings.max_length)
+    made = make_examples(rows, tokenizer, form)
+    _check(made, counts, context)
+    checks = make_examples(_eval_rows(settings, context), tokenizer, form)
+
+    def show(step: int, total: int, rate: float, loss: float, _: float) -> None:
+        context.progress.update(step, total, "steps", f"loss {loss:.3f}, {rate:,.0f} tokens/s")
+
+    limits = _train_settings(settings)
+    result = train(model, tokenizer, made.examples, limits, context.scratch, show, checks.examples or None)
+    shutil.copyfile(context.scratch / "curve.jsonl", context.out / "curve.jsonl")
+    save_model(result.model, tokenizer, context.out, settings.save_dtype, _about(settings, rows, context))
+    return _outcome(settings, result, made, counts)
+
+
+def _training_rows(settings: Tune, datas: Iterable[Data], context: Context, counts: Counter[str]) -> Iterator[Row]:
+    """Rows as they are, or segment pairs for a translator; everything left out is counted."""
+    bad = Collected()
+    for row in open_all(tuple(datas), context.inputs, bad):
+        counts["rows"] += 1
+        if settings.task != "translation":
+            yield row
+            continue
+        for pair, verdict in training_pairs(row, settings.mask):
+            counts["pairs"] += 1
+            if verdict.kept:
+                yield pair
+            else:
+                counts[f"rejected/{verdict.reason}"] += 1
+    counts["malformed"] += bad.count
+    bad.write(context.out)
+
+
+def _eval_rows(settings: Tune, context: Context) -> list[Row]:
+    from itertools import islice
+
+    return list(islice(_training_rows(settings, settings.eval_data, context, Counter()), settings.eval_rows))
+
+
+def _start(settings: Tune, rows: list[Row], context: Context) -> tuple[Any, Any]:
+    """(model, tokenizer) to train: a checkpoint's, or new ones."""
+    from hala.weights.loading import load_model, load_tokenizer, new_lfm2
+
+    if settings.new is None:
+        return load_model(context.locate(settings.base), "float32", revision=settings.revision)
+    new = settings.new
+    if new.tokenizer:
+        tokenizer = load_tokenizer(context.locate(new.tokenizer))
+    else:
+        from hala.training.tokenizer import train_tokenizer
+
+        context.progress.say(f"    training a tokenizer of {new.vocab_size:,} entries")
+        tokenizer = train_tokenizer(_texts(rows), new.vocab_size, max_length=new.max_positions)
+    return new_lfm2(seed=settings.seed, **_shape(new, tokenizer)), tokenizer
+
+
+def _shape(new: New, tokenizer: Any) -> dict[str, Any]:
+    return {
+        "vocab_size": len(tokenizer),
+        "hidden_size": new.hidden_size,
+        "num_layers": new.layers,
+        "attention_every": new.attention_every,
+        "ff_size": new.ff_size,
+        "num_heads": new.heads,
+        "kv_heads": new.kv_heads,
+        "max_positions": new.max_positions,
+        "bos": tokenizer.bos_token_id,
+        "eos": tokenizer.eos_token_id,
+        "pad": tokenizer.pad_token_id,
+    }
+
+
+def _texts(rows: list[Row]) -> Iterator[str]:
+    for row in rows:
+        for message in (*row.messages, *(row.original or ())):
+            yield message.content
+
+
+def _prompt(settings: Tune, context: Context) -> str:
+    return for_language(settings.prompt or DEFAULT, language(context.languages.target))
+
+
+def _check(made: Examples, counts: Counter[str], context: Context) -> None:
+    """Counts what became no example; raises InputError when nothing is left to learn from."""
+    counts["examples"] = len(made.examples)
+    counts.update({f"rejected/{reason}": number for reason, number in made.counts.items()})
+    if not made.examples:
+        reasons = ", ".join(f"{key.partition('/')[2]} {value}" for key, value in counts.items() if "/" in key) or "no rows"
+        raise InputError(f"step {context.step} has nothing to learn from: {counts['rows']} rows read, {reasons}.", "Check `data` and `task`.")
+
+
+def _train_settings(settings: Tune) -> TrainSettings:
+    from hala.training.trainer import TrainSettings
+
+    same = ("optimizer", "learning_rate", "muon_learning_rate", "schedule", "warmup", "weight_decay", "beta2", "epochs", "precision")
+    return TrainSettings(
+        **{name: getattr(settings, name) for name in (*same, "batch_tokens", "seed", "save_steps", "eval_steps")},
+        max_steps=settings.max_steps or 0,
+        max_grad_norm=settings.clip,
+        row_length=settings.max_length,
+        micro_tokens=settings.micro_tokens or max(settings.max_length, min(settings.batch_tokens, ON_CPU_MICRO_TOKENS)),
+    )
+
+
+def _about(settings: Tune, rows: list[Row], context: Context) -> dict[str, Any]:
+    """hala.json: what the checkpoint is for, and the licences of what it learned from."""
+    about: dict[str, Any] = {"task": settings.task, "data_licences": sorted({row.licence or "unknown" for row in rows})}
+    if settings.task == "translation":
+        about |= {"prompt": _prompt(settings, context), "source": context.languages.source, "target": context.languages.target}
+    return about
+
+
+def _outcome(settings: Tune, result: TrainResult, made: Examples, counts: Counter[str]) -> Outcome:
+    tokens, trained = made.tokens
+    facts = {
+        "task": settings.task,
+        "parameters": sum(parameter.numel() for parameter in result.model.parameters()),
+        "epoch_tokens": tokens,
+        "epoch_trained_tokens": trained,
+        "train_tokens": result.tokens,
+        "steps": result.steps,
+        "final_loss": result.loss,
+        "eval_loss": result.eval_loss,
+        "precision": result.precision,
+        "optimizer": settings.optimizer,
+        "packing_fill": result.packing.fill,
+    }
+    return Outcome(counts=dict(counts), facts=facts, timings={"tokens_per_s": result.tokens_per_second})

@@ -1,0 +1,280 @@
+"""Models in and out of memory: the one place that loads, makes and saves transformers models.
+
+A folder is checked by our own reader before transformers sees it, code from a checkpoint never runs, and FP8 checkpoints are unpacked by our
+own arithmetic with their activations rounded too, so that what is measured on a CPU is the FP8 model.
+
+    model, tokenizer = load_model("runs/quickstart/hala", dtype="float32", device="cpu")
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hala.errors import HalaError, InputError, RecipeError, nearest
+from hala.weights.checkpoint import INDEX_NAME, SIDE_FILES, Checkpoint, complete_config, open_checkpoint, read_json
+from hala.weights.fp8 import dequantise, round_tokens
+from hala.weights.writer import disk_errors, to_json, write_file
+
+if TYPE_CHECKING:
+    import torch
+
+HUB_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}(/[A-Za-z0-9][A-Za-z0-9._-]{0,95})?")
+DTYPE_NAMES = ("auto", "float32", "bfloat16", "float16")
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
+DAMAGED = "Check the folder, or download or write it again."
+
+
+def load_model(
+    path_or_id: str | Path,
+    dtype: str = "auto",
+    device: str = "auto",
+    revision: str | None = None,
+    *,
+    round_activations: bool = True,
+) -> tuple[Any, Any]:
+    """A causal language model in evaluation mode and its tokenizer.
+
+    `dtype` auto is the checkpoint's own, `device` auto is a GPU when there is one. An FP8 checkpoint is unpacked on load; with
+    `round_activations` the inputs of its linear layers are rounded to FP8 per token as well.
+    Raises: InputError when the checkpoint is missing, damaged, incomplete, of unknown architecture or wants to run code.
+    """
+    import torch
+    from transformers import AutoConfig
+
+    torch_dtype = pick_dtype(dtype)
+    path = fetch(path_or_id, revision)
+    checkpoint = open_checkpoint(path)
+    tokenizer = load_tokenizer(path)
+    quantised = "quantization_config" in checkpoint.config
+    if quantised:
+        check_fp8(checkpoint)
+    with third_party(path):
+        config = AutoConfig.from_pretrained(path, trust_remote_code=False, local_files_only=True)
+        options: dict[str, Any] = {"config": config, "output_loading_info": True, "local_files_only": True}
+        if quantised:
+            del config.quantization_config
+            torch_dtype = getattr(config, "dtype", None) or torch.bfloat16 if dtype == "auto" else torch_dtype
+            options["state_dict"] = unpacked(checkpoint, torch_dtype)
+        model, info = causal_class(config, path).from_pretrained(None if quantised else path, dtype=torch_dtype, **options)
+    if missing := sorted(info["missing_keys"]):
+        raise InputError(f"{path} lacks tensor {missing[0]} (and {len(missing) - 1} more) of its architecture.", DAMAGED)
+    rows = model.get_input_embeddings().num_embeddings
+    if len(tokenizer) > rows:
+        raise InputError(f"the tokenizer in {path} has {len(tokenizer)} tokens, the model only {rows}.", DAMAGED)
+    if quantised and round_activations:
+        install_rounding(model, [name.removesuffix(".weight_scale") for name in checkpoint.tensors if name.endswith(".weight_scale")])
+    return model.eval().to(pick_device(device)), tokenizer
+
+
+def causal_class(config: Any, path: Path) -> Any:
+    """The transformers class for a config. Asked for directly, it has no way to code from a checkpoint."""
+    from transformers import MODEL_FOR_CAUSAL_LM_MAPPING
+
+    if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
+        raise InputError(f"{path} is a {config.model_type} model, which is no causal language model here.", "Choose another model.")
+    return MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
+
+
+def fetch(path_or_id: str | Path, revision: str | None = None) -> Path:
+    """The local folder of a model: the folder itself, or a hub model downloaded without any code or pickled file."""
+    path = Path(path_or_id).expanduser()
+    if path.is_dir():
+        return path
+    if not HUB_NAME.fullmatch(str(path_or_id)):
+        raise InputError(f"no checkpoint folder at {path_or_id}.", "Give an existing folder or a hub name like LiquidAI/LFM2-350M.")
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError
+
+    patterns = [*SIDE_FILES, "*.safetensors", INDEX_NAME]
+    try:
+        return Path(snapshot_download(str(path_or_id), revision=revision, allow_patterns=patterns))
+    except (OSError, HFValidationError) as error:  # the hub's own errors are OSErrors
+        reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+        raise InputError(f"{path_or_id} is no folder here and the hub did not give it: {reason}.", "Check the name and access.") from error
+
+
+def load_tokenizer(path: Path) -> Any:
+    """The tokenizer of a checked folder. Raises: InputError when it is missing or unreadable."""
+    from transformers import AutoTokenizer
+
+    if not any((path / name).is_file() for name in TOKENIZER_FILES):
+        raise InputError(f"{path} has no tokenizer ({', '.join(TOKENIZER_FILES)}).", "Copy the tokenizer files of its base model there.")
+    with third_party(path):
+        return AutoTokenizer.from_pretrained(path, trust_remote_code=False, local_files_only=True)
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """A block without the progress bars of transformers."""
+    from transformers.utils import logging
+
+    bars = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if bars:
+            logging.enable_progress_bar()
+
+
+@contextlib.contextmanager
+def third_party(path: Path) -> Iterator[None]:
+    """A block in which transformers reads `path` and any complaint of it becomes one clear InputError."""
+    try:
+        with quiet():
+            yield
+    except (HalaError, MemoryError):
+        raise
+    except Exception as error:
+        first = str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__
+        raise InputError(f"{path} cannot be loaded: {first}", DAMAGED) from error
+
+
+def pick_dtype(dtype: str) -> Any:
+    """The torch dtype of a name, `auto` as it is."""
+    import torch
+
+    if dtype not in DTYPE_NAMES:
+        raise RecipeError(f"unknown dtype {dtype!r}.{nearest(dtype, DTYPE_NAMES)}", f"Choose one of: {', '.join(DTYPE_NAMES)}.")
+    return dtype if dtype == "auto" else getattr(torch, dtype)
+
+
+def pick_device(device: str) -> str:
+    """`device`, with `auto` turned into the best one there is."""
+    import torch
+
+    if device != "auto":
+        return device
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def check_fp8(checkpoint: Checkpoint) -> None:
+    """Nothing, or InputError when the quantisation is not FP8 weights with dynamic per-token activations."""
+    settings = checkpoint.config["quantization_config"]
+    groups = list((settings.get("config_groups") or {}).values())
+    weights = [group.get("weights") or {} for group in groups]
+    inputs = [group.get("input_activations") or {} for group in groups]
+    known = settings.get("quant_method") == "compressed-tensors" and bool(groups)
+    known &= all(w.get("type") == "float" and w.get("num_bits") == 8 and w.get("strategy") in ("channel", "tensor") for w in weights)
+    known &= all(i.get("dynamic") is True and i.get("strategy") == "token" for i in inputs)
+    if not known:
+        method = settings.get("quant_method")
+        raise InputError(
+            f"{checkpoint.path} is quantised in a way that is not read here ({method}).",
+            "Only compressed-tensors FP8 with per-channel weights and dynamic per-token activations is; serve it with vLLM instead.",
+        )
+
+
+def unpacked(checkpoint: Checkpoint, dtype: torch.dtype) -> dict[str, torch.Tensor]:
+    """The tensors of an FP8 checkpoint with every code multiplied by its scale, in `dtype`."""
+    state = {}
+    for name in checkpoint.tensors:
+        if name.endswith(".weight_scale"):
+            continue
+        tensor = checkpoint.read(name)
+        if f"{name}_scale" in checkpoint.tensors:
+            scale = checkpoint.read(f"{name}_scale").reshape(-1, 1).expand(len(tensor), 1)
+            tensor = dequantise(tensor, scale).to(dtype)
+        state[name] = tensor
+    return state
+
+
+def install_rounding(model: Any, modules: Sequence[str]) -> None:
+    """Makes the named linear layers round their input to FP8 per token; `model` is changed in place."""
+    for name in modules:
+        try:
+            linear = model.get_submodule(name)
+        except AttributeError as error:
+            raise InputError(f"no layer {name} to round the activations of.", "Load with round_activations=False.") from error
+        linear.register_forward_pre_hook(lambda _, inputs: (round_tokens(inputs[0]), *inputs[1:]))
+
+
+def save_model(model: Any, tokenizer: Any, path: str | Path, dtype: str | None = None, extra: dict[str, Any] | None = None) -> None:
+    """Writes a checkpoint folder: weights, config, tokenizer, and `extra` as hala.json. An older checkpoint in `path` is replaced.
+
+    `dtype` is that of the saved float tensors, by default the model's own. The same model gives the same bytes; config.json comes last,
+    so a folder that has it is complete.
+    """
+    from safetensors import SafetensorError
+
+    path = Path(path)
+    work = path / ".saving"
+    with disk_errors(path, SafetensorError):
+        shutil.rmtree(work, ignore_errors=True)
+        work.mkdir(parents=True)
+        with quiet():
+            model.save_pretrained(work, state_dict=cast_state(model, pick_dtype(dtype)) if dtype else None, max_shard_size="5GB")
+            tokenizer.save_pretrained(work)
+        config = complete_config(read_json(work / "config.json")) | ({"dtype": dtype} if dtype else {})
+        write_file(work / "config.json", to_json(config))
+        if extra is not None:
+            write_file(work / "hala.json", to_json(extra))
+        for old in [path / "config.json", path / INDEX_NAME, *path.glob("*.safetensors")]:
+            old.unlink(missing_ok=True)
+        for file in sorted(work.iterdir(), key=lambda file: (file.name == "config.json", file.name)):
+            os.replace(file, path / file.name)
+        work.rmdir()
+
+
+def cast_state(model: Any, dtype: torch.dtype) -> dict[str, torch.Tensor]:
+    """The state dict in `dtype`; tensors that were one (tied embeddings) stay one."""
+    casts: dict[tuple[int, torch.Size], torch.Tensor] = {}
+    state = {}
+    for name, tensor in model.state_dict().items():
+        key = (tensor.data_ptr(), tensor.shape)
+        if key not in casts:
+            casts[key] = tensor.to(dtype) if tensor.is_floating_point() else tensor
+        state[name] = casts[key]
+    return state
+
+
+def new_lfm2(
+    *,
+    vocab_size: int,
+    hidden_size: int,
+    num_layers: int,
+    ff_size: int,
+    num_heads: int,
+    kv_heads: int,
+    seed: int = 0,
+    attention_every: int = 2,
+    layer_types: Sequence[str] | None = None,
+    **config: Any,
+) -> Any:
+    """A randomly initialised Lfm2ForCausalLM in float32 with tied embeddings; the same `seed` gives the same weights.
+
+    Every `attention_every`-th layer is `full_attention`, the others `conv`, unless `layer_types` says otherwise. `ff_size` is the real
+    width. `config` goes to Lfm2Config (bos_token_id, eos_token_id, pad_token_id, max_position_embeddings, ...).
+    """
+    import torch
+    from transformers import Lfm2Config, Lfm2ForCausalLM
+
+    if hidden_size % num_heads or num_heads % kv_heads:
+        raise RecipeError(
+            f"hidden_size {hidden_size}, num_heads {num_heads} and kv_heads {kv_heads} do not divide.",
+            "hidden_size must be a multiple of num_heads, and num_heads of kv_heads.",
+        )
+    kinds = layer_types or ["conv" if (i + 1) % attention_every else "full_attention" for i in range(num_layers)]
+    settings = Lfm2Config(
+        vocab_size=vocab_size,
+        hidden_size=hidden_size,
+        intermediate_size=ff_size,
+        num_hidden_layers=num_layers,
+        num_attention_heads=num_heads,
+        num_key_value_heads=kv_heads,
+        layer_types=list(kinds),
+        block_auto_adjust_ff_dim=False,
+        tie_word_embeddings=True,
+        **config,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return Lfm2ForCausalLM(settings)

@@ -1,0 +1,155 @@
+"""Translation metrics against sacrebleu, and failures that are counted rather than averaged away."""
+
+import logging
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sacrebleu.metrics import BLEU, CHRF
+
+from hala.errors import InputError, RecipeError
+from hala.evals.translation import Metrics, compare_translations, score_translations, script_share
+
+REFERENCES = [
+    "ذهب الولد إلى المدرسة في الصباح الباكر.",
+    "القاهرة هي عاصمة جمهورية مصر العربية.",
+    "هل قرأت الكتاب الجديد؟",
+    "يشرب الناس الشاي في المساء، ثم يتحدثون.",
+    "The river runs through 3 towns, and then to the sea.",
+    "أغلق الباب من فضلك.",
+]
+GOOD = [
+    "ذهب الولد إلى المدرسة في الصباح.",
+    "القاهرة هي عاصمة مصر العربية.",
+    "هل قرأت هذا الكتاب الجديد؟",
+    "يشرب الناس الشاي في المساء ثم يتحدثون معا.",
+    "The river runs through 3 towns and to the sea.",
+    "أغلق الباب من فضلك.",
+]
+BAD = ["ولد مدرسة صباح", "القاهرة مدينة كبيرة في مصر.", "", "الناس في المساء.", "A river and towns.", "افتح النافذة من فضلك."]
+TEXT = st.text(alphabet="ab كتاب.،؟ ", max_size=30)
+
+
+def _official(hypotheses, references):
+    return {
+        "bleu-13a": BLEU(tokenize="13a").corpus_score(hypotheses, [references]).score,
+        "bleu-intl": BLEU(tokenize="intl").corpus_score(hypotheses, [references]).score,
+        "chrf++": CHRF(word_order=2).corpus_score(hypotheses, [references]).score,
+    }
+
+
+@pytest.mark.parametrize("hypotheses", [GOOD, BAD, REFERENCES, [""] * 6, ["x"] * 6])
+def test_values_are_those_of_sacrebleu(hypotheses):
+    """Good, bad, perfect, empty and unrelated output all give sacrebleu's number to the last digit."""
+    scores = score_translations(hypotheses, REFERENCES).scores
+    assert {score.name: score.value for score in scores} == pytest.approx(_official(hypotheses, REFERENCES), abs=1e-9)
+
+
+@given(st.lists(st.tuples(TEXT, TEXT), min_size=1, max_size=8))
+def test_values_are_those_of_sacrebleu_on_any_text(pairs):
+    """Short and odd texts hit the smoothing and missing-order branches; the interval always holds the value."""
+    hypotheses, references = (list(side) for side in zip(*pairs, strict=True))
+    scores = score_translations(hypotheses, references, metrics=Metrics(samples=20)).scores
+    assert {score.name: score.value for score in scores} == pytest.approx(_official(hypotheses, references), abs=1e-9)
+    assert all(score.low <= score.value <= score.high for score in scores)
+
+
+@pytest.mark.parametrize("metric", ["bleu-13a", "chrf++"])
+def test_bootstrap_spread_agrees_with_sacrebleu(metric):
+    """Half the width of our interval is the plus-minus that sacrebleu prints for the same data."""
+    hypotheses, references = (GOOD + BAD) * 10, REFERENCES * 20
+    official = BLEU() if metric == "bleu-13a" else CHRF(word_order=2)
+    theirs = official.corpus_score(hypotheses, [references], n_bootstrap=1000)
+    ours = next(score for score in score_translations(hypotheses, references).scores if score.name == metric)
+    assert (ours.high - ours.low) / 2 == pytest.approx(theirs._ci, rel=0.12)
+    assert (ours.high + ours.low) / 2 == pytest.approx(theirs._mean, abs=0.2 * theirs._ci)
+
+
+def test_bootstrap_is_seeded():
+    """The same input gives the same interval, another seed another one."""
+    first, again = (score_translations(BAD, REFERENCES) for _ in range(2))
+    other = score_translations(BAD, REFERENCES, metrics=Metrics(seed=1))
+    assert first == again
+    assert first.scores[2].low != other.scores[2].low
+
+
+def test_signature_begins_with_that_of_sacrebleu():
+    """A reader can compute the number again: sacrebleu's own signature, then ours for the interval."""
+    score = score_translations(GOOD, REFERENCES).scores[2]
+    official = CHRF(word_order=2)
+    official.corpus_score(GOOD, [REFERENCES])
+    assert score.signature == f"{official.get_signature()}|normalise:none|ci:percentile|bs:1000|seed:12345"
+
+
+def test_paired_comparison_agrees_with_sacrebleu():
+    """Difference and spread come from the same sentences for both; sacrebleu's p counts one tail, ours both."""
+    from sacrebleu.significance import PairedTest
+
+    logging.getLogger("sacrebleu").setLevel(logging.ERROR)
+    references = REFERENCES * 8
+    base, system = (GOOD[:3] + BAD[3:]) * 8, (BAD[:1] + GOOD[1:3] + BAD[3:4] + GOOD[4:5] + BAD[5:]) * 8
+    test = PairedTest([("base", base), ("system", system)], {"chrf++": CHRF(word_order=2)}, [references], "bs", 1000)
+    _, results = test()
+    theirs = results["chrf++"]
+    ours = next(one for one in compare_translations(base, system, references) if one.name == "chrf++")
+    assert ours.value == pytest.approx(theirs[1].score - theirs[0].score, abs=1e-9)
+    assert ours.p == pytest.approx(2 * theirs[1].p_value, rel=0.35, abs=0.03)
+    assert ours.low <= ours.value <= ours.high
+    assert (ours.wins, ours.losses, ours.ties) == (8, 8, 32)
+
+
+def test_same_system_never_differs():
+    """A system compared with itself has no difference, no wins and p = 1."""
+    for one in compare_translations(GOOD, GOOD, REFERENCES):
+        assert (one.value, one.low, one.high, one.p, one.ties) == (0, 0, 0, 1, 6)
+
+
+def test_failures_are_counted_by_kind_and_stay_in_the_score():
+    """A failed translation lowers the score as an empty line and shows up in its rate; a rightly kept copy does not."""
+    sources = ["A boy went to school.", "Cairo is the capital.", "https://example.org", "Tea.", "River.", "Close the door."]
+    hypotheses = [None, "Cairo  is the capital.", "https://example.org", "شاي tea and more", " ", GOOD[5]]
+    references = [REFERENCES[0], REFERENCES[1], "https://example.org", *REFERENCES[3:]]
+    result = score_translations(hypotheses, references, sources, Metrics(script="Arab"))
+    assert [segment.failure for segment in result.segments] == ["empty", "copy", "", "wrong_script", "empty", ""]
+    assert {rate.name: round(rate.value, 1) for rate in result.failures} == {"empty": 33.3, "copy": 16.7, "wrong_script": 16.7}
+    assert result.segments[0].chrf == 0
+    assert result.segments[5].chrf == pytest.approx(100)
+    assert result.scores[2].value == pytest.approx(
+        _official([text or "" for text in hypotheses], references)["chrf++"], abs=1e-9
+    )
+
+
+def test_only_checked_failures_are_reported():
+    """A rate of 0 % must mean that somebody looked."""
+    assert [rate.name for rate in score_translations(GOOD, REFERENCES).failures] == ["empty"]
+
+
+def test_normaliser_is_opt_in_and_signed():
+    """Vowel marks on one side cost points raw, and cost none after a normalisation that the signature names."""
+    marked, bare = ["كَتَبَ الوَلَدُ الدَّرْسَ في البيتِ"], ["كتب الولد الدرس في البيـت"]
+    raw = score_translations(marked, bare).scores[2]
+    light = score_translations(marked, bare, metrics=Metrics(normalise="arabic-light")).scores[2]
+    assert raw.value < 60
+    assert light.value == pytest.approx(100)
+    assert "normalise:arabic-light" in light.signature
+
+
+def test_script_share():
+    """Digits and punctuation belong to no script; a text without letters is in any script."""
+    assert script_share("abc كتب", "Arab") == 0.5
+    assert script_share("123, 4.", "Arab") == 1.0
+    assert script_share("नमस्ते", "Deva") == 1.0
+
+
+def test_unusable_input_says_what_to_do():
+    """Unequal or missing lines and unknown names are refused with a way out."""
+    with pytest.raises(InputError, match="2 translations for 1 references"):
+        score_translations(["a", "b"], ["a"])
+    with pytest.raises(InputError):
+        score_translations([], [])
+    with pytest.raises(InputError, match="sources"):
+        score_translations(["a"], ["a"], [])
+    with pytest.raises(RecipeError, match="Did you mean '13a'"):
+        score_translations(["a"], ["a"], metrics=Metrics(tokenizers=("v13a",)))
+    with pytest.raises(RecipeError, match="Did you mean 'Arab'"):
+        score_translations(["a"], ["a"], metrics=Metrics(script="Arabic"))
