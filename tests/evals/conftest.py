@@ -23,7 +23,11 @@ def tokenizer():
     start = core.token_to_id("<|startoftext|>")
     core.post_processor = processors.TemplateProcessing("<|startoftext|> $A", special_tokens=[("<|startoftext|>", start)])
     return PreTrainedTokenizerFast(
-        tokenizer_object=core, pad_token="<|pad|>", bos_token="<|startoftext|>", eos_token="<|im_end|>", chat_template=CHAT_TEMPLATE
+        tokenizer_object=core,
+        pad_token="<|pad|>",
+        bos_token="<|startoftext|>",
+        eos_token="<|im_end|>",
+        chat_template=CHAT_TEMPLATE,
     )
 
 

@@ -135,3 +135,10 @@ def _loose(template: str) -> str:
     fixed = [re.escape(piece) for piece in pieces[::2]]
     fields = ["[^\n]{1,40}?" if "language" in name else "(?s:.*?)" for name in pieces[1::2]]
     return "".join(a + b for a, b in zip(fixed, [*fields, ""], strict=True))
+
+
+def for_languages(prompt: str | Prompt, target: str | Language, source: str | Language = "en") -> str:
+    """The user turn as a template with the languages filled in and `{text}` left open: what a checkpoint is trained on."""
+    return _FIELD.sub(
+        lambda match: {"language": _name(target), "source_language": _name(source)}.get(match[1], match[0]), get_prompt(prompt).user
+    )

@@ -9,26 +9,27 @@ A text is translated whole or not at all: one segment that fails rejects its tex
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from hala.data.gates import check
+from hala.data.gates import GATES, Gate, check
 from hala.data.masks import Masked, mask, unmask
-from hala.data.prompts import render
+from hala.data.prompts import render, unwrap
 from hala.data.segments import Document, join, split
+from hala.errors import RecipeError, nearest
 from hala.languages import Language
 from hala.records import KEPT, Completion, Engine, Request, Sampling, Verdict, rejected
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How to translate. `gates` are names; `retries` further tries are sampled at `retry_temperature`, each with its own seed."""
+    """How to translate. `retries` further tries are sampled at `retry_temperature`, each with its own seed."""
 
     prompt: str
     source: Language
     target: Language
     sampling: Sampling
-    gates: tuple[str, ...] = ("default",)
+    gates: Mapping[str, Gate]
     whole: bool = False
     max_chars: int = 1200
     retries: int = 1
@@ -55,6 +56,14 @@ class _Segment:
     verdict: Verdict = KEPT
     tokens: int = 0
     tries: int = 0
+
+
+def select_gates(names: Sequence[str]) -> dict[str, Gate]:
+    """Gates by name in their own order; `default` is all of them, `none` is none. Raises RecipeError for an unknown name."""
+    for name in names:
+        if name not in GATES and name not in ("default", "none"):
+            raise RecipeError(f"unknown gate '{name}'.{nearest(name, GATES)}", f"Known: default, none, {', '.join(GATES)}.")
+    return {name: gate for name, gate in GATES.items() if name in names or "default" in names}
 
 
 def translate_texts(texts: Sequence[str], engine: Engine, plan: Plan) -> list[Translated]:
@@ -86,7 +95,7 @@ def _attempt(waiting: list[_Segment], engine: Engine, plan: Plan, attempt: int) 
     if attempt:
         sampling = replace(sampling, temperature=plan.retry_temperature, seed=sampling.seed + attempt)
     by_id = {f"{_key(segment.text)}-{attempt}": segment for segment in waiting}
-    requests = [Request(key, render(plan.prompt, segment.masked.text, plan.target)) for key, segment in by_id.items()]
+    requests = [Request(key, render(plan.prompt, segment.masked.text, plan.target, plan.source)) for key, segment in by_id.items()]
     answered: set[str] = set()
     for completion in engine.complete(iter(requests), sampling):
         segment = by_id.get(completion.id)
@@ -105,11 +114,15 @@ def _judge(segment: _Segment, completion: Completion, plan: Plan) -> None:
     if completion.finish == "error":
         segment.verdict = rejected("engine_error", completion.error)
         return
-    verdict = check(segment.masked.text, completion.text, completion.finish, plan.source, plan.target, plan.gates)
+    answer = unwrap(plan.prompt, completion.text)
+    if isinstance(answer, Verdict):
+        segment.verdict = answer
+        return
+    verdict = check(segment.masked.text, answer, completion.finish, plan.target, plan.gates, plan.source)
     if not verdict.kept:
         segment.verdict = verdict
         return
-    text = unmask(completion.text, segment.masked.spans)
+    text = unmask(answer, segment.masked.spans)
     if isinstance(text, Verdict):
         segment.verdict = text
         return

@@ -292,13 +292,13 @@ def _only(model: Any, places: torch.Tensor) -> Iterator[None]:
 def summarise(benchmark: Benchmark, profile: Profile, answers: Sequence[Answer]) -> tuple[Score, ...]:
     """Scores in points (0 to 100): the headline named after the benchmark, `.macro` and `.micro`, then each subset.
 
-    Subset and micro intervals are Wilson's; macro ones follow the normal law with SE = sqrt(sum SE_k^2) / K.
+    Subset and micro intervals are Wilson's; that of a macro mean of several follows the normal law, see `macro`.
     """
     source = f"{benchmark.source}@{benchmark.revision}" if benchmark.revision else benchmark.source
-    base = f"{benchmark.name}|data:{source}|split:{benchmark.split}|{profile.signature}|shots:0|dtype:float32-logsoftmax"
+    base = f"{benchmark.name}|data:{source}|split:{benchmark.split}|{profile.signature}|shots:0|softmax:float32"
     parts = _estimates(answers)
     whole = {"macro": macro(list(parts.values())), "micro": accuracy([answer.correct for answer in answers])}
-    intervals = {"macro": "normal", "micro": "wilson"}
+    intervals = {"macro": "normal" if len(parts) > 1 else "wilson", "micro": "wilson"}
     named = [(benchmark.name, benchmark.average), *((f"{benchmark.name}.{kind}", kind) for kind in ("macro", "micro"))]
     scores = [_points(name, whole[kind], f"{base}|avg:{kind}|ci:{intervals[kind]}") for name, kind in named]
     for subset, part in parts.items():

@@ -75,10 +75,12 @@ def accuracy(correct: Sequence[bool]) -> Estimate:
 def macro(parts: Sequence[Estimate]) -> Estimate:
     """Unweighted mean over independent parts; SE = sqrt(sum SE_k^2) / K, interval by the normal law within [0, 1].
 
-    Works on its own results, so a suite is a macro of macros. Source: Miller 2024, arXiv 2411.00640.
+    One part is its own mean and keeps its interval. A suite is a macro of macros. Source: Miller 2024, arXiv 2411.00640.
     """
     if not parts:
         raise InputError("cannot average nothing.", "Score at least one subset.")
+    if len(parts) == 1:
+        return parts[0]
     k = len(parts)
     value = math.fsum(part.value for part in parts) / k
     se = math.sqrt(math.fsum(part.se**2 for part in parts)) / k

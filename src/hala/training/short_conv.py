@@ -86,13 +86,16 @@ def leak_free(model: nn.Module) -> Iterator[int]:
     Only calls that pass `seq_idx` are rerouted, so generation with a cache works as before.
     """
     patched = [module for module in model.modules() if type(module).__name__ in ("Lfm2ShortConv", "Lfm2MoeShortConv")]
+    before = [module.__dict__.get("forward") for module in patched]
     for module in patched:
         module.forward = _rerouted(module)
     try:
         yield len(patched)
     finally:
-        for module in patched:
+        for module, forward in zip(patched, before, strict=True):
             del module.forward  # the class's own method shows again
+            if forward is not None:  # contexts may nest
+                module.forward = forward
 
 
 def _rerouted(module: nn.Module) -> Any:

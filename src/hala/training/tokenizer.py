@@ -35,6 +35,9 @@ CHAT_TEMPLATE = (
 )
 """ChatML as LFM2 writes it: the start token once, from the template itself."""
 
+ROLES = ("user", "assistant", "system")
+"""What every chat turn repeats; each becomes one token, which saves several of every short example."""
+
 # A digit, a word with its marks and one space before it, a run of punctuation, or white space.
 WORDS = r"\p{N}| ?[\p{L}\p{M}]+| ?[^\s\p{L}\p{M}\p{N}]+|\s+(?!\S)|\s+"
 
@@ -79,10 +82,14 @@ def train_tokenizer(
 
 
 def _plain(texts: Iterable[str], specials: Sequence[str]) -> Iterator[str]:
-    """The texts without special tokens and sentinels: merges learned from their letters would never be used."""
+    """The texts without special tokens and sentinels (merges learned from their letters would never be used), then the roles."""
     atomic = re.compile("|".join(re.escape(token) for token in (*specials, *SENTINELS)))
+    count = 0
     for text in texts:
+        count += 1
         yield from (piece for piece in atomic.split(text) if piece)
+    for role in ROLES:
+        yield f"{role}\n" * (count + 2)
 
 
 def _wrap(backend: Tokenizer, specials: Sequence[str], max_length: int) -> PreTrainedTokenizerFast:

@@ -207,7 +207,7 @@ def _pairs(data: Data, context: Context, bad: Any, limit: int | None) -> list[Ro
 def _score_pairs(
     sheet: Sheet, settings: Evaluate, model: Contestant, base: Contestant, named: tuple[str, list[Row]], loaded: Any, context: Context
 ) -> None:
-    from hala.evals.translation import Metrics, compare_translations, score_translations
+    from hala.evals.translation import SCRIPTS, Metrics, compare_translations, score_translations
     from hala.languages import language
 
     name, rows = named
@@ -216,7 +216,8 @@ def _score_pairs(
     references = [m.content for row in rows for m in row.messages]
     context.progress.update(0, None, "segments", f"translating {len(sources):,} texts of {name}")
     outputs = _translations(settings, model, sources, loaded, context)
-    metrics = Metrics(script=target.script_code, samples=settings.resamples, seed=settings.seed)
+    script = next((code for code, name in SCRIPTS.items() if name == target.script.upper()), "")
+    metrics = Metrics(script=script, samples=settings.resamples, seed=settings.seed)
     result = score_translations(outputs, references, sources, metrics)
     sheet.answers[name, model.name] = outputs
     entries = [_entry(model, name, score.name, score, target.code) for score in (*result.scores, *result.failures)]
@@ -236,7 +237,6 @@ def _score_pairs(
 
 def _translations(settings: Evaluate, model: Contestant, sources: list[str], loaded: Any, context: Context) -> list[str | None]:
     """What the model writes for each source, unfiltered; None where it lost or invented a protected span."""
-    from hala.data.prompts import DEFAULT
     from hala.data.translating import Plan, translate_texts
     from hala.engines.local import LocalEngine
     from hala.languages import language
@@ -246,11 +246,11 @@ def _translations(settings: Evaluate, model: Contestant, sources: list[str], loa
     about = trained_for(model.where)
     trained = about.get("prompt") if about.get("task") == "translation" else None
     plan = Plan(
-        prompt=settings.prompt or trained or DEFAULT,
+        prompt=settings.prompt or trained or "default",
         source=language(context.languages.source),
         target=language(context.languages.target),
         sampling=Sampling(settings.max_tokens),
-        gates=("none",),
+        gates={},
         retries=0,
     )
     engine = LocalEngine(*loaded, batch_tokens=settings.batch_tokens)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from hala.data.gates import Gate, check
+from hala.data.translating import select_gates
 from hala.errors import InputError
 from hala.languages import Language, language
 from hala.recipe import Filter
@@ -29,7 +31,7 @@ def run(settings: Filter, context: Context) -> Outcome:
     def process(rows: list[Row]) -> list[tuple[Row, Verdict]]:
         verdicts = [_first(row, checks) for row in rows]
         verdicts = [_duplicate(row, verdict, seen) for row, verdict in zip(rows, verdicts, strict=True)]
-        return list(zip(rows, _judged(rows, verdicts, judge), strict=True))
+        return list(zip(rows, _judged(rows, verdicts, judge, context.languages.source), strict=True))
 
     def after(done: int, counts: Counter[str]) -> None:
         context.progress.update(done, None, "rows", f"{counts['kept']:,} kept")
@@ -47,14 +49,18 @@ def run(settings: Filter, context: Context) -> Outcome:
 
 def _first(row: Row, checks: list[Check]) -> Verdict:
     """The first rejection, or kept."""
-    return next((verdict for verdict in (check(row) for check in checks) if not verdict.kept), KEPT)
+    return _first_of(check(row) for check in checks)
+
+
+def _first_of(verdicts: Iterable[Verdict]) -> Verdict:
+    return next((verdict for verdict in verdicts if not verdict.kept), KEPT)
 
 
 def _checks(settings: Filter, context: Context, bad: Any) -> list[Check]:
     source, target = language(context.languages.source), language(context.languages.target)
     checks: list[Check] = [lambda row: _length(row, settings)]
-    if settings.gates != ("none",):
-        checks.append(lambda row: _gates(row, settings.gates, source, target))
+    gates = select_gates(settings.gates)
+    checks.append(lambda row: _gates(row, gates, source, target))
     if settings.decontaminate or settings.questions:
         index = _leaks(settings, bad)
         checks.append(lambda row: index.check([m.content for m in (*row.messages, *(row.original or ()))]))
@@ -70,12 +76,10 @@ def _length(row: Row, settings: Filter) -> Verdict:
     return KEPT
 
 
-def _gates(row: Row, gates: tuple[str, ...], source: Language, target: Language) -> Verdict:
+def _gates(row: Row, gates: Mapping[str, Gate], source: Language, target: Language) -> Verdict:
     """Each message against its original; rows without original pass here."""
-    from hala.data.gates import check
-
     for original, message in zip(row.original or (), row.messages, strict=False):
-        verdict = check(original.content, message.content, "stop", source, target, gates)
+        verdict = check(original.content, message.content, "stop", target, gates, source)
         if not verdict.kept:
             return verdict
     return KEPT
@@ -99,22 +103,23 @@ def _leaks(settings: Filter, bad: Any) -> Any:
 
 
 def _seen(settings: Filter, context: Context) -> set[bytes] | None:
-    """Keys of the rows that finished shards have kept, so that a continued step drops what an undisturbed one would."""
+    """Keys of the rows that came through to the duplicate check in finished shards: a continued step drops the same ones."""
     from hala.artifacts import read_shard
-    from hala.data.dedup import key
+    from hala.data.dedup import row_key
 
     if not settings.dedup:
         return None
-    finished = sorted((context.out / "rows").glob("*.parquet"))
-    return {key(row.text) for file in finished for row, _ in read_shard(file)}
+    kept = [item for file in sorted((context.out / "rows").glob("*.parquet")) for item in read_shard(file)]
+    judged = [item for file in sorted((context.out / "rejected").glob("*.parquet")) for item in read_shard(file)]
+    return {row_key(row) for row, verdict in [*kept, *judged] if verdict.kept or verdict.reason.startswith("judge_")}
 
 
 def _duplicate(row: Row, verdict: Verdict, seen: set[bytes] | None) -> Verdict:
-    from hala.data.dedup import key
+    from hala.data.dedup import row_key
 
     if seen is None or not verdict.kept:
         return verdict
-    mine = key(row.text)
+    mine = row_key(row)
     if mine in seen:
         return rejected("duplicate", "the same text came before")
     seen.add(mine)
@@ -128,14 +133,22 @@ def _judge(settings: Filter, context: Context) -> tuple[Engine, Sampling] | None
     return engine, Sampling(settings.judge.max_tokens)
 
 
-def _judged(rows: list[Row], verdicts: list[Verdict], judge: tuple[Engine, Sampling] | None) -> list[Verdict]:
-    """Verdicts after a language model has looked at every pair that is still kept."""
-    from hala.data.judge import ask
+def _ask(rows: list[Row], engine: Engine, sampling: Sampling, source: str) -> list[Verdict]:
+    """One verdict a row: the first message that is not accepted decides."""
+    from hala.data import judge
 
+    asked = {request.id: request for row in rows for request in judge.requests(row, source)}
+    verdicts = {c.id: judge.verdict(c) for c in engine.complete(iter(asked.values()), sampling)}
+    unanswered = rejected("judge_error", "the engine gave no answer")
+    return [_first_of(verdicts.get(r.id, unanswered) for r in judge.requests(row, source)) for row in rows]
+
+
+def _judged(rows: list[Row], verdicts: list[Verdict], judge: tuple[Engine, Sampling] | None, source: str) -> list[Verdict]:
+    """Verdicts after a language model has looked at every pair that is still kept."""
     if judge is None:
         return verdicts
     waiting = [index for index, verdict in enumerate(verdicts) if verdict.kept]
-    answers = ask([rows[index] for index in waiting], *judge)
+    answers = _ask([rows[index] for index in waiting], *judge, source)
     for index, verdict in zip(waiting, answers, strict=True):
         verdicts[index] = verdict
     return verdicts

@@ -7,8 +7,7 @@ from collections import Counter
 from dataclasses import replace
 from typing import Any
 
-from hala.data.prompts import DEFAULT
-from hala.data.translating import Plan, Translated, translate_texts
+from hala.data.translating import Plan, Translated, select_gates, translate_texts
 from hala.errors import InputError, RecipeError
 from hala.languages import language
 from hala.recipe import Translate
@@ -81,11 +80,11 @@ def make_plan(settings: Translate, model: str, source: str, target: str) -> Plan
     if settings.engine == "echo" and gates == ("default",):
         gates = ("none",)  # the echo gives the source back on purpose
     return Plan(
-        prompt=settings.prompt or trained.get("prompt") or DEFAULT,
+        prompt=settings.prompt or trained.get("prompt") or "default",
         source=language(source),
         target=language(target),
         sampling=Sampling(settings.max_tokens, settings.temperature, seed=settings.seed),
-        gates=gates,
+        gates=select_gates(gates),
         whole=settings.mode == "whole",
         max_chars=settings.max_chars,
         retries=settings.retries,

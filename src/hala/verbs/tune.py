@@ -8,10 +8,9 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from hala.data.pairs import training_pairs
-from hala.data.prompts import DEFAULT, for_language
+from hala.data.prompts import for_languages
 from hala.data.rows import Collected, open_all
 from hala.errors import InputError
-from hala.languages import language
 from hala.recipe import Data, New, Tune
 from hala.records import Row
 from hala.verbs import Context, Outcome
@@ -112,7 +111,7 @@ def _texts(rows: list[Row]) -> Iterator[str]:
 
 
 def _prompt(settings: Tune, context: Context) -> str:
-    return for_language(settings.prompt or DEFAULT, language(context.languages.target))
+    return for_languages(settings.prompt or "default", context.languages.target, context.languages.source)
 
 
 def _check(made: Examples, counts: Counter[str], context: Context) -> None:

@@ -1,7 +1,7 @@
 """Reading checkpoints: a Hugging Face folder seen as named tensors, checked before a byte of it is believed.
 
-A safetensors header is parsed here and not by a library, so that a hostile or cut-off file is refused with the name of the file and
-the tensor before anything is allocated. Tensors are read one at a time: memory stays at the largest tensor, whatever the model.
+A safetensors header is parsed here and not by a library, so that a hostile or cut-off file is refused, with the names of the file
+and the tensor, before anything is allocated. Tensors are read one at a time: memory stays at the largest tensor.
 
     checkpoint = open_checkpoint(Path("LFM2-350M"))
     for name in checkpoint.tensors:      # sorted by name
@@ -50,6 +50,7 @@ MAX_JSON = 64_000_000  # bytes; the largest tokenizer.json in the wild is about 
 MAX_TENSORS = 200_000
 SHARD_NAME = re.compile(r"[A-Za-z0-9._-]{1,128}\.safetensors")
 INDEX_NAME = "model.safetensors.index.json"
+AGAIN = "Download or write it again."
 PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 CODE_KEYS = frozenset({"auto_map", "trust_remote_code", "custom_pipelines"})
 SIDE_FILES = (
@@ -100,7 +101,7 @@ class Checkpoint:
 def open_checkpoint(path: str | Path) -> Checkpoint:
     """The checkpoint in folder `path`, after every check that needs no tensor data.
 
-    Raises: InputError when the folder, its config, a shard or a tensor is missing, cut off, malformed, pickled or wants to run code.
+    Raises: InputError when the folder, its config, a shard or a tensor is missing, cut off, malformed, pickled or runs code.
     """
     path = Path(path)
     if not path.is_dir():
@@ -166,7 +167,7 @@ def read_header(file: Path) -> dict[str, TensorInfo]:
     with file.open("rb") as handle:
         length = int.from_bytes(handle.read(8), "little")
         if total < 8 or length > min(MAX_HEADER, total - 8):
-            raise InputError(f"{file} is not a safetensors file or is cut off inside its header.", "Download or write it again.")
+            raise InputError(f"{file} is not a safetensors file or is cut off inside its header.", AGAIN)
         raw = handle.read(length)
     if raw.count(b'"data_offsets"') > MAX_TENSORS:
         raise InputError(f"{file} claims more than {MAX_TENSORS} tensors.")
@@ -208,14 +209,12 @@ def check_spans(file: Path, spans: list[Span], available: int) -> None:
     cursor = 0
     for name, _, _, begin, end in sorted(spans, key=lambda span: span[3:]):
         if end > available:
-            raise InputError(
-                f"{file} is cut off: tensor {name} ends at byte {end} of {available} bytes of data.", "Download or write it again."
-            )
+            raise InputError(f"{file} is cut off: tensor {name} ends at byte {end} of {available}.", AGAIN)
         if begin != cursor:
             raise InputError(f"{file}: tensor {name} begins at byte {begin}, not at {cursor}: a hole or an overlap.")
         cursor = end
     if cursor != available:
-        raise InputError(f"{file} has {available - cursor} bytes that belong to no tensor.", "Download or write it again.")
+        raise InputError(f"{file} has {available - cursor} bytes that belong to no tensor.", AGAIN)
 
 
 def read_tensor(info: TensorInfo) -> torch.Tensor:
@@ -229,12 +228,12 @@ def read_tensor(info: TensorInfo) -> torch.Tensor:
     with info.file.open("rb") as handle:
         handle.seek(info.start)
         if handle.readinto(buffer) != info.size:
-            raise InputError(f"{info.file} is cut off inside tensor {info.name}.", "Download or write it again.")
+            raise InputError(f"{info.file} is cut off inside tensor {info.name}.", AGAIN)
     return torch.frombuffer(buffer, dtype=torch.uint8).view(dtype).reshape(info.shape)
 
 
 def fingerprint(checkpoint: Checkpoint) -> str:
-    """SHA-256 over all names, dtypes, shapes and one kilobyte from the middle of every tensor: cheap, and another fine-tune differs."""
+    """SHA-256 over the config, all names, dtypes, shapes and a kilobyte of every tensor: cheap, and another fine-tune differs."""
     digest = hashlib.sha256(json.dumps(checkpoint.config, sort_keys=True).encode())
     for info in checkpoint.tensors.values():
         digest.update(f"{info.name}|{info.dtype}|{info.shape}|".encode())
@@ -250,12 +249,14 @@ def check_safe(path: Path) -> None:
     Runs before any third-party loader sees the folder. Vocabulary files are skipped: their keys are tokens, not settings.
     """
     if scripts := sorted(file.name for file in path.glob("*.py")):
-        raise InputError(f"{path} carries Python code ({scripts[0]}).", "Move it out; models that need their own code are not loaded.")
+        raise InputError(f"{path} carries Python code ({scripts[0]}).", "Move it out; no code of a checkpoint is ever run.")
     for file in sorted(path.glob("*.json")):
         if file.name in ("tokenizer.json", "vocab.json", INDEX_NAME):
             continue
         if key := find_key(read_json(file), CODE_KEYS):
-            raise InputError(f"{file} asks to run code of its own ({key}).", "Such models are not loaded; remove the key if it is not needed.")
+            raise InputError(
+                f"{file} asks to run code of its own ({key}).", "Such models are not loaded; see whether it is needed."
+            )
 
 
 def find_key(value: Any, keys: frozenset[str]) -> str | None:
@@ -287,9 +288,9 @@ def parse_json(raw: bytes, file: Path) -> dict[str, Any]:
     try:
         value = json.loads(raw.decode("utf-8"), object_pairs_hook=unique)
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{file} is not valid JSON: {str(error)[:200]}.", "Download or write it again.") from error
+        raise InputError(f"{file} is not valid JSON: {str(error)[:200]}.", AGAIN) from error
     if not isinstance(value, dict):
-        raise InputError(f"{file} is not a JSON object.", "Download or write it again.")
+        raise InputError(f"{file} is not a JSON object.", AGAIN)
     return value
 
 

@@ -1,8 +1,8 @@
-"""Data-free FP8: weights as 8-bit floats with one scale per output channel, activations rounded per token when the model runs (W8A8).
+"""Data-free FP8 (W8A8): 8-bit weights with one scale per output channel, activations rounded per token when the model runs.
 
 One tensor is in memory at a time and its arithmetic runs in row blocks, so a laptop can compress a 111B teacher. The result is a
-compressed-tensors checkpoint that vLLM and transformers read. `float32-scale` divides once in float32; `exact` repeats llm-compressor
-bit by bit, which rounds the scale and the quotient to the weight's own dtype first.
+compressed-tensors checkpoint that vLLM and transformers read. `float32-scale` divides once in float32; `exact` repeats
+llm-compressor bit by bit, which rounds the scale and the quotient to the weight's own dtype first.
 
     report = compress(Path("LFM2-350M"), Path("LFM2-350M-FP8"))
     print(report.worst.name, report.worst.rel_error)
@@ -38,7 +38,7 @@ FIXED = re.compile(r"(^|.*\.)(\w*embed\w*|wte|wpe|\w*norm\w*|ln_\w+)$")
 
 @dataclass(frozen=True, slots=True)
 class TensorReport:
-    """What became of one tensor: `kind` is `fp8` or `kept`; `rel_error` is ||w - q s|| / ||w||; `zero_rows` counts all-zero rows."""
+    """What became of one tensor: `kind` is `fp8` or `kept`, `rel_error` is ||w - q s|| / ||w||, `zero_rows` are all-zero rows."""
 
     name: str
     kind: str
@@ -100,8 +100,9 @@ def compress(
     if not chosen:
         raise InputError(f"{src} has no matrix to quantise.", "Every weight is ignored, fixed or not a 2-D float tensor.")
     names = {info.name for info in chosen}
+    settings = {"scheme": scheme, "mode": mode, "ignore": list(patterns), "shard_bytes": shard_bytes}
     job = Job(
-        settings={"scheme": scheme, "mode": mode, "ignore": list(patterns), "shard_bytes": shard_bytes, "source": fingerprint(source)},
+        settings={**settings, "source": fingerprint(source)},
         units=tuple(plan_unit(info, info.name in names, mode) for info in source.tensors.values()),
         config={**complete_config(source.config), "quantization_config": quantization_config(source, names, patterns)},
         side=source.path,
@@ -210,7 +211,7 @@ def check_finite(tensor: torch.Tensor, name: str, path: Path) -> None:
     """Nothing, or InputError naming the tensor and how many of its values are NaN or Inf."""
     flat = tensor.reshape(tensor.shape[0] if tensor.dim() else 1, -1)
     if bad := sum(int((~flat[rows].float().isfinite()).sum()) for rows in row_blocks(flat)):
-        raise InputError(f"tensor {name} of {path} has {bad} NaN or Inf values.", "The checkpoint is damaged or its training diverged.")
+        raise InputError(f"tensor {name} of {path} has {bad} NaN or Inf values.", "It is damaged or its training diverged.")
 
 
 def row_blocks(matrix: torch.Tensor) -> list[slice]:
@@ -230,7 +231,7 @@ def quantization_config(source: Checkpoint, names: set[str], patterns: Sequence[
         if len(info.shape) > 1 and name not in names:
             module = name.rpartition(".")[0]
             ignore.add(next((pattern for pattern in tidy if matches(module, pattern)), module))
-    common = {"actorder": None, "block_structure": None, "group_size": None, "num_bits": 8, "observer_kwargs": {}}
+    common: dict[str, Any] = {"actorder": None, "block_structure": None, "group_size": None, "num_bits": 8, "observer_kwargs": {}}
     common |= {"scale_dtype": None, "symmetric": True, "type": "float", "zp_dtype": None}
     weights = {**common, "dynamic": False, "observer": "memoryless_minmax", "strategy": "channel"}
     activations = {**common, "dynamic": True, "observer": None, "strategy": "token"}

@@ -1,10 +1,10 @@
 """Export to GGUF, the one-file format of llama.cpp, for LFM2 and Llama models with byte-level BPE tokenizers.
 
-Widths are taken from the tensors and not from the config, whose feed-forward size is not the real one in LFM2. The finished file is read
-back and compared with the source before it gets its name.
+Widths are taken from the tensors and not from the config, whose feed-forward size is not the real one in LFM2. The finished file
+is read back and compared with the source before it gets its name.
 
     report = export(Path("merged"), Path("merged-q8_0.gguf"), "q8_0")
-    print(report.worst.name, report.worst.max_rel_error)
+    print(report.worst.name, report.worst.rel_error)
 """
 
 from __future__ import annotations
@@ -31,17 +31,18 @@ REST = r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 # llama.cpp knows splitters by name; these are the names of the regular expressions in tokenizer.json.
 SPLITTERS = {CONTRACTIONS + r"\p{N}{1,3}" + REST: "llama-bpe", CONTRACTIONS + r"\p{N}" + REST: "qwen2"}
 # Largest |read back - source| / max |source| per tensor; q8_0 rounds to half of 1/127 of a block's maximum, with an f16 scale.
+BUG = "This is a bug in the export; please report it."
 TOLERANCE = {"F32": 0.0, "F16": 2.0**-11, "Q8_0": 0.005}
 
 
 @dataclass(frozen=True, slots=True)
 class ExportedTensor:
-    """One tensor in the file: its GGUF `name`, the `source` it came from, its type, and max |read back - source| / max |source|."""
+    """One tensor in the file and the `source` it came from; `rel_error` is max |read back - source| / max |source|."""
 
     name: str
     source: str
     type: str
-    max_rel_error: float
+    rel_error: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ class ExportReport:
     @property
     def worst(self) -> ExportedTensor:
         """The tensor with the largest error."""
-        return max(self.tensors, key=lambda tensor: tensor.max_rel_error)
+        return max(self.tensors, key=lambda tensor: tensor.rel_error)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +74,8 @@ class Planned:
 def export(src: str | Path, out_file: str | Path, quant: Quant = "f16", *, splitter: str | None = None) -> ExportReport:
     """The report of the GGUF file written to `out_file` and read back.
 
-    `splitter` is llama.cpp's name of the tokenizer's splitting rule (`tokenizer.ggml.pre`), found from tokenizer.json when it is known.
-    Raises: InputError for an architecture, tokenizer or value that GGUF cannot hold here, CorruptError when the file reads back wrong.
+    `splitter` is llama.cpp's name of the tokenizer's splitting rule (`tokenizer.ggml.pre`); by default tokenizer.json tells.
+    Raises: InputError for an architecture, tokenizer or value that has no place there, CorruptError when it reads back wrong.
     """
     import gguf
 
@@ -103,7 +104,7 @@ def export(src: str | Path, out_file: str | Path, quant: Quant = "f16", *, split
 
 
 def plan_tensors(source: Checkpoint, quant: str) -> list[Planned]:
-    """What goes into the file, in the source's order; vectors and the short convolution stay in float32, as llama.cpp wants them."""
+    """What goes into the file, in the source's order; vectors and the short convolution stay float32, as llama.cpp wants them."""
     import gguf
 
     config = source.config
@@ -132,9 +133,12 @@ def plan_tensors(source: Checkpoint, quant: str) -> list[Planned]:
 def find_widths(source: Checkpoint) -> dict[str, int | list[int]]:
     """The sizes as the tensors have them; `head_count_kv` is a list with 0 for the convolution layers of LFM2."""
     config, layers = source.config, source.config["num_hidden_layers"]
-    gates = [source.tensors[f"model.layers.{i}.{gate}"].shape[0] for i in range(layers) for gate in GATES if f"model.layers.{i}.{gate}" in source.tensors]
-    if len(gates) != layers:
-        raise InputError(f"{source.path} has {layers} layers but {len(gates)} feed-forward gates.", "The checkpoint is incomplete.")
+    names = [f"model.layers.{i}.{gate}" for i in range(layers) for gate in GATES]
+    gates = [source.tensors[name].shape[0] for name in names if name in source.tensors]
+    if len(gates) != layers or "model.embed_tokens.weight" not in source.tensors:
+        raise InputError(
+            f"{source.path} has {len(gates)} feed-forward gates for {layers} layers, or no embeddings.", "It is incomplete."
+        )
     rows, hidden = source.tensors["model.embed_tokens.weight"].shape
     kv = config.get("num_key_value_heads") or config["num_attention_heads"]
     per_layer = [kv if f"model.layers.{i}.self_attn.k_proj.weight" in source.tensors else 0 for i in range(layers)]
@@ -176,7 +180,7 @@ def rope(config: dict[str, Any]) -> dict[str, Any]:
     settings["rope_theta"] = settings.get("rope_theta") or config.get("rope_theta") or default
     settings["rope_type"] = settings.get("rope_type") or settings.get("type") or "default"
     if settings["rope_type"] not in ("default", "llama3"):
-        raise InputError(f"rope_type {settings['rope_type']} cannot be exported.", "Only default and llama3 rotary positions can.")
+        raise InputError(f"rope_type {settings['rope_type']} cannot be exported.", "Only default and llama3 can.")
     return settings
 
 
@@ -240,12 +244,14 @@ def find_splitter(content: dict[str, Any], source: Checkpoint) -> str:
     outer = content.get("pre_tokenizer") or {}
     parts = outer.get("pretokenizers") or [outer]
     patterns = [part["pattern"].get("Regex", "") for part in parts if part.get("type") == "Split"]
-    if not patterns and any(part.get("type") == "ByteLevel" and part.get("use_regex", True) for part in parts):
+    prefix = any(part.get("add_prefix_space") for part in parts)  # llama.cpp never adds one
+    if not patterns and not prefix and any(part.get("type") == "ByteLevel" and part.get("use_regex", True) for part in parts):
         return "gpt-2"
     if len(patterns) == 1 and patterns[0] in SPLITTERS:
         name = SPLITTERS[patterns[0]]
         return "lfm2" if name == "llama-bpe" and source.config["model_type"] == "lfm2" else name
-    raise InputError(f"{source.path / 'tokenizer.json'} splits text by a rule with no known llama.cpp name.", "Name it with `splitter`.")
+    file = source.path / "tokenizer.json"
+    raise InputError(f"{file} splits text by a rule that has no known name in llama.cpp.", "Name it with `splitter`.")
 
 
 def read_values(source: Checkpoint, planned: Planned) -> np.ndarray[Any, Any]:
@@ -271,17 +277,19 @@ def write_tensors(writer: Any, source: Checkpoint, plan: Sequence[Planned]) -> N
     for planned in plan:
         kind = gguf.GGMLQuantizationType[planned.type]
         if planned.type == "Q8_0":
-            shape, dtype = gguf.quant_shape_to_byte_shape(planned.shape, kind), np.dtype(np.uint8)
+            shape, dtype = gguf.quant_shape_to_byte_shape(planned.shape, kind), "uint8"
         else:
-            shape, dtype = planned.shape, np.dtype(np.float32 if planned.type == "F32" else np.float16)
-        writer.add_tensor_info(planned.name, shape, dtype, math.prod(shape) * dtype.itemsize, raw_dtype=kind)
+            shape, dtype = planned.shape, "float32" if planned.type == "F32" else "float16"
+        writer.add_tensor_info(planned.name, shape, np.dtype(dtype), math.prod(shape) * np.dtype(dtype).itemsize, raw_dtype=kind)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_ti_data_to_file()
     for planned in plan:
         values = read_values(source, planned)
         if planned.type == "F16" and np.abs(values).max(initial=0) > 65504:
-            raise InputError(f"tensor {planned.source} has values beyond 65504, which f16 cannot hold.", "Export with quant f32 or q8_0.")
+            raise InputError(
+                f"tensor {planned.source} has values beyond 65504, the limit of f16.", "Export with quant f32 or q8_0."
+            )
         writer.write_tensor_data(gguf.quantize(values, gguf.GGMLQuantizationType[planned.type]))
     writer.close()
 
@@ -294,10 +302,10 @@ def verify(file: Path, source: Checkpoint, plan: Sequence[Planned], widths: dict
     for key, width in widths.items():
         found = reader.fields[f"{source.config['model_type']}.{key}"].contents()
         if found != width:
-            raise CorruptError(f"{file}: {key} reads back as {found}, not {width}.", "This is a bug in the export; please report it.")
+            raise CorruptError(f"{file}: {key} reads back as {found}, not {width}.", BUG)
     by_name = {tensor.name: tensor for tensor in reader.tensors}
     if set(by_name) != {planned.name for planned in plan}:
-        raise CorruptError(f"{file}: the tensors read back are not those written.", "This is a bug in the export; please report it.")
+        raise CorruptError(f"{file}: the tensors read back are not those written.", BUG)
     return tuple(compare_all(by_name, source, plan, file))
 
 
@@ -312,5 +320,5 @@ def compare_all(by_name: dict[str, Any], source: Checkpoint, plan: Sequence[Plan
         largest = float(np.abs(values).max(initial=0))
         error = float(np.abs(found - values).max(initial=0)) / (largest or 1.0)
         if tensor.tensor_type.name != planned.type or not error <= TOLERANCE[planned.type]:
-            raise CorruptError(f"{file}: tensor {planned.name} reads back with an error of {error:.3g}.", "Please report it.")
+            raise CorruptError(f"{file}: tensor {planned.name} reads back with an error of {error:.3g}.", BUG)
         yield ExportedTensor(planned.name, planned.source, planned.type, error)

@@ -1,7 +1,7 @@
 """Models in and out of memory: the one place that loads, makes and saves transformers models.
 
-A folder is checked by our own reader before transformers sees it, code from a checkpoint never runs, and FP8 checkpoints are unpacked by our
-own arithmetic with their activations rounded too, so that what is measured on a CPU is the FP8 model.
+A folder is checked by our own reader before transformers sees it, code from a checkpoint never runs, and FP8 checkpoints are
+unpacked by our own arithmetic with their activations rounded too, so that what is measured on a CPU is the FP8 model.
 
     model, tokenizer = load_model("runs/quickstart/hala", dtype="float32", device="cpu")
 """
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hala.errors import HalaError, InputError, RecipeError, nearest
-from hala.weights.checkpoint import INDEX_NAME, SIDE_FILES, Checkpoint, complete_config, open_checkpoint, read_json
+from hala.weights.checkpoint import INDEX_NAME, SIDE_FILES, Checkpoint, check_safe, complete_config, open_checkpoint, read_json
 from hala.weights.fp8 import dequantise, round_tokens
 from hala.weights.writer import disk_errors, to_json, write_file
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 HUB_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}(/[A-Za-z0-9][A-Za-z0-9._-]{0,95})?")
 DTYPE_NAMES = ("auto", "float32", "bfloat16", "float16")
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
+SCALE = ".weight_scale"
 DAMAGED = "Check the folder, or download or write it again."
 
 
@@ -40,14 +41,14 @@ def load_model(
 ) -> tuple[Any, Any]:
     """A causal language model in evaluation mode and its tokenizer.
 
-    `dtype` auto is the checkpoint's own, `device` auto is a GPU when there is one. An FP8 checkpoint is unpacked on load; with
-    `round_activations` the inputs of its linear layers are rounded to FP8 per token as well.
+    `dtype` auto is bfloat16 where the device multiplies it natively, else float32; `device` auto is a GPU when there is one. An
+    FP8 checkpoint is unpacked on load; with `round_activations` its linear layers round their inputs to FP8 per token too.
     Raises: InputError when the checkpoint is missing, damaged, incomplete, of unknown architecture or wants to run code.
     """
-    import torch
     from transformers import AutoConfig
 
-    torch_dtype = pick_dtype(dtype)
+    device = pick_device(device)
+    torch_dtype = pick_dtype(dtype, device)
     path = fetch(path_or_id, revision)
     checkpoint = open_checkpoint(path)
     tokenizer = load_tokenizer(path)
@@ -59,7 +60,6 @@ def load_model(
         options: dict[str, Any] = {"config": config, "output_loading_info": True, "local_files_only": True}
         if quantised:
             del config.quantization_config
-            torch_dtype = getattr(config, "dtype", None) or torch.bfloat16 if dtype == "auto" else torch_dtype
             options["state_dict"] = unpacked(checkpoint, torch_dtype)
         model, info = causal_class(config, path).from_pretrained(None if quantised else path, dtype=torch_dtype, **options)
     if missing := sorted(info["missing_keys"]):
@@ -68,8 +68,8 @@ def load_model(
     if len(tokenizer) > rows:
         raise InputError(f"the tokenizer in {path} has {len(tokenizer)} tokens, the model only {rows}.", DAMAGED)
     if quantised and round_activations:
-        install_rounding(model, [name.removesuffix(".weight_scale") for name in checkpoint.tensors if name.endswith(".weight_scale")])
-    return model.eval().to(pick_device(device)), tokenizer
+        install_rounding(model, [name.removesuffix(SCALE) for name in checkpoint.tensors if name.endswith(SCALE)])
+    return model.eval().to(device), tokenizer
 
 
 def causal_class(config: Any, path: Path) -> Any:
@@ -77,7 +77,7 @@ def causal_class(config: Any, path: Path) -> Any:
     from transformers import MODEL_FOR_CAUSAL_LM_MAPPING
 
     if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
-        raise InputError(f"{path} is a {config.model_type} model, which is no causal language model here.", "Choose another model.")
+        raise InputError(f"{path} is a {config.model_type} model, no causal language model.", "Choose another model.")
     return MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
 
 
@@ -87,7 +87,7 @@ def fetch(path_or_id: str | Path, revision: str | None = None) -> Path:
     if path.is_dir():
         return path
     if not HUB_NAME.fullmatch(str(path_or_id)):
-        raise InputError(f"no checkpoint folder at {path_or_id}.", "Give an existing folder or a hub name like LiquidAI/LFM2-350M.")
+        raise InputError(f"no checkpoint folder at {path_or_id}.", "Give a folder or a hub name like LiquidAI/LFM2-350M.")
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError
 
@@ -95,16 +95,18 @@ def fetch(path_or_id: str | Path, revision: str | None = None) -> Path:
     try:
         return Path(snapshot_download(str(path_or_id), revision=revision, allow_patterns=patterns))
     except (OSError, HFValidationError) as error:  # the hub's own errors are OSErrors
-        reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
-        raise InputError(f"{path_or_id} is no folder here and the hub did not give it: {reason}.", "Check the name and access.") from error
+        fix = "Check the name and your access to it."
+        raise InputError(f"{path_or_id} is no folder here and the hub did not give it: {first_line(error)}", fix) from error
 
 
-def load_tokenizer(path: Path) -> Any:
-    """The tokenizer of a checked folder. Raises: InputError when it is missing or unreadable."""
+def load_tokenizer(path_or_id: str | Path, revision: str | None = None) -> Any:
+    """The tokenizer of a folder or hub model. Raises: InputError when it is missing, unreadable or wants to run code."""
     from transformers import AutoTokenizer
 
+    path = fetch(path_or_id, revision)
+    check_safe(path)
     if not any((path / name).is_file() for name in TOKENIZER_FILES):
-        raise InputError(f"{path} has no tokenizer ({', '.join(TOKENIZER_FILES)}).", "Copy the tokenizer files of its base model there.")
+        raise InputError(f"{path} has no tokenizer ({', '.join(TOKENIZER_FILES)}).", "Copy the files of its base model there.")
     with third_party(path):
         return AutoTokenizer.from_pretrained(path, trust_remote_code=False, local_files_only=True)
 
@@ -132,17 +134,28 @@ def third_party(path: Path) -> Iterator[None]:
     except (HalaError, MemoryError):
         raise
     except Exception as error:
-        first = str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__
-        raise InputError(f"{path} cannot be loaded: {first}", DAMAGED) from error
+        raise InputError(f"{path} cannot be loaded: {first_line(error)}", DAMAGED) from error
 
 
-def pick_dtype(dtype: str) -> Any:
-    """The torch dtype of a name, `auto` as it is."""
+def first_line(error: Exception) -> str:
+    """What the error says in its first line, at most 300 characters; its class when it says nothing."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:300]
+
+
+def pick_dtype(dtype: str, device: str) -> torch.dtype:
+    """The torch dtype of a name; `auto` is bfloat16 where `device` multiplies it natively, else float32."""
     import torch
 
     if dtype not in DTYPE_NAMES:
         raise RecipeError(f"unknown dtype {dtype!r}.{nearest(dtype, DTYPE_NAMES)}", f"Choose one of: {', '.join(DTYPE_NAMES)}.")
-    return dtype if dtype == "auto" else getattr(torch, dtype)
+    if dtype != "auto":
+        return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[dtype]
+    if device.startswith("cuda"):
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:  # emulated bfloat16 is many times slower than float32
+        capable = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+        native = device == "cpu" and bool(capable.get("amx_bf16") or capable.get("avx512_bf16"))
+    return torch.bfloat16 if native else torch.float32
 
 
 def pick_device(device: str) -> str:
@@ -163,13 +176,14 @@ def check_fp8(checkpoint: Checkpoint) -> None:
     weights = [group.get("weights") or {} for group in groups]
     inputs = [group.get("input_activations") or {} for group in groups]
     known = settings.get("quant_method") == "compressed-tensors" and bool(groups)
-    known &= all(w.get("type") == "float" and w.get("num_bits") == 8 and w.get("strategy") in ("channel", "tensor") for w in weights)
+    known &= all(w.get("type") == "float" and w.get("num_bits") == 8 for w in weights)
+    known &= all(w.get("strategy") in ("channel", "tensor") for w in weights)
     known &= all(i.get("dynamic") is True and i.get("strategy") == "token" for i in inputs)
     if not known:
         method = settings.get("quant_method")
         raise InputError(
             f"{checkpoint.path} is quantised in a way that is not read here ({method}).",
-            "Only compressed-tensors FP8 with per-channel weights and dynamic per-token activations is; serve it with vLLM instead.",
+            "Only compressed-tensors FP8 with per-channel weights and per-token activations is; serve it with vLLM.",
         )
 
 
@@ -177,7 +191,7 @@ def unpacked(checkpoint: Checkpoint, dtype: torch.dtype) -> dict[str, torch.Tens
     """The tensors of an FP8 checkpoint with every code multiplied by its scale, in `dtype`."""
     state = {}
     for name in checkpoint.tensors:
-        if name.endswith(".weight_scale"):
+        if name.endswith(SCALE):
             continue
         tensor = checkpoint.read(name)
         if f"{name}_scale" in checkpoint.tensors:
@@ -197,11 +211,13 @@ def install_rounding(model: Any, modules: Sequence[str]) -> None:
         linear.register_forward_pre_hook(lambda _, inputs: (round_tokens(inputs[0]), *inputs[1:]))
 
 
-def save_model(model: Any, tokenizer: Any, path: str | Path, dtype: str | None = None, extra: dict[str, Any] | None = None) -> None:
-    """Writes a checkpoint folder: weights, config, tokenizer, and `extra` as hala.json. An older checkpoint in `path` is replaced.
+def save_model(
+    model: Any, tokenizer: Any, path: str | Path, dtype: str | None = None, extra: dict[str, Any] | None = None
+) -> None:
+    """Writes a checkpoint folder: weights, config, tokenizer, and `extra` as hala.json. An older one in `path` is replaced.
 
-    `dtype` is that of the saved float tensors, by default the model's own. The same model gives the same bytes; config.json comes last,
-    so a folder that has it is complete.
+    `dtype` is that of the saved float tensors, by default the model's own. The same model gives the same bytes; config.json
+    comes last, so a folder that has it is complete.
     """
     from safetensors import SafetensorError
 
@@ -211,7 +227,9 @@ def save_model(model: Any, tokenizer: Any, path: str | Path, dtype: str | None =
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir(parents=True)
         with quiet():
-            model.save_pretrained(work, state_dict=cast_state(model, pick_dtype(dtype)) if dtype else None, max_shard_size="5GB")
+            model.save_pretrained(
+                work, state_dict=cast_state(model, pick_dtype(dtype, "cpu")) if dtype else None, max_shard_size="5GB"
+            )
             tokenizer.save_pretrained(work)
         config = complete_config(read_json(work / "config.json")) | ({"dtype": dtype} if dtype else {})
         write_file(work / "config.json", to_json(config))
@@ -247,12 +265,15 @@ def new_lfm2(
     seed: int = 0,
     attention_every: int = 2,
     layer_types: Sequence[str] | None = None,
-    **config: Any,
+    max_positions: int = 32_768,
+    bos: int = 1,
+    eos: int = 2,
+    pad: int = 0,
 ) -> Any:
     """A randomly initialised Lfm2ForCausalLM in float32 with tied embeddings; the same `seed` gives the same weights.
 
-    Every `attention_every`-th layer is `full_attention`, the others `conv`, unless `layer_types` says otherwise. `ff_size` is the real
-    width. `config` goes to Lfm2Config (bos_token_id, eos_token_id, pad_token_id, max_position_embeddings, ...).
+    Every `attention_every`-th layer is `full_attention`, the others `conv`, unless `layer_types` says otherwise. `ff_size` is
+    the real width, `max_positions` counts tokens, `bos`, `eos` and `pad` are token ids.
     """
     import torch
     from transformers import Lfm2Config, Lfm2ForCausalLM
@@ -273,7 +294,10 @@ def new_lfm2(
         layer_types=list(kinds),
         block_auto_adjust_ff_dim=False,
         tie_word_embeddings=True,
-        **config,
+        max_position_embeddings=max_positions,
+        bos_token_id=bos,
+        eos_token_id=eos,
+        pad_token_id=pad,
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

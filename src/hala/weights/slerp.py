@@ -1,8 +1,8 @@
 """Merging two checkpoints of one architecture, tensor by tensor: slerp along the great circle, or a straight line.
 
-Weights that moved little (an angle under 1.8 degrees, which covers most fine-tunes) are mixed on a straight line in both methods, because
-there the two agree to within a BF16 rounding. Give float32 masters when there are any: at 0.1-0.3 % change, merging BF16 files loses as much as the
-merge gains. The report says for every tensor which way it went.
+Weights that moved little (an angle under 1.8 degrees, which covers most fine-tunes) are mixed on a straight line in both methods,
+because there the two agree to within a BF16 rounding. Give float32 masters when there are any: at 0.1-0.3 % change, merging BF16
+files loses as much as the merge gains. The report says for every tensor which way it went.
 
     report = merge(Path("LFM2-350M"), Path("tuned"), Path("merged"), t=0.5)
 """
@@ -73,9 +73,9 @@ def merge(
 ) -> MergeReport:
     """The report of the merge written to `dst`; t = 0 gives the weights of `base`, t = 1 those of `tuned`, exactly.
 
-    `dtype` (`float32`, `bfloat16`, `float16`) is that of the float tensors; by default each keeps the tuned checkpoint's. Tokenizer,
-    template, config and hala.json come from `tuned`. An interrupted call continues and ends with the same bytes.
-    Raises: InputError naming a missing or differently shaped tensor, RecipeError for an impossible setting, DriftError, DiskError.
+    `dtype` (`float32`, `bfloat16`, `float16`) is that of the float tensors; by default each keeps the tuned checkpoint's.
+    Tokenizer, template, config and hala.json come from `tuned`. An interrupted call continues and ends with the same bytes.
+    Raises: InputError naming a missing or differently shaped tensor, RecipeError for a wrong setting, DriftError, DiskError.
     """
     if method not in METHODS:
         raise RecipeError(f"unknown method {method!r}.{nearest(method, METHODS)}", f"Choose one of: {', '.join(METHODS)}.")
@@ -106,7 +106,9 @@ def check_pair(base: Checkpoint, tuned: Checkpoint) -> None:
             raise InputError(f"{end.path} is quantised.", "Merge the unquantised checkpoints, then compress the result.")
     kinds = base.config.get("model_type"), tuned.config.get("model_type")
     if kinds[0] != kinds[1]:
-        raise InputError(f"{base.path} is a {kinds[0]} model, {tuned.path} a {kinds[1]} model.", "Both must share one architecture.")
+        raise InputError(
+            f"{base.path} is a {kinds[0]} model, {tuned.path} a {kinds[1]} model.", "They must be of one architecture."
+        )
     if alone := sorted(base.tensors.keys() ^ tuned.tensors.keys()):
         lacking = tuned.path if alone[0] in base.tensors else base.path
         more = f" and {len(alone) - 1} more" if len(alone) > 1 else ""
@@ -114,11 +116,13 @@ def check_pair(base: Checkpoint, tuned: Checkpoint) -> None:
     for name, info in base.tensors.items():
         other = tuned.tensors[name]
         if info.shape != other.shape:
-            vocabulary = "embed" in name or "lm_head" in name
-            fix = "The vocabularies differ; resize one to the other's tokenizer first." if vocabulary else "The sizes of the models differ."
+            what = "vocabularies" if "embed" in name or "lm_head" in name else "models"
+            fix = f"The {what} differ in size; only a model and its own fine-tune can be merged."
             raise InputError(f"tensor {name} is {list(info.shape)} in {base.path} and {list(other.shape)} in {tuned.path}.", fix)
         if (info.dtype in FLOATS) != (other.dtype in FLOATS):
-            raise InputError(f"tensor {name} is {info.dtype} in {base.path} and {other.dtype} in {tuned.path}.", "Use unquantised ends.")
+            raise InputError(
+                f"tensor {name} is {info.dtype} in {base.path} and {other.dtype} in {tuned.path}.", "Both must be unquantised."
+            )
 
 
 def plan_unit(info: TensorInfo, dtype: str | None) -> Unit:
@@ -145,7 +149,7 @@ def make_tensor(
     v0, v1 = (end.read(output.name) for end in ends)
     if output.dtype not in FLOATS:
         if not torch.equal(v0, v1):
-            raise InputError(f"tensor {output.name} is {output.dtype} and differs between the two.", "Only float tensors can be merged.")
+            raise InputError(f"tensor {output.name} is {output.dtype} and differs.", "Only float tensors can be merged.")
         return [v1], asdict(MergedTensor(output.name, "same", 1.0, 0.0, 0.0))
     cosine, change = compare(v0, v1)
     if not math.isfinite(change):
@@ -183,8 +187,8 @@ def compare(v0: torch.Tensor, v1: torch.Tensor) -> tuple[float, float]:
 def coefficients(cosine: float, method: str, t: float) -> tuple[float, float, str]:
     """The weights of both ends and the branch taken.
 
-    Source: mergekit 0.1.4 `slerp`: sin((1-t) angle) / sin(angle) and sin(t angle) / sin(angle), one angle for the whole tensor, applied to
-    the tensors as they are (not normalised); a straight line where |cos| > 0.9995.
+    Source: mergekit 0.1.4 `slerp`: sin((1-t) angle) / sin(angle) and sin(t angle) / sin(angle), one angle for the whole tensor,
+    applied to the tensors as they are (not normalised); a straight line where |cos| > 0.9995.
     """
     if method == "linear" or abs(cosine) > LINEAR_ABOVE:
         return 1 - t, t, "linear"

@@ -1,7 +1,7 @@
 """Writing checkpoints: one tensor after another, in shards that are finished or absent, so that a killed job continues.
 
-The header of every shard is known before its first tensor is computed. A shard is written under a temporary name and renamed; config.json
-comes last. Killed at any moment and started again, the folder ends with the same bytes, which are those of the reference writer.
+The header of every shard is known before its first tensor is computed. A shard is written under a temporary name and renamed;
+config.json comes last. Killed at any moment and started again, the folder ends with the same bytes, in the reference layout.
 
     build(Path("out"), job, make)   # make(key) -> (tensors of that unit, note for the report)
 """
@@ -15,6 +15,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,7 +63,7 @@ class Unit:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A checkpoint to write: `settings` tells two jobs apart, `side` gives the tokenizer files, `report` names the report file."""
+    """A checkpoint to write: `settings` tells two jobs apart, `side` has the tokenizer files, `report` is the report's name."""
 
     settings: Note
     units: tuple[Unit, ...]
@@ -75,7 +76,7 @@ class Job:
 def build(dst: Path, job: Job, make: Make, progress: Progress | None = None) -> list[Note]:
     """The notes of all units in order. Finished shards of an earlier, interrupted call with the same settings are kept.
 
-    Raises: DriftError when `dst` was begun with other settings, InputError when it holds something else, DiskError when writing fails.
+    Raises: DriftError when `dst` was begun with other settings, InputError when it holds another checkpoint, DiskError.
     """
     with disk_errors(dst):
         if (finished := begin(dst, job)) is not None:
@@ -84,12 +85,17 @@ def build(dst: Path, job: Job, make: Make, progress: Progress | None = None) -> 
         notes: list[Note] = []
         done, total = 0, sum(unit.size for unit in job.units)
         for name, units in shards.items():
-            notes += finish_shard(dst / name, units, make, lambda size, base=done: progress and progress(base + size, total))
+            notes += finish_shard(dst / name, units, make, partial(show, progress, done, total))
             done += sum(unit.size for unit in units)
-            if progress:
-                progress(done, total)
+            show(progress, done, total, 0)
         finish(dst, job, shards, notes)
     return notes
+
+
+def show(progress: Progress | None, done: int, total: int, more: int) -> None:
+    """Tells `progress`, if there is one, that `done + more` bytes of `total` are written."""
+    if progress:
+        progress(done + more, total)
 
 
 def begin(dst: Path, job: Job) -> list[Note] | None:
@@ -101,7 +107,8 @@ def begin(dst: Path, job: Job) -> list[Note] | None:
         saved = json.loads(known.read_text("utf-8"))
         if saved["settings"] != json.loads(json.dumps(job.settings)):
             changed = sorted(key for key in job.settings if saved["settings"].get(key) != job.settings[key])
-            raise DriftError(f"{dst} was begun with other settings ({', '.join(changed)}).", "Choose another folder or delete this one.")
+            fix = "Choose another folder or delete this one."
+            raise DriftError(f"{dst} was begun with other settings ({', '.join(changed)}).", fix)
         if finished:
             shutil.rmtree(dst / WORK, ignore_errors=True)
             notes: list[Note] = saved["tensors"]
@@ -145,7 +152,7 @@ def make_header(outputs: Sequence[Output]) -> tuple[bytes, dict[str, int]]:
     return header, {name: start + len(header) for name, start in starts.items()}
 
 
-def finish_shard(file: Path, units: list[Unit], make: Make, progress: Callable[[int], object]) -> list[Note]:
+def finish_shard(file: Path, units: list[Unit], make: Make, progress: Callable[[int], None]) -> list[Note]:
     """The notes of a shard that is on disk afterwards; one that already has its full size and its notes is not touched."""
     outputs = [output for unit in units for output in unit.outputs]
     header, starts = make_header(outputs)
@@ -179,7 +186,7 @@ def put(handle: Any, start: int, output: Output, tensor: torch.Tensor) -> None:
         raise ValueError(f"{output.name}: made {tensor.dtype} {tuple(tensor.shape)}, planned {output.dtype} {output.shape}")
     if output.size:
         handle.seek(start)
-        handle.write(memoryview(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()))
+        handle.write(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
 
 
 def finish(dst: Path, job: Job, shards: dict[str, list[Unit]], notes: list[Note]) -> None:
@@ -231,6 +238,9 @@ def disk_errors(path: Path, *more: type[Exception]) -> Iterator[None]:
         yield
     except HalaError:
         raise
-    except (OSError, *more) as error:
+    except Exception as error:
+        if not isinstance(error, (OSError, *more)):
+            raise
         where, reason = getattr(error, "filename", None) or path, getattr(error, "strerror", None) or error
-        raise DiskError(f"disk trouble at {where}: {reason}.", "Make room or choose another folder, then run the same again.") from error
+        fix = "Make room or choose another folder, then run the same again."
+        raise DiskError(f"disk trouble at {where}: {reason}.", fix) from error

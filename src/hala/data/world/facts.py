@@ -2,8 +2,8 @@
 
 A fact is asked in parallel phrasings; its answer is one short sentence whose last words differ between right and wrong.
 
->>> from hala.data.world.facts import facts
->>> fact = facts()[0]
+>>> from hala.data.world.facts import countries
+>>> fact = next(countries())
 >>> fact.asks[0].en, fact.answer.en
 ('What is the capital of France?', 'The capital of France is Paris.')
 """
@@ -13,7 +13,6 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 
 from hala.data.world import lexicon_facts as tables
 from hala.data.world.arabic import ORDINALS, Noun, counted, number, to
@@ -58,7 +57,7 @@ def relation(topic: str, name: str, cases: Sequence[Case], asks: str, answer: tu
     for case in cases:
         key = f"{name}:" + ",".join(case.en.values())
         others = case.rivals or tuple(dict.fromkeys(other.value for other in cases))
-        rivals = [x for x in others if x.en != case.value.en and x.ar != case.value.ar]
+        rivals = [x for x in others if not _alike(x, case.value)]
         rivals = random.Random(key).sample(rivals, min(WRONG_KEPT, len(rivals)))
         yield Fact(
             key=key,
@@ -70,6 +69,11 @@ def relation(topic: str, name: str, cases: Sequence[Case], asks: str, answer: tu
         )
 
 
+def _alike(a: Two, b: Two) -> bool:
+    """Whether the two values are the same in a language or may both be true."""
+    return a.en == b.en or a.ar == b.ar or any(a.en in group and b.en in group for group in tables.ALIKE)
+
+
 def _said(answer: tuple[str, str], case: Case, value: Two) -> Two:
     return Two(upper(answer[0].format(x=value.en, **case.en)), answer[1].format(x=value.ar, **case.ar))
 
@@ -77,6 +81,11 @@ def _said(answer: tuple[str, str], case: Case, value: Two) -> Two:
 def upper(sentence: str) -> str:
     """The sentence with a capital first letter."""
     return sentence[:1].upper() + sentence[1:]
+
+
+def _he(noun: str) -> str:
+    """The pronoun of a phrase, by the ending of its first word."""
+    return "هي" if noun.split()[0].endswith("ة") else "هو"
 
 
 def _verb(feminine: bool, stem: str) -> str:
@@ -102,7 +111,7 @@ I want to know the capital of {c}. | أريد أن أعرف عاصمة {c}.
 Which country has {c} as its capital? | ما الدولة التي عاصمتها {c}؟
 Name the country whose capital is {c}. | اذكر الدولة التي عاصمتها {c}.
 Of which country is {c} the capital? | لأي دولة تعد {c} عاصمة؟
-In which country is the city of {c} the capital? | في أي بلد تكون {c} هي العاصمة؟
+What is the country with the capital {c}? | ما البلد الذي عاصمته {c}؟
 """, ("{c} is the capital of {x}.", "{c} هي عاصمة {x}."))
     continent = [Case({"c": r[0]}, {"c": r[1], "lies": _verb(r[2] == "f", "قع")}, Two(r[5], r[6])) for r in rows if r[5] != "-"]
     yield from relation("continents", "continent", continent, """
@@ -126,7 +135,7 @@ What is the currency of {c}? | ما عملة {c}؟
 Which currency do people use in {c}? | أي عملة يستخدمها الناس في {c}؟
 Name the currency of {c}. | اذكر عملة {c}.
 What money do I need in {c}? | أي نقود أحتاج إليها في {c}؟
-Tell me the name of the money of {c}. | أخبرني باسم عملة {c}.
+Tell me the name of the currency of {c}. | أخبرني باسم عملة {c}.
 """, ("The currency of {c} is the {x}.", "عملة {c} هي {x}."))
 
 
@@ -226,11 +235,11 @@ Tell me the name of the {n} month. | أخبرني باسم الشهر {n}.
         yield from relation("days", en, cases, f"""
 If today is {{d}}, what day {verb[0]} {en}? | إذا كان اليوم هو {{d}}، فأي يوم {verb[1]} {ar}؟
 Today is {{d}}. Which day {verb[0]} it {en}? | اليوم هو {{d}}. فأي يوم {verb[1]} {ar}؟
-Today is {{d}}. Tell me what day {verb[0]} {en}. | اليوم هو {{d}}. أخبرني أي يوم {verb[1]} {ar}.
+Today is {{d}}. Tell me what day {en} {verb[0]}. | اليوم هو {{d}}. أخبرني أي يوم {verb[1]} {ar}.
 """, (f"If today is {{d}}, {en} {verb[0]} {{x}}.", _DAY_ANSWER[step]))
 
 
-_DAY_ANSWER = {1: "إذا كان اليوم هو {d}، فغدًا هو {x}.", -1: "إذا كان اليوم هو {d}، فأمس كان {x}."}
+_DAY_ANSWER = {1: "إذا كان اليوم هو {d}، فسيكون الغد هو {x}.", -1: "إذا كان اليوم هو {d}، فقد كان أمس {x}."}
 _ORDER = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth", "eleventh", "twelfth")
 
 
@@ -251,13 +260,13 @@ What do we call the sound of the {c}? | ماذا نسمي صوت {c}؟
 Name the sound of the {c}. | اذكر اسم صوت {c}.
 Tell me the name of the sound of the {c}. | أخبرني باسم صوت {c}.
 """, ("The sound of the {c} is called {x}.", "صوت {c} يسمى {x}."))
-    home = [Case({"c": r[0]}, {"c": r[1], "lives": _verb(r[2] == "f", "عيش")}, Two(r[7], r[8])) for r in rows]
+    home = [Case({"c": r[0]}, {"c": r[1], "lives": _verb(r[2] == "f", "عيش")}, Two(r[7], r[8])) for r in rows if r[7] != "-"]
     yield from relation("habitats", "home", home, """
 Where does the {c} live? | أين {lives} {c}؟
 In which place does the {c} live? | في أي مكان {lives} {c}؟
 Tell me where the {c} lives. | أخبرني أين {lives} {c}.
 Name the place where the {c} lives. | اذكر المكان الذي {lives} فيه {c}.
-""", ("The {c} lives in {x}.", "{lives} {c} في {x}."))
+""", ("The {c} lives {x}.", "{lives} {c} {x}."))
     food = [Case({"c": r[0]}, {"c": r[1], "eats": _verb(r[2] == "f", "أكل")}, Two(r[9], r[10])) for r in rows if r[9] != "-"]
     yield from relation("diets", "diet", food, """
 What does the {c} eat? | ماذا {eats} {c}؟
@@ -285,7 +294,7 @@ Where does the {c} work? | أين يعمل {c}؟
 In which place does the {c} work? | في أي مكان يعمل {c}؟
 Tell me where the {c} works. | أخبرني أين يعمل {c}.
 Name the place where the {c} works. | اذكر المكان الذي يعمل فيه {c}.
-""", ("The {c} works in {x}.", "يعمل {c} في {x}."))
+""", ("The {c} works {x}.", "يعمل {c} {x}."))
     who = [Case({"c": r[4]}, {"c": r[5]}, Two(f"the {r[0]}", r[1])) for r in rows]
     yield from relation("professions", "who", who, """
 Who {c}? | من {c}؟
@@ -314,12 +323,12 @@ Give me the opposite of "{w}". | أعطني عكس كلمة «{w}».
 Write the opposite of the word "{w}". | اكتب عكس كلمة «{w}».
 Do you know the opposite of "{w}"? | هل تعرف عكس كلمة «{w}»؟
 """, ('The opposite of "{w}" is "{x}".', "عكس كلمة «{w}» هو «{x}»."))
-    kinds = [Case({"c": r[0]}, {"c": r[1]}, Two(r[2], r[3])) for r in cells(tables.KINDS)]
+    kinds = [Case({"c": r[0]}, {"c": r[1], "he": _he(r[1]), "belongs": _verb(_he(r[1]) == "هي", "نتمي")}, Two(r[2], r[3])) for r in cells(tables.KINDS)]
     yield from relation("kinds", "kind", kinds, """
-What is {c}? | ما {c}؟
-What kind of thing is {c}? | أي نوع من الأشياء {c}؟
-Tell me what {c} is. | أخبرني ما {c}.
-Explain in one sentence what {c} is. | اشرح في جملة واحدة ما {c}.
+What is {c}? | ما {he} {c}؟
+What kind of thing is {c}? | إلى أي نوع من الأشياء {belongs} {c}؟
+Tell me what {c} is. | أخبرني ما {he} {c}.
+Explain in one sentence what {c} is. | اشرح في جملة واحدة ما {he} {c}.
 """, ("{c} is {x}.", "{c} {x}."))
 
 
@@ -352,13 +361,13 @@ def _bare_plural(plural: str) -> str:
 
 def everyday() -> Iterator[Fact]:
     """Family, colours, materials, the body, tools and places."""
-    family = [Case({"a": r[0], "b": r[2]}, {"a": r[1], "b": r[3]}, Two(r[4], r[5])) for r in cells(tables.FAMILY)]
+    family = [Case({"a": r[0], "b": r[2]}, {"a": r[1], "b": r[3], "he": _he(r[1])}, Two(r[4], r[5])) for r in cells(tables.FAMILY)]
     yield from relation("family", "family", family, """
-Who is the {a} of my {b}? | من {a} {b}؟
+Who is the {a} of my {b}? | من {he} {a} {b}؟
 What do I call the {a} of my {b}? | ماذا أسمي {a} {b}؟
-The {a} of my {b} is my what? | ماذا يكون لي {a} {b}؟
-Tell me who the {a} of my {b} is. | أخبرني من {a} {b}.
-""", ("The {a} of my {b} is my {x}.", "{a} {b} {x}."))
+What is the {a} of my {b} to me? | ما قرابة {a} {b} لي؟
+Tell me who the {a} of my {b} is. | أخبرني من {he} {a} {b}.
+""", ("The {a} of my {b} is my {x}.", "{a} {b} {he} {x}."))
     yield from colours()
     made = [Case({"c": r[0]}, {"c": r[1], "made": _verb(r[2] == "f", "صنع")}, Two(r[3], r[4])) for r in cells(tables.MATERIALS)]
     yield from relation("materials", "material", made, """
@@ -376,17 +385,17 @@ Name the part of the body that we {c} with. | اذكر جزء الجسم الذ�
 """, ("We {c} with {x}.", "{c} {x}."))
     tools = [Case({"c": r[0]}, {"c": r[1]}, Two(r[2], r[3])) for r in cells(tables.TOOLS)]
     yield from relation("tools", "tool", tools, """
-What do we use to {c}? | ماذا نستخدم من أجل {c}؟
-Which tool do we need to {c}? | أي أداة نحتاج إليها من أجل {c}؟
-I want to {c}. What do I need? | أريد {c}. ماذا أحتاج؟
-Tell me what we use to {c}. | أخبرني ماذا نستخدم من أجل {c}.
-""", ("To {c} we use {x}.", "من أجل {c} نستخدم {x}."))
+What do we use to {c}? | ماذا نستخدم ل{c}؟
+Which tool do we need to {c}? | أي أداة نحتاج إليها ل{c}؟
+I want to {c}. What do I need? | أريد {c}. إلى ماذا أحتاج؟
+Tell me what we use to {c}. | أخبرني ماذا نستخدم ل{c}.
+""", ("To {c} we use {x}.", "ل{c} نستخدم {x}."))
     places = [Case({"c": r[0]}, {"c": r[1]}, Two(r[2], r[3])) for r in cells(tables.PLACES)]
     yield from relation("places", "place", places, """
 Where do we {c}? | أين {c}؟
 In which place do we {c}? | في أي مكان {c}؟
 Tell me where we {c}. | أخبرني أين {c}.
-Name the place where we {c}. | اذكر المكان الذي فيه {c}.
+Name the place where we {c}. | اذكر المكان الذي {c} فيه.
 """, ("We {c} {x}.", "{c} {x}."))
 
 
@@ -399,7 +408,7 @@ def colours() -> Iterator[Fact]:
         cases.append(Case({"c": en}, {"c": ar}, values[colour], tuple(values.values())))
     yield from relation("colors", "color", cases, """
 What color is {c}? | ما لون {c}؟
-Which color does {c} have? | أي لون لون {c}؟
+Do you know the color of {c}? | هل تعرف لون {c}؟
 Tell me the color of {c}. | أخبرني بلون {c}.
 Describe the color of {c}. | صف لون {c}.
 """, ("{c} is {x}.", "{c} {x}."))
@@ -408,8 +417,3 @@ Describe the color of {c}. | صف لون {c}.
 GROUPS: tuple[Callable[[], Iterable[Fact]], ...] = (
     countries, arithmetic, counting, calendar, animals, professions, words, units, everyday)
 
-
-@cache
-def facts() -> tuple[Fact, ...]:
-    """Every fact of the world, in a fixed order."""
-    return tuple(fact for group in GROUPS for fact in group())

@@ -94,10 +94,10 @@ bicycle|bicycles|دراجة|دراجات|f|vehicle new fix clean color
 plane|planes|طائرة|طائرات|f|vehicle new big
 ship|ships|سفينة|سفن|f|vehicle new big
 boat|boats|قارب|قوارب|m|vehicle new fix big color
-house|houses|بيت|بيوت|m|place new big clean building
-room|rooms|غرفة|غرف|f|place big clean
+house|houses|بيت|بيوت|m|place new big clean building own
+room|rooms|غرفة|غرف|f|place big clean own
 school|schools|مدرسة|مدارس|f|place new big building visit clean
-garden|gardens|حديقة|حدائق|f|place big visit clean
+garden|gardens|حديقة|حدائق|f|place big visit clean own
 kitchen|kitchens|مطبخ|مطابخ|m|place new big clean
 street|streets|شارع|شوارع|m|big clean
 hospital|hospitals|مستشفى|مستشفيات|m|place new big building visit clean
@@ -107,10 +107,10 @@ hotel|hotels|فندق|فنادق|m|place new big building visit clean
 museum|museums|متحف|متاحف|m|place new big building visit
 airport|airports|مطار|مطارات|m|place new big building
 station|stations|محطة|محطات|f|place new big building clean
-office|offices|مكتب|مكاتب|m|place new big clean
+office|offices|مكتب|مكاتب|m|place new big clean own
 factory|factories|مصنع|مصانع|m|place new big building visit
-farm|farms|مزرعة|مزارع|f|place big visit
-shop|shops|متجر|متاجر|m|place new big building
+farm|farms|مزرعة|مزارع|f|place big visit own
+shop|shops|متجر|متاجر|m|place new big building own
 city|cities|مدينة|مدن|f|big visit
 village|villages|قرية|قرى|f|big visit
 bridge|bridges|جسر|جسور|m|new big
@@ -200,7 +200,7 @@ ACTIONS = """
 read|reads|read|يقرأ|قرأ|اقرأ||||read
 write|writes|wrote|يكتب|كتب|اكتب||||write
 buy|buys|bought|يشتري|اشترى|اشتر|اشتري|اشترت|اشتروا|thing wear
-sell|sells|sold|يبيع|باع|بع|بع|||thing vehicle
+sell|sells|sold|يبيع|باع|بع|بع|||thing fix
 open|opens|opened|يفتح|فتح|افتح||||open
 close|closes|closed|يغلق|أغلق|أغلق||||open
 clean|cleans|cleaned|ينظف|نظف|نظف||||clean

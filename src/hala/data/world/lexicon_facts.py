@@ -67,61 +67,61 @@ New Zealand|نيوزيلندا|f|Wellington|ويلينغتون|Oceania|أوقي�
 
 # animal | arabic with article | gender | young | sound | home | food | legs
 ANIMALS = """
-cat|القطة|f|kitten|الهريرة|meowing|المواء|the house|البيت|fish|السمك|4
-dog|الكلب|m|puppy|الجرو|barking|النباح|the house|البيت|meat|اللحم|4
-horse|الحصان|m|foal|المهر|neighing|الصهيل|the farm|المزرعة|grass|العشب|4
-cow|البقرة|f|calf|العجل|mooing|الخوار|the farm|المزرعة|grass|العشب|4
-sheep|الخروف|m|lamb|الحمل|bleating|الثغاء|the farm|المزرعة|grass|العشب|4
-goat|العنزة|f|kid|الجدي|-|-|the farm|المزرعة|leaves|أوراق الشجر|4
-donkey|الحمار|m|-|-|braying|النهيق|the farm|المزرعة|grass|العشب|4
-camel|الجمل|m|-|-|-|-|the desert|الصحراء|plants|النباتات|4
-lion|الأسد|m|cub|الشبل|roaring|الزئير|the plains|السهول|meat|اللحم|4
-wolf|الذئب|m|-|-|howling|العواء|the forest|الغابة|meat|اللحم|4
-fox|الثعلب|m|-|-|-|-|the forest|الغابة|meat|اللحم|4
-bear|الدب|m|-|-|-|-|the forest|الغابة|fish|السمك|4
-rabbit|الأرنب|m|-|-|-|-|the forest|الغابة|carrots|الجزر|4
-deer|الغزال|m|fawn|الخشف|-|-|the plains|السهول|grass|العشب|4
-monkey|القرد|m|-|-|-|-|the forest|الغابة|bananas|الموز|4
-elephant|الفيل|m|-|-|-|-|the plains|السهول|plants|النباتات|4
-bird|العصفور|m|-|-|chirping|الزقزقة|the forest|الغابة|seeds|الحبوب|2
-hen|الدجاجة|f|chick|الكتكوت|-|-|the farm|المزرعة|seeds|الحبوب|2
-eagle|النسر|m|-|-|-|-|the mountains|الجبال|meat|اللحم|2
-penguin|البطريق|m|-|-|-|-|the ice|الجليد|fish|السمك|2
-frog|الضفدع|m|tadpole|الشرغوف|croaking|النقيق|the river|النهر|insects|الحشرات|4
-crocodile|التمساح|m|-|-|-|-|the river|النهر|meat|اللحم|4
-snake|الثعبان|m|-|-|hissing|الفحيح|the desert|الصحراء|-|-|-
-whale|الحوت|m|-|-|-|-|the sea|البحر|fish|السمك|-
-dolphin|الدلفين|m|-|-|-|-|the sea|البحر|fish|السمك|-
-bee|النحلة|f|-|-|buzzing|الطنين|the garden|الحديقة|-|-|6
-ant|النملة|f|-|-|-|-|the ground|الأرض|seeds|الحبوب|6
-butterfly|الفراشة|f|-|-|-|-|the garden|الحديقة|-|-|6
-spider|العنكبوت|m|-|-|-|-|the garden|الحديقة|insects|الحشرات|8
+cat|القطة|f|kitten|الهريرة|meowing|المواء|in the house|في البيت|fish|السمك|4
+dog|الكلب|m|puppy|الجرو|barking|النباح|in the house|في البيت|meat|اللحم|4
+horse|الحصان|m|foal|المهر|neighing|الصهيل|on the farm|في المزرعة|grass|العشب|4
+cow|البقرة|f|calf|العجل|mooing|الخوار|on the farm|في المزرعة|grass|العشب|4
+sheep|الخروف|m|lamb|الحمل|bleating|الثغاء|on the farm|في المزرعة|grass|العشب|4
+goat|العنزة|f|kid|الجدي|-|-|on the farm|في المزرعة|leaves|أوراق الشجر|4
+donkey|الحمار|m|-|-|braying|النهيق|on the farm|في المزرعة|grass|العشب|4
+camel|الجمل|m|-|-|-|-|in the desert|في الصحراء|plants|النباتات|4
+lion|الأسد|m|cub|الشبل|roaring|الزئير|on the plains|في السهول|meat|اللحم|4
+wolf|الذئب|m|-|-|howling|العواء|in the forest|في الغابة|meat|اللحم|4
+fox|الثعلب|m|-|-|-|-|in the forest|في الغابة|meat|اللحم|4
+bear|الدب|m|-|-|-|-|in the forest|في الغابة|fish|السمك|4
+rabbit|الأرنب|m|-|-|-|-|in the forest|في الغابة|carrots|الجزر|4
+deer|الغزال|m|fawn|الخشف|-|-|on the plains|في السهول|grass|العشب|4
+monkey|القرد|m|-|-|-|-|in the forest|في الغابة|bananas|الموز|4
+elephant|الفيل|m|-|-|-|-|on the plains|في السهول|plants|النباتات|4
+sparrow|العصفور|m|-|-|chirping|الزقزقة|in the forest|في الغابة|seeds|الحبوب|2
+hen|الدجاجة|f|chick|الكتكوت|-|-|on the farm|في المزرعة|seeds|الحبوب|2
+eagle|النسر|m|-|-|-|-|in the mountains|في الجبال|meat|اللحم|2
+penguin|البطريق|m|-|-|-|-|on the ice|على الجليد|fish|السمك|2
+frog|الضفدع|m|tadpole|الشرغوف|croaking|النقيق|-|-|insects|الحشرات|4
+crocodile|التمساح|m|-|-|-|-|in the river|في النهر|meat|اللحم|4
+snake|الثعبان|m|-|-|hissing|الفحيح|in the desert|في الصحراء|-|-|-
+whale|الحوت|m|-|-|-|-|in the sea|في البحر|fish|السمك|-
+dolphin|الدلفين|m|-|-|-|-|in the sea|في البحر|fish|السمك|-
+bee|النحلة|f|-|-|buzzing|الطنين|in the garden|في الحديقة|nectar|الرحيق|6
+ant|النملة|f|-|-|-|-|under the ground|تحت الأرض|seeds|الحبوب|6
+butterfly|الفراشة|f|-|-|-|-|in the garden|في الحديقة|nectar|الرحيق|6
+spider|العنكبوت|m|-|-|-|-|in the garden|في الحديقة|insects|الحشرات|8
 """
 
 # profession | arabic with article | place of work | what he does (he is the subject in both languages) | tool
 PROFESSIONS = """
-teacher|المعلم|the school|المدرسة|teaches the students|يعلم الطلاب|the board|السبورة
-doctor|الطبيب|the hospital|المستشفى|treats the sick|يعالج المرضى|-|-
-farmer|المزارع|the farm|المزرعة|plants the fields|يزرع الحقول|the plough|المحراث
-baker|الخباز|the bakery|المخبز|bakes the bread|يخبز الخبز|the oven|الفرن
-cook|الطباخ|the kitchen|المطبخ|cooks the food|يطبخ الطعام|the pot|القدر
-pilot|الطيار|the airport|المطار|flies the plane|يقود الطائرة|-|-
-sailor|البحار|the ship|السفينة|sails the ship|يبحر بالسفينة|-|-
-judge|القاضي|the court|المحكمة|judges the people|يحكم بين الناس|-|-
-mechanic|الميكانيكي|the workshop|الورشة|fixes the cars|يصلح السيارات|-|-
-waiter|النادل|the restaurant|المطعم|serves the guests|يخدم الضيوف|-|-
-pharmacist|الصيدلي|the pharmacy|الصيدلية|sells the medicine|يبيع الدواء|-|-
-scientist|العالم|the laboratory|المختبر|does experiments|يجري التجارب|the microscope|المجهر
-actor|الممثل|the theater|المسرح|acts in plays|يمثل في المسرحيات|-|-
-professor|الأستاذ|the university|الجامعة|gives lectures|يلقي المحاضرات|-|-
-fisherman|الصياد|the sea|البحر|catches fish|يصيد السمك|the net|الشبكة
+teacher|المعلم|at the school|في المدرسة|teaches the students|يعلم الطلاب|the board|السبورة
+doctor|الطبيب|at the hospital|في المستشفى|treats the sick|يعالج المرضى|-|-
+farmer|المزارع|on the farm|في المزرعة|plants the fields|يزرع الحقول|the plough|المحراث
+baker|الخباز|at the bakery|في المخبز|bakes the bread|يخبز الخبز|the oven|الفرن
+cook|الطباخ|in the kitchen|في المطبخ|cooks the food|يطبخ الطعام|the pot|القدر
+pilot|الطيار|at the airport|في المطار|flies the plane|يقود الطائرة|-|-
+sailor|البحار|on the ship|على السفينة|sails the ship|يبحر بالسفينة|-|-
+judge|القاضي|at the court|في المحكمة|judges the people|يحكم بين الناس|-|-
+mechanic|الميكانيكي|in the workshop|في الورشة|fixes the cars|يصلح السيارات|-|-
+waiter|النادل|at the restaurant|في المطعم|serves the guests|يخدم الضيوف|-|-
+pharmacist|الصيدلي|at the pharmacy|في الصيدلية|sells the medicine|يبيع الدواء|-|-
+scientist|العالم|in the laboratory|في المختبر|does experiments|يجري التجارب|the microscope|المجهر
+actor|الممثل|at the theater|في المسرح|acts in plays|يمثل في المسرحيات|-|-
+professor|الأستاذ|at the university|في الجامعة|gives lectures|يلقي المحاضرات|-|-
+fisherman|الصياد|at the port|في الميناء|catches fish|يصيد السمك|the net|الشبكة
 tailor|الخياط|-|-|sews the clothes|يخيط الملابس|the needle|الإبرة
 barber|الحلاق|-|-|cuts hair|يقص الشعر|the scissors|المقص
 carpenter|النجار|-|-|makes tables|يصنع الطاولات|the saw|المنشار
 writer|الكاتب|-|-|writes stories|يكتب القصص|the pen|القلم
 painter|الرسام|-|-|draws pictures|يرسم اللوحات|the brush|الفرشاة
 photographer|المصور|-|-|takes photos|يلتقط الصور|the camera|الكاميرا
-gardener|البستاني|the garden|الحديقة|waters the flowers|يسقي الأزهار|the shovel|المجرفة
+gardener|البستاني|in the garden|في الحديقة|waters the flowers|يسقي الأزهار|the shovel|المجرفة
 builder|البناء|-|-|builds the houses|يبني البيوت|the hammer|المطرقة
 """
 
@@ -309,9 +309,9 @@ the chair|الكرسي|a piece of furniture|قطعة أثاث
 the bed|السرير|a piece of furniture|قطعة أثاث
 tea|الشاي|a drink|مشروب
 coffee|القهوة|a drink|مشروب
-the lion|الأسد|an animal|حيوان
-the horse|الحصان|an animal|حيوان
-the tiger|النمر|an animal|حيوان
+the lion|الأسد|a mammal|من الثدييات
+the horse|الحصان|a mammal|من الثدييات
+the tiger|النمر|a mammal|من الثدييات
 """
 
 # what we do | arabic | with what | arabic with ب
@@ -337,8 +337,8 @@ sweep the floor|كنس الأرض|a broom|المكنسة
 sew clothes|خياطة الملابس|a needle|الإبرة
 measure temperature|قياس الحرارة|a thermometer|مقياس الحرارة
 draw a straight line|رسم خط مستقيم|a ruler|المسطرة
-brush our teeth|تنظيف الأسنان|a toothbrush|فرشاة الأسنان
-call a friend|الاتصال بصديق|a phone|الهاتف
+brush the teeth|تنظيف الأسنان|a toothbrush|فرشاة الأسنان
+call a friend|مكالمة صديق|a phone|الهاتف
 take photos|التقاط الصور|a camera|الكاميرا
 cut bread|تقطيع الخبز|a knife|السكين
 eat soup|تناول الحساء|a spoon|الملعقة
@@ -353,9 +353,9 @@ dig the ground|حفر الأرض|a shovel|المجرفة
 
 # what we do | arabic | where | arabic place with its preposition
 PLACES = """
-buy medicine|نشتري الدواء|at the pharmacy|من الصيدلية
-buy bread|نشتري الخبز|at the bakery|من المخبز
-borrow books|نستعير الكتب|at the library|من المكتبة
+buy medicine|نشتري الدواء|at the pharmacy|في الصيدلية
+buy bread|نشتري الخبز|at the bakery|في المخبز
+borrow books|نستعير الكتب|at the library|في المكتبة
 watch plays|نشاهد المسرحيات|at the theater|في المسرح
 see old things|نرى الأشياء القديمة|at the museum|في المتحف
 take the plane|نركب الطائرة|at the airport|في المطار
@@ -372,3 +372,54 @@ visit the sick|نزور المرضى|in the hospital|في المستشفى
 see wild animals|نرى الحيوانات البرية|at the zoo|في حديقة الحيوان
 sleep when we travel|ننام عند السفر|at the hotel|في الفندق
 """
+
+# English values that may be true of the same thing: they are never offered against each other.
+ALIKE = tuple(
+    frozenset(line.split("|"))
+    for line in """
+grass|plants|leaves|carrots|bananas|seeds
+meat|fish|insects
+seeds|insects
+in the house|on the farm|in the desert|on the plains|in the forest|in the mountains|in the garden|under the ground
+in the river|in the sea
+wood|metal|plastic|leather|cotton|wool|gold|stone|glass|rubber
+glass|sand
+at the school|at the university|in the laboratory
+at the hospital|at the pharmacy|in the laboratory
+on the farm|in the garden
+at the bakery|in the kitchen|at the restaurant
+on the ship|at the port
+the cook|the baker|the waiter
+the farmer|the gardener
+the teacher|the professor
+the doctor|the pharmacist|the scientist
+the fisherman|the sailor
+the painter|the photographer|the writer|the actor
+the builder|the carpenter|the mechanic
+the board|the pen|the brush
+the scissors|the needle|the saw|the hammer
+the shovel|the plough|the scissors|the hammer|the saw
+the oven|the pot
+the tree|the leaf
+our nose|our lungs|our tongue
+our tongue|our teeth
+scissors|a knife|a saw
+a phone|a watch
+a phone|a camera
+a phone|a map
+a phone|a lamp
+a phone|a thermometer
+a phone|a pen
+at the hotel|in the bedroom
+at school|at the library|in the bedroom
+in the garden|at the zoo
+at the bakery|in the kitchen
+English|Swahili|Hindi|Urdu
+Ukrainian|Russian
+French|Arabic
+dinar|dirham
+a fruit|a tree
+a fruit|a vegetable
+a flower|a tree
+""".strip().splitlines()
+)

@@ -1,0 +1,115 @@
+"""A small bilingual world, English and Arabic, written by rule for hala: facts, sentences, chats and questions (CC0).
+
+Everything is split by unseen combination: a stable hash of an item's template and words puts about a tenth into "heldout". Each fact
+keeps at least two training phrasings, so a held-out question asks for something that was learnt under another wording.
+
+>>> from hala.data import world
+>>> row = next(world.pairs("train", take=1))
+>>> row.source, row.licence, len(row.messages), len(row.original)
+('world', 'CC0-1.0', 1, 1)
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from hashlib import blake2b
+from itertools import islice
+
+from hala.data.world.facts import Two
+from hala.data.world.pools import Chat, pool, questions_of
+from hala.errors import InputError, nearest
+from hala.records import Message, Question, Row
+
+__all__ = ["LICENCE", "SOURCE", "conversations", "pairs", "questions", "texts"]
+
+SOURCE, LICENCE = "world", "CC0-1.0"
+SPLITS = ("train", "heldout")
+
+
+def pairs(split: str, take: int | None = None, seed: int = 0) -> Iterator[Row]:
+    """Sentence pairs, Arabic with its English `original`: statements, requests, questions and answers, shuffled by `seed`."""
+    _check(split, "ar")
+    items = pool(split).pairs
+    for index in islice(_order(len(items), seed), take):
+        two = items[index]
+        yield Row(_id("pairs", index, two.en + two.ar), (Message("text", two.ar),), "ar", SOURCE, LICENCE, (Message("text", two.en),))
+
+
+def conversations(split: str, lang: str = "en", take: int | None = None, seed: int = 0, offset: int = 0) -> Iterator[Row]:
+    """Chats of user and assistant in `en` or `ar`; `offset` skips that many, so that two uses of one seed never overlap."""
+    _check(split, lang)
+    chats = pool(split).chats
+    for index in islice(_order(len(chats), seed), offset, None if take is None else offset + take):
+        yield _chat_row("conversations", index, chats[index], lang)
+
+
+def texts(split: str, take: int | None = None, seed: int = 0, arabic_share: float = 0.1) -> Iterator[Row]:
+    """Running text for a base model: English paragraphs and chats, and `arabic_share` of Arabic paragraphs (statements only)."""
+    _check(split, "en")
+    if not 0 <= arabic_share <= 1:
+        raise InputError(f"arabic_share is {arabic_share}.", "Choose a share between 0 and 1.")
+    chats, paragraphs = pool(split).chats, pool(split).paragraphs
+    english = [*range(len(chats)), *range(-len(paragraphs), 0)]
+    order, arabic, rng = _order(len(english), seed), _order(len(paragraphs), seed + 1), random.Random(seed)
+    for _ in range(len(english) if take is None else take):
+        index = next(arabic, None) if rng.random() < arabic_share else None
+        if index is not None:
+            yield _text_row(index, paragraphs[index], "ar")
+            continue
+        place = next(order, None)
+        if place is None:
+            return
+        place = english[place]
+        if place < 0:
+            yield _text_row(len(paragraphs) + place, paragraphs[place], "en")
+        else:
+            yield _chat_row("texts/chat", place, chats[place], "en")
+
+
+def questions(split: str, lang: str, take: int | None = None, seed: int = 0) -> Iterator[Question]:
+    """Four-option questions in `en` or `ar`, the same items in the same order in both; every option is a whole answer sentence."""
+    _check(split, lang)
+    items = questions_of(split)
+    places: list[int] = []
+    for index in islice(_order(len(items), seed), take):
+        ask, fact = items[index]
+        if not places:
+            places = random.Random(f"{seed}:{fact.key}").sample(range(4), 4)
+        answer = places.pop()
+        options = random.Random(f"{seed}:{ask.en}").sample(fact.wrong, 3)
+        options.insert(answer, fact.answer)
+        key = _id("questions", index, ask.en + ask.ar)
+        yield Question(key, _in(ask, lang), tuple(_in(option, lang) for option in options), answer, lang, fact.topic)
+
+
+def _in(two: Two, lang: str) -> str:
+    return two.ar if lang == "ar" else two.en
+
+
+def _chat_row(name: str, index: int, chat: Chat, lang: str) -> Row:
+    roles = ("user", "assistant")
+    messages = tuple(Message(roles[turn % 2], _in(two, lang)) for turn, two in enumerate(chat))
+    return Row(_id(f"{name}/{lang}", index, "\n".join(m.content for m in messages)), messages, lang, SOURCE, LICENCE)
+
+
+def _text_row(index: int, paragraph: Sequence[Two], lang: str) -> Row:
+    text = " ".join(_in(two, lang) for two in paragraph)
+    return Row(_id(f"texts/{lang}", index, text), (Message("text", text),), lang, SOURCE, LICENCE)
+
+
+def _id(name: str, index: int, content: str) -> str:
+    return f"world/{name}/{index:06d}-{blake2b(content.encode(), digest_size=4).hexdigest()}"
+
+
+def _order(n: int, seed: int) -> Iterator[int]:
+    indexes = list(range(n))
+    random.Random(seed).shuffle(indexes)
+    return iter(indexes)
+
+
+def _check(split: str, lang: str) -> None:
+    if split not in SPLITS:
+        raise InputError(f"The world has no split {split!r}.{nearest(split, SPLITS)}", "Choose train or heldout.")
+    if lang not in ("en", "ar"):
+        raise InputError(f"The world is not written in {lang!r}.", "Choose en or ar.")

@@ -1,0 +1,127 @@
+"""A run as one offline HTML page, as text for the terminal, and as markdown for a README. Reads what finished steps left.
+
+>>> from hala.verbs.report import render
+>>> page = render(Path("runs/quickstart"))   # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from hala import artifacts, recipe
+from hala.artifacts import Manifest
+from hala.languages import language
+from hala.records import KEPT
+from hala.verbs import Context, Outcome, report_sections
+from hala.verbs.report_page import page, paragraph, text
+from hala.verbs.results import curve_table, curves, evaluations, headline_tables, markdown, step_table, terminal
+from hala.verbs.status import Stage, outcome, plan, rejections, row_text, stage_table, stages, text_table
+
+
+def run(settings: recipe.Report, context: Context) -> Outcome:
+    """`report.html` in the step's folder, about the steps of the run that are finished by now."""
+    content = _render(context.run, settings.title, context.step)
+    with artifacts.atomic_file(context.out / "report.html") as temporary:
+        temporary.write_text(content, encoding="utf-8")
+    finished = sum(stage.state == "finished" for stage in stages(context.run, context.step))
+    return Outcome(counts={"steps": finished}, facts={"bytes": len(content.encode())})
+
+
+def render(root: Path, title: str = "") -> str:
+    """The complete page of a run, finished or not. Raises InputError when `root` holds no run."""
+    return _render(root, title, "")
+
+
+def _render(root: Path, title: str, without: str) -> str:
+    content = plan(root)
+    found = stages(root, without)
+    sections = [
+        ("results", "Results", report_sections.results(found)),
+        ("merge", "Merge curve", report_sections.merge_curves(found)),
+        ("learning", "Learning curves", report_sections.learning_curves(found)),
+        ("examples", "Translated examples", report_sections.translated(found)),
+        ("rejected", "What was rejected, and why", report_sections.rejected(found)),
+        ("steps", "Steps: time, tokens, size", report_sections.steps(found)),
+        ("settings", "Settings", report_sections.settings(content)),
+        ("versions", "Versions and digests", report_sections.versions(found)),
+    ]
+    return page(title or str(content.get("name", root.name)), sections, _lead(content, found))
+
+
+def _lead(content: dict[str, Any], found: list[Stage]) -> str:
+    """Languages and progress in one line; what is missing in a notice."""
+    done = sum(stage.state == "finished" for stage in found)
+    languages = content.get("languages") or {}
+    pair = [language(str(languages[key])).name for key in ("source", "target") if languages.get(key)]
+    lead = paragraph(text(f"{' to '.join(pair)} · " if pair else "") + f"{done} of {len(found)} steps finished", "soft")
+    missing = [
+        f"<bdi>{text(s.name)}</bdi> {s.state}{text(f' ({s.note})' if s.note else '')}" for s in found if s.state != "finished"
+    ]
+    if not missing:
+        return lead
+    advice = "Run the same command again to continue where it stopped."
+    if any(stage.state == "damaged" for stage in found):
+        advice = "Damaged steps are made again after `hala repair`."
+    return lead + f'<div class="notice">This run is not complete. {"; ".join(missing)}. {advice}</div>'
+
+
+def results_markdown(root: Path) -> str:
+    """The README's tables: translation, questions, merge curve over t, and steps; GitHub markdown."""
+    found = stages(root)
+    parts = []
+    for stage in evaluations(found):
+        parts += [markdown(table) for table in headline_tables(stage)]
+        parts += [markdown(curve_table(curve)) for curve in curves(found, stage)]
+    return "\n\n".join([*parts, markdown(step_table(found))]) + "\n"
+
+
+def summary(root: Path) -> str:
+    """The steps with their outcome, then the headline scores, as text for a terminal."""
+    found = stages(root)
+    tables = [terminal(table) for stage in evaluations(found) for table in headline_tables(stage)]
+    return "\n\n".join(["", stage_table(found), *tables]) + "\n"
+
+
+def describe(manifest: Manifest, folder: Path) -> str:
+    """What one finished step made: a line, its rejections or scores, and where it lies."""
+    stage = Stage(manifest.step, manifest.verb, folder, "finished", manifest, manifest.counts)
+    lines = [f"{manifest.verb}: {outcome(stage)}"]
+    reasons = rejections(manifest.counts)
+    if reasons:
+        lines.append(text_table(["rejected because", "rows"], [[reason, f"{number:,}"] for reason, number in reasons.items()]))
+    lines += [terminal(table) for table in headline_tables(stage)]
+    return "\n".join([*lines, str(folder)])
+
+
+def status_rows(root: Path) -> list[dict[str, Any]]:
+    """Each step as plain data: step, verb, state, seconds, shards, counts, outcome."""
+    return [
+        {
+            "step": stage.name,
+            "verb": stage.verb,
+            "state": stage.state,
+            "seconds": stage.seconds,
+            "shards": stage.shards,
+            "counts": stage.counts,
+            "outcome": outcome(stage),
+        }
+        for stage in stages(root)
+    ]
+
+
+def status_text(root: Path) -> str:
+    """The steps of a run with state and outcome, and how to go on, as text for a terminal."""
+    found = stages(root)
+    done = sum(stage.state == "finished" for stage in found)
+    rest = "" if done == len(found) else " Run the same command again to continue."
+    return f"{stage_table(found)}\n\n{done} of {len(found)} steps finished.{rest}"
+
+
+def show_rows(folder: Path, rejected: bool, count: int) -> Iterator[str]:
+    """Up to `count` kept (or rejected) rows as text for a terminal, originals above the translations."""
+    judged = artifacts.read_rejected(folder) if rejected else ((row, KEPT) for row in artifacts.read_rows(folder))
+    for row, verdict in islice(judged, count):
+        yield row_text(row, verdict)

@@ -1,0 +1,282 @@
+"""Scores as tables: who is how good, how sure that is, and how far from the baseline; plain data for page, terminal and README.
+
+>>> from hala.verbs.results import Cell, Table, markdown
+>>> print(markdown(Table("", ("model", "BLEU"), ((Cell("base"), Cell("16.0", "14.1 to 17.9")),))))
+| model | BLEU |
+| --- | --- |
+| base | 16.0 (14.1 to 17.9) |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from hala.languages import language
+from hala.verbs.redact import plain
+from hala.verbs.status import Stage, compact, text_table
+
+Score = Mapping[str, Any]
+NAMES = {"bleu": "BLEU", "chrf++": "chrF++", "accuracy": "accuracy", "wrong_script": "wrong script"}
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One cell: a text or a measured value with its 95% interval and its paired difference to the baseline.
+
+    `verdict` is `better` or `worse` when the interval of the difference leaves out zero; `best` marks a column's highest value.
+    """
+
+    text: str
+    interval: str = ""
+    delta: str = ""
+    verdict: str = ""
+    best: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A titled table; every row has one cell per entry of `header`."""
+
+    title: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """Accuracy along a merge: `lines` holds, for each set, its (t, score) in ascending t."""
+
+    name: str
+    lines: tuple[tuple[str, tuple[tuple[float, Score], ...]], ...]
+
+
+def measured(score: Score | None, best: bool = False, digits: int = 1) -> Cell:
+    """The cell of one score; a dash where nothing was measured."""
+    if score is None or score.get("value") is None:
+        return Cell("–")
+    interval = _between(score.get("low"), score.get("high"), digits)
+    if score.get("delta") is None:
+        return Cell(f"{score['value']:.{digits}f}", interval, best=best)
+    low, high = score.get("delta_low"), score.get("delta_high")
+    verdict = "" if low is None or high is None else "better" if low > 0 else "worse" if high < 0 else ""
+    inside = f" ({_between(low, high, digits, '+')})" if low is not None and high is not None else ""
+    return Cell(f"{score['value']:.{digits}f}", interval, f"{score['delta']:+.{digits}f}{inside}", verdict, best)
+
+
+def _between(low: float | None, high: float | None, digits: int, sign: str = "") -> str:
+    return "" if low is None or high is None else f"{low:{sign}.{digits}f} to {high:{sign}.{digits}f}"
+
+
+def scores_of(stage: Stage) -> list[Score]:
+    """The scores of one `evaluate` step in stored order."""
+    return [score for score in stage.facts.get("scores", []) if isinstance(score, dict)]
+
+
+def evaluations(found: Iterable[Stage]) -> list[Stage]:
+    """The finished `evaluate` steps."""
+    return [stage for stage in found if stage.verb == "evaluate" and stage.state == "finished"]
+
+
+def headline_tables(stage: Stage) -> Iterator[Table]:
+    """The step's tables of translation quality, one for each set, then its table of questions."""
+    yield from translation_tables(stage)
+    yield from question_tables(stage)
+
+
+def translation_tables(stage: Stage) -> Iterator[Table]:
+    """BLEU and chrF++ of each model, one table for each set."""
+    scores = scores_of(stage)
+    for name in _ordered(score["set"] for score in scores if _is_translation(score)):
+        here = [score for score in scores if score["set"] == name]
+        metrics = _headline_metrics(_ordered(score["metric"] for score in here if _is_translation(score)))
+        columns = [(_metric_name(metric), [s for s in here if s["metric"] == metric]) for metric in metrics]
+        failures = _ordered(s["metric"] for s in here if s["metric"] in ("empty", "copied", "copy", "wrong_script"))
+        note = f"{_items(here)} sentences. Bold: highest value."
+        columns += [(f"{_metric_name(metric)} %", [s for s in here if s["metric"] == metric]) for metric in failures]
+        yield _table(f"Translation: {name}", stage, columns, note)
+
+
+def question_tables(stage: Stage) -> Iterator[Table]:
+    """Accuracy of each model, one column for each set of questions; nothing when none was asked."""
+    columns = question_columns(stage)
+    if columns:
+        counts = ", ".join(f"{_items(column):,} ({title})" for title, column in columns)
+        yield _table("Questions: accuracy in percent", stage, columns, f"Questions: {counts}. Bold: highest value.")
+
+
+def question_columns(stage: Stage) -> list[tuple[str, list[Score]]]:
+    """(title, scores) of each set of questions; the title is the language where it has one set only."""
+    scores = [score for score in scores_of(stage) if score.get("metric") == "accuracy"]
+    places = _ordered((score.get("lang") or "", score["set"]) for score in scores)
+    langs = [lang for lang, _ in places]
+    columns = []
+    for lang, name in places:
+        title = language(lang).name if lang and langs.count(lang) == 1 else f"{name} ({language(lang).name})" if lang else name
+        columns.append((title, [s for s in scores if (s.get("lang") or "", s["set"]) == (lang, name)]))
+    return columns
+
+
+def _table(title: str, stage: Stage, columns: list[tuple[str, list[Score]]], note: str) -> Table:
+    """One row for each model that has a score in any column; failures (columns in %) have no best."""
+    sizes = {model["name"]: model for model in stage.facts.get("models", [])}
+    names = [name for name in _ordered([*sizes, *(s["model"] for _, c in columns for s in c)])]
+    by_column = [{score["model"]: score for score in column} for _, column in columns]
+    rows = []
+    for name in names:
+        if not any(name in column for column in by_column):
+            continue
+        parameters = sizes.get(name, {}).get("parameters")
+        cells = [Cell(str(name)), Cell(compact(parameters) if parameters else "–")]
+        for (heading, _), column in zip(columns, by_column, strict=True):
+            highest = max((s["value"] for s in column.values() if s.get("value") is not None), default=None)
+            score = column.get(name)
+            best = score is not None and score.get("value") == highest and len(column) > 1 and not heading.endswith("%")
+            cells.append(measured(score, best))
+        rows.append(tuple(cells))
+    baseline = stage.facts.get("baseline")
+    note += f" Differences are paired, to {baseline}." if baseline and len(rows) > 1 else ""
+    header = ("model", "size", *(heading for heading, _ in columns))
+    return Table(title, header, tuple(rows), f"{note} Intervals are 95%.")
+
+
+def all_scores(stage: Stage) -> Table:
+    """Every score of the step with its number of items, p value and signature."""
+    rows = []
+    for s in scores_of(stage):
+        p = "–" if s.get("p") is None else f"{s['p']:.3g}"
+        rows.append((
+            Cell(str(s.get("model", ""))), Cell(str(s.get("set", ""))), Cell(_metric_name(str(s.get("metric", "")))),
+            measured(s, digits=2), Cell(f"{s.get('n') or 0:,}"), Cell(p), Cell(str(s.get("signature", ""))),
+        ))  # fmt: skip
+    return Table("Every score", ("model", "set", "metric", "value", "items", "p", "signature"), tuple(rows))
+
+
+def curves(found: list[Stage], stage: Stage) -> list[Curve]:
+    """Accuracy over t for each merge with several t; the base is its t = 0 and the tuned model its t = 1."""
+    places = {m["name"]: float(m["t"]) for m in stage.facts.get("models", []) if m.get("t") is not None and " t=" in m["name"]}
+    made = []
+    for group in _ordered(name.rpartition(" t=")[0] for name in places):
+        at = {name: t for name, t in places.items() if name.rpartition(" t=")[0] == group}
+        at |= {name: t for name, t in _ends(found, stage, group) if t not in at.values()}
+        lines = []
+        for title, column in question_columns(stage):
+            points = sorted(((at[s["model"]], s) for s in column if s["model"] in at), key=lambda point: point[0])
+            lines.append((title, tuple(points)))
+        if len(at) > 1 and lines:
+            made.append(Curve(group, tuple(lines)))
+    return made
+
+
+def _ends(found: list[Stage], stage: Stage, group: str) -> Iterator[tuple[str, float]]:
+    """The models that were merged, by the names that the scores use, at t = 0 and t = 1."""
+    scored = {score["model"] for score in scores_of(stage)}
+    merge = next((s for s in found if s.name == group and s.verb == "merge" and s.manifest), None)
+    if merge is not None and merge.manifest is not None:
+        for key, t in (("base", 0.0), ("tuned", 1.0)):
+            name = str(merge.manifest.config.get(key, "")).removeprefix("$")
+            if name in scored:
+                yield name, t
+
+
+def curve_table(curve: Curve) -> Table:
+    """The curve in numbers, one row for each t."""
+    places = sorted({t for _, points in curve.lines for t, _ in points})
+    rows = []
+    for t in places:
+        scores = [next((score for at, score in points if at == t), None) for _, points in curve.lines]
+        rows.append((Cell(f"{t:g}"), *(measured(score) for score in scores)))
+    note = "t = 0 is the base, t = 1 the tuned model. Intervals are 95%."
+    header = ("t", *(title for title, _ in curve.lines))
+    return Table(f"Merge {curve.name}: accuracy in percent over t", header, tuple(rows), note)
+
+
+def step_table(found: list[Stage]) -> Table:
+    """Time, tokens, rows and bytes of each finished step."""
+    rows = []
+    for stage in found:
+        timings = stage.manifest.timings if stage.manifest else {}
+        tokens = stage.facts.get("train_tokens")
+        kept, total = stage.counts.get("kept"), stage.counts.get("rows")
+        is_data = kept is not None and total is not None
+        rows.append((
+            Cell(stage.name), Cell(stage.verb), Cell(f"{stage.seconds:,.0f}" if stage.seconds is not None else stage.state),
+            Cell(compact(tokens) if tokens else "–"), Cell(_rate(timings.get("tokens_per_s"))),
+            Cell(f"{kept:,}" if is_data else "–"), Cell(f"{sum(_rejected(stage)):,}" if is_data else "–"),
+        ))  # fmt: skip
+    return Table("Steps", ("step", "verb", "seconds", "tokens", "tokens/s", "rows kept", "rows rejected"), tuple(rows))
+
+
+def _rejected(stage: Stage) -> Iterator[int]:
+    return (number for key, number in stage.counts.items() if key.startswith("rejected/"))
+
+
+def _rate(value: float | None) -> str:
+    return f"{value:,.0f}" if value else "–"
+
+
+def _is_translation(score: Score) -> bool:
+    return str(score.get("metric", "")).startswith(("bleu", "chrf"))
+
+
+def _headline_metrics(metrics: list[str]) -> list[str]:
+    """One BLEU and one chrF++: the plain one, sacrebleu's default tokenizer, or else the first."""
+    chosen: list[str] = []
+    for family in ("bleu", "chrf"):
+        members = [metric for metric in metrics if metric.startswith(family)]
+        preferred = [name for name in (family, "bleu-13a", "chrf++") if name in members]
+        chosen += (preferred or members)[:1]
+    return chosen
+
+
+def _metric_name(metric: str) -> str:
+    if metric == "bleu-13a":
+        return "BLEU"
+    return NAMES.get(metric) or (f"BLEU ({metric[5:]})" if metric.startswith("bleu-") else metric)
+
+
+def _items(scores: list[Score]) -> int:
+    return max((int(score.get("n") or 0) for score in scores), default=0)
+
+
+def _ordered(values: Iterable[Any]) -> list[Any]:
+    return list(dict.fromkeys(values))
+
+
+# As text --------------------------------------------------------------------------------------------------------------
+
+
+def markdown(table: Table) -> str:
+    """The table as GitHub markdown; differences to the baseline get a column of their own."""
+    split = [any(row[index].delta for row in table.rows) for index in range(len(table.header))]
+    header = []
+    for name, has in zip(table.header, split, strict=True):
+        header += [inert(name), "Δ to baseline"] if has else [inert(name)]
+    lines = [header, ["---"] * len(header)]
+    for row in table.rows:
+        cells = []
+        for cell, has in zip(row, split, strict=True):
+            value = f"**{inert(cell.text)}**" if cell.best else inert(cell.text)
+            cells.append(f"{value} ({cell.interval})" if cell.interval else value)
+            cells += [cell.delta or "–"] if has else []
+        lines.append(cells)
+    text = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return "\n\n".join(part for part in (f"**{inert(table.title)}**" if table.title else "", text, inert(table.note)) if part)
+
+
+def inert(text: str) -> str:
+    """Text that markdown shows as it is."""
+    flat = " ".join(plain(text).split())
+    return "".join("\\" + c if c in "\\`*_[]|~#" else {"<": "&lt;", ">": "&gt;", "&": "&amp;"}.get(c, c) for c in flat)
+
+
+def terminal(table: Table) -> str:
+    """The table as aligned text."""
+
+    def shown(cell: Cell) -> str:
+        text = cell.text.replace("–", "-") + (" *" if cell.best else "")
+        return text + (f" ({cell.interval})" if cell.interval else "") + (f" {cell.delta}" if cell.delta else "")
+
+    return f"{table.title}\n" + text_table(list(table.header), [[shown(cell) for cell in row] for row in table.rows])

@@ -1,0 +1,258 @@
+"""Where a run stands: each step finished, half done, damaged or waiting, with what came out, as text for a terminal.
+
+Reads manifests and the small files that they list, never a model.
+
+>>> from hala.verbs.status import stages
+>>> [stage.state for stage in stages(Path("runs/quickstart"))]   # doctest: +SKIP
+['finished', 'finished', 'half done', 'waiting']
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from hala import artifacts
+from hala.artifacts import MANIFEST, STARTED, Manifest
+from hala.errors import CorruptError, InputError
+from hala.progress import duration
+from hala.records import Message, Row, Verdict
+from hala.verbs.redact import plain
+
+State = Literal["finished", "half done", "damaged", "waiting"]
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One step of a run as it lies on disk. `counts` of a half-done data step cover its finished shards."""
+
+    name: str
+    verb: str
+    folder: Path
+    state: State
+    manifest: Manifest | None = None
+    counts: dict[str, int] = field(default_factory=dict)
+    shards: int = 0
+    note: str = ""
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Facts of the finished step; empty before."""
+        return self.manifest.facts if self.manifest else {}
+
+    @property
+    def seconds(self) -> float | None:
+        """Wall-clock seconds of the finished step."""
+        return self.manifest.timings.get("seconds") if self.manifest else None
+
+    @property
+    def size(self) -> int:
+        """Bytes of the finished step's files."""
+        return sum(int(entry["bytes"]) for entry in self.manifest.files.values()) if self.manifest else 0
+
+
+def plan(root: Path) -> dict[str, Any]:
+    """The run's `recipe.json`; for a folder of single steps the same shape, made from what lies there.
+
+    Raises InputError for a folder that is neither.
+    """
+    path = root / "recipe.json"
+    if path.exists():
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            names = content.get("order") or list(content["steps"])
+            return {**content, "steps": {name: content["steps"][name] for name in names}}
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise CorruptError(f"{path} cannot be read ({error}).", "Run the recipe again to write it anew.") from None
+    folders = sorted(p for p in root.iterdir() if (p / MANIFEST).exists() or (p / STARTED).exists()) if root.is_dir() else []
+    if not folders:
+        raise InputError(f"{root} is not a run (no recipe.json).", "Name a folder made by `hala run`.")
+    return {"name": root.resolve().name, "steps": {p.name: {"name": p.name, "verb": _verb(p)} for p in folders}}
+
+
+def _verb(folder: Path) -> str:
+    path = folder / MANIFEST if (folder / MANIFEST).exists() else folder / STARTED
+    try:
+        return str(json.loads(path.read_text(encoding="utf-8"))["verb"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return "unknown"
+
+
+def stages(root: Path, without: str = "") -> list[Stage]:
+    """Every step of the run in the recipe's order, except the one named `without`."""
+    return [_stage(root / name, name, str(step["verb"])) for name, step in plan(root)["steps"].items() if name != without]
+
+
+def _stage(folder: Path, name: str, verb: str) -> Stage:
+    try:
+        manifest = artifacts.read_manifest(folder)
+        if manifest is not None:
+            missing = [wrong for wrong in artifacts.check_files(folder, manifest) if wrong]
+            state: State = "damaged" if missing else "finished"
+            return Stage(name, verb, folder, state, manifest, manifest.counts, _shards(folder), "; ".join(missing))
+        if not (folder / STARTED).exists():
+            return Stage(name, verb, folder, "waiting")
+        counts = _partial_counts(folder)
+        return Stage(name, verb, folder, "half done", None, counts, _shards(folder), _partial_note(folder, counts))
+    except CorruptError as error:
+        return Stage(name, verb, folder, "damaged", note=error.message)
+
+
+def _shards(folder: Path) -> int:
+    return len([p for p in (folder / "rows").glob("*.parquet") if (folder / "rejected" / p.name).exists()])
+
+
+def _partial_counts(folder: Path) -> dict[str, int]:
+    """Counts over the shards that are whole so far; the file of kept rows is written last."""
+    counts = {"rows": 0, "kept": 0}
+    for kept in sorted((folder / "rows").glob("*.parquet")):
+        bad = artifacts.read_shard(folder / "rejected" / kept.name)
+        good = len(artifacts.read_shard(kept))
+        counts["kept"] += good
+        counts["rows"] += good + len(bad)
+        for _, verdict in bad:
+            counts[f"rejected/{verdict.reason}"] = counts.get(f"rejected/{verdict.reason}", 0) + 1
+    return counts if counts["rows"] else {}
+
+
+def _partial_note(folder: Path, counts: dict[str, int]) -> str:
+    if counts:
+        return f"{_shards(folder)} shards so far, {counts['kept']:,} of {counts['rows']:,} rows kept"
+    curve = read_curve(folder)
+    if curve:
+        last = curve[-1]
+        return f"step {last.get('step', 0):,} so far, {compact(last.get('tokens', 0))} tokens, loss {last.get('loss', 0):.3f}"
+    return "begun"
+
+
+def read_curve(folder: Path) -> list[dict[str, float]]:
+    """The learning curve of a `tune` step, also of one that still runs; a torn last line is left out."""
+    path = folder / "curve.jsonl"
+    records: list[dict[str, float]] = []
+    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
+        try:
+            record = json.loads(line)
+        except ValueError:
+            break
+        records.append({key: value for key, value in record.items() if isinstance(value, int | float)})
+    return records
+
+
+def rejections(counts: dict[str, int]) -> dict[str, int]:
+    """Reason -> number of rejected rows, most frequent first."""
+    found = {key.partition("/")[2]: number for key, number in counts.items() if key.startswith("rejected/") and number}
+    return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
+
+
+# Text for people ------------------------------------------------------------------------------------------------------
+
+
+def compact(number: float) -> str:
+    """`950`, `12.3k`, `4.56M`, `1.20B`."""
+    for limit, unit, digits in ((1e9, "B", 2), (1e6, "M", 2), (1e4, "k", 1)):
+        if abs(number) >= limit:
+            return f"{number / (1e3 if unit == 'k' else limit):.{digits}f}{unit}"
+    return f"{number:,.0f}"
+
+
+def size(number: float) -> str:
+    """Bytes as `512 B`, `12.3 kB`, `4.56 MB`, `1.20 GB` (powers of ten)."""
+    for limit, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if number >= limit:
+            return f"{number / limit:.{1 if unit == 'kB' else 2}f} {unit}"
+    return f"{number:.0f} B"
+
+
+def outcome(stage: Stage) -> str:
+    """One line: what the step made, or how far it is."""
+    if stage.state != "finished" or stage.manifest is None:
+        return stage.note
+    described = {
+        "tune": _tuned,
+        "translate": _rows,
+        "filter": _rows,
+        "compress": _compressed,
+        "merge": _merged,
+        "evaluate": _evaluated,
+    }
+    if stage.verb in described:
+        return described[stage.verb](stage)
+    return f"{len(stage.manifest.files)} files, {size(stage.size)}"
+
+
+def _tuned(stage: Stage) -> str:
+    facts, counts = stage.facts, stage.counts
+    parts = [f"{compact(facts.get('parameters', 0))} parameters", f"{compact(facts.get('train_tokens', 0))} tokens"]
+    parts.append(f"{facts.get('steps', 0):,} steps")
+    if facts.get("final_loss") is not None:
+        parts.append(f"loss {facts['final_loss']:.3f}")
+    if facts.get("eval_loss") is not None:
+        parts.append(f"held-out loss {facts['eval_loss']:.3f}")
+    left_out = sum(rejections(counts).values())
+    return ", ".join([*parts, *([f"{left_out:,} rows left out"] if left_out else [])])
+
+
+def _rows(stage: Stage) -> str:
+    counts = stage.counts
+    total, kept = counts.get("rows", 0), counts.get("kept", 0)
+    share = f" ({100 * kept / total:.1f}%)" if total else ""
+    reasons = ", ".join(f"{reason} {number:,}" for reason, number in list(rejections(counts).items())[:4])
+    malformed = f"; {counts['malformed']:,} malformed" if counts.get("malformed") else ""
+    return f"{kept:,} of {total:,} rows kept{share}" + (f"; rejected: {reasons}" if reasons else "") + malformed
+
+
+def _compressed(stage: Stage) -> str:
+    facts = stage.facts
+    before, after = facts.get("bytes_before", 0), facts.get("bytes_after", 0)
+    error = facts.get("mean_rel_error")
+    return (
+        f"{size(before)} -> {size(after)}, {facts.get('tensors_fp8', 0)} tensors in FP8, {facts.get('tensors_kept', 0)} kept"
+        + (f", mean error {100 * error:.2f}%" if error is not None else "")
+    )
+
+
+def _merged(stage: Stage) -> str:
+    facts = stage.facts
+    places = ", ".join(f"{t:g}" for t in facts.get("t", []))
+    angle = facts.get("mean_angle_degrees")
+    return f"{facts.get('method', 'merge')} at t = {places}" + (f", mean angle {angle:.1f} degrees" if angle is not None else "")
+
+
+def _evaluated(stage: Stage) -> str:
+    facts = stage.facts
+    sets = {score.get("set") for score in facts.get("scores", [])}
+    return f"{len(facts.get('models', []))} models on {len(sets)} sets, baseline {facts.get('baseline', 'none')}"
+
+
+def text_table(header: list[str], rows: list[list[str]]) -> str:
+    """A table of plain text, columns aligned, safe for a terminal."""
+    lines = [[" ".join(plain(cell).split()) for cell in row] for row in [header, *rows]]
+    widths = [max(len(line[index]) for line in lines) for index in range(len(header))]
+    ruled = [lines[0], ["-" * width for width in widths], *lines[1:]]
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in ruled)
+
+
+def stage_table(found: list[Stage]) -> str:
+    """Step, verb, state, time and outcome of each stage as plain text."""
+    rows = [[s.name, s.verb, s.state, "" if s.seconds is None else duration(s.seconds), outcome(s)] for s in found]
+    return text_table(["step", "verb", "state", "time", "outcome"], rows)
+
+
+def row_text(row: Row, verdict: Verdict) -> str:
+    """A row for the terminal: its id, why it was rejected, and each message under its original."""
+    lines = [f"--- {row.id}" + (f"  [{row.lang}]" if row.lang else "")]
+    if not verdict.kept:
+        lines.append(f"rejected: {verdict.reason}" + (f" ({verdict.detail})" if verdict.detail else ""))
+    for before, after in message_pairs(row):
+        lines += [f"{side}{message.role}: {message.content}" for side, message in (("original ", before), ("", after)) if message]
+    return plain("\n".join(lines)) + "\n"
+
+
+def message_pairs(row: Row) -> Iterator[tuple[Message | None, Message | None]]:
+    """(original, message) turn by turn; a side that is missing is None."""
+    originals = row.original or ()
+    for index in range(max(len(originals), len(row.messages))):
+        yield (originals[index] if index < len(originals) else None, row.messages[index] if index < len(row.messages) else None)

@@ -1,0 +1,252 @@
+"""The batched scorer against a naive one, and its independence of how the work is cut."""
+
+import dataclasses
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hala.errors import EngineError, InputError
+from hala.evals.benchmarks import ARABIC_MMLU, Item, jsonl_benchmark
+from hala.evals.profiles import PROFILES, render
+from hala.evals.scoring import Answer, compare, score, summarise, summarise_suite
+from hala.records import Question
+
+OPTIONS = [("القاهرة", "دمشق", "بغداد", "تونس"), ("3", "4 and a half", "five", "a much longer answer, indeed"), ("نعم", "لا")]
+LABELS = ("أ", "ب", "ج", "د", "هـ")
+
+
+def _items():
+    items = []
+    for number in range(9):
+        options = OPTIONS[number % 3]
+        text = "ما هي عاصمة مصر؟ " * (1 + number) if number % 2 else "How many? " * (1 + number)
+        question = Question(f"q{number}", text.strip(), options, number % len(options), "ar")
+        items.append(Item(question, "demo", f"s{number % 2}", "jsonl", LABELS[: len(options)]))
+    five = Question("five", "اختر", ("واحد", "اثنان", "ثلاثة", "أربعة", "خمسة"), 4, "ar")
+    return (*items, Item(five, "demo", "s1", "jsonl", LABELS))
+
+
+def _naive(model, tokenizer, item, profile):
+    """One forward over one unpadded sequence per option, full logits, nothing shared."""
+    prompt = render(profile, item)
+    if prompt.messages:
+        turns = [{"role": "user", "content": prompt.messages[0].content}]
+        text = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+        end = "<|im_end|>" if prompt.ends_turn else ""
+        context = text if prompt.ends_turn else text.rstrip()
+        pairs = [(context, text + option + end) for option in prompt.continuations]
+    else:
+        pairs = [(prompt.text, prompt.text + option) for option in prompt.continuations]
+    sums = []
+    for context, whole in pairs:
+        start = len(tokenizer(context, add_special_tokens=not prompt.messages)["input_ids"])
+        ids = tokenizer(whole, add_special_tokens=not prompt.messages)["input_ids"]
+        with torch.no_grad():
+            logprobs = torch.log_softmax(model(torch.tensor([ids])).logits[0].float(), dim=-1)
+        sums.append(sum(logprobs[place - 1, ids[place]].item() for place in range(start, len(ids))))
+    return sums
+
+
+@pytest.mark.parametrize("name", sorted(PROFILES))
+def test_equals_the_naive_scorer(loaded, name):
+    """Shared rows, padding, batching and the hook on the output layer change no log-probability (float32, 1e-5)."""
+    model, tokenizer = loaded
+    for item, answer in zip(_items(), score(loaded, _items(), PROFILES[name]), strict=True):
+        expected = _naive(model, tokenizer, item, PROFILES[name])
+        assert answer.logprobs == pytest.approx(expected, abs=1e-5 * max(1, *map(abs, expected)))
+        assert answer.id == item.question.id
+
+
+@settings(max_examples=5, deadline=None)
+@given(order=st.permutations(range(10)), batch_tokens=st.sampled_from([1, 64, 300, 1000, 20_000]))
+def test_batch_size_and_order_do_not_matter(loaded, order, batch_tokens):
+    """The same items in any order and any batching give the same answers within float32 rounding."""
+    items = _items()
+    for name in ("oall-v2", "cloze"):
+        base = {answer.id: answer for answer in score(loaded, items, PROFILES[name])}
+        for answer in score(loaded, [items[place] for place in order], PROFILES[name], batch_tokens=batch_tokens):
+            assert answer.logprobs == pytest.approx(base[answer.id].logprobs, rel=1e-5, abs=1e-5)
+            assert answer.prediction == base[answer.id].prediction
+
+
+def test_one_token_labels_cost_one_row(loaded):
+    """Letters that differ in their last token share one forward position; full texts need a row each."""
+    seen = []
+    item = _items()[1]
+    digits = dataclasses.replace(item, labels=("1", "2", "3", "4"))
+    score(loaded, [digits], PROFILES["oall-v2"], progress=lambda done, total: seen.append((done, total)))
+    assert seen == [(1, 1)]
+    seen.clear()
+    score(loaded, [item], PROFILES["cloze"], progress=lambda done, total: seen.append((done, total)))
+    assert seen[-1] == (4, 4)
+
+
+def test_norms(loaded):
+    """char divides by the label's code points (two for هـ), token by the scored tokens, none by nothing."""
+    item = _items()[-1]
+    char = score(loaded, [item], PROFILES["oall-v2"])[0]
+    assert char.scores[4] == pytest.approx(char.logprobs[4] / 2)
+    assert char.scores[:4] == char.logprobs[:4]
+    plain = score(loaded, [item], PROFILES["strict"])[0]
+    assert plain.scores == plain.logprobs == char.logprobs
+    cloze = score(loaded, [item], PROFILES["cloze"])[0]
+    assert cloze.scores == pytest.approx([a / b for a, b in zip(cloze.logprobs, cloze.tokens, strict=True)])
+
+
+def test_cloze_scores_the_end_of_turn_token(loaded):
+    """An answer is the option and then silence: its tokens plus the end-of-turn token are scored."""
+    _, tokenizer = loaded
+    item = _items()[2]
+    answer = score(loaded, [item], PROFILES["cloze"])[0]
+    assert answer.tokens == tuple(len(tokenizer(one, add_special_tokens=False)["input_ids"]) + 1 for one in item.question.options)
+
+
+def test_equal_options_tie_and_the_first_wins(loaded):
+    """A tie is reported and decided as numpy's argmax would."""
+    question = Question("tie", "Which?", ("same", "same"), 1)
+    answer = score(loaded, [Item(question, "demo", "", "jsonl", ("A", "B"))], PROFILES["cloze"])[0]
+    assert (answer.tied, answer.prediction, answer.correct) == (True, 0, False)
+
+
+def test_long_prompts_lose_tokens_on_the_left_and_say_so(loaded, monkeypatch):
+    """Truncation is counted, alike for all options, and equals scoring the shorter sequence."""
+    model, tokenizer = loaded
+    item = _items()[8]
+    whole = len(tokenizer(render(PROFILES["strict"], item).text + "أ")["input_ids"])
+    monkeypatch.setattr(model.config, "max_position_embeddings", 40)
+    answer = score(loaded, [item], PROFILES["strict"])[0]
+    assert answer.truncated >= whole - 40 > 0
+    ids = tokenizer(render(PROFILES["strict"], item).text + "أ")["input_ids"][answer.truncated :]
+    with torch.no_grad():
+        logprobs = torch.log_softmax(model(torch.tensor([ids])).logits[0], dim=-1)
+    tail = range(len(ids) - answer.tokens[0], len(ids))
+    assert answer.logprobs[0] == pytest.approx(sum(logprobs[at - 1, ids[at]].item() for at in tail), abs=1e-4)
+    monkeypatch.setattr(model.config, "max_position_embeddings", 3)
+    with pytest.raises(InputError, match="does not fit"):
+        score(loaded, [item], PROFILES["cloze"])
+
+
+class _SmallDevice:
+    """The output layer's caller: passes on, but refuses batches above `rows`, as a full device would."""
+
+    def __init__(self, model, rows):
+        self.model, self.rows, self.refused = model, rows, 0
+
+    def __getattr__(self, name):
+        return getattr(self.model, name)
+
+    def __call__(self, input_ids, **rest):
+        if len(input_ids) > self.rows:
+            self.refused += 1
+            raise torch.OutOfMemoryError("full")
+        return self.model(input_ids=input_ids, **rest)
+
+
+def test_out_of_memory_halves_and_continues(loaded):
+    """A full device makes batches smaller, not answers different; a device too small for one row is an error."""
+    model, tokenizer = loaded
+    small = _SmallDevice(model, rows=3)
+    answers = score((small, tokenizer), _items(), PROFILES["cloze"])
+    assert small.refused > 0
+    for answer, expected in zip(answers, score(loaded, _items(), PROFILES["cloze"]), strict=True):
+        assert answer.logprobs == pytest.approx(expected.logprobs, abs=1e-4)
+    with pytest.raises(EngineError, match="no memory for one prompt"):
+        score((_SmallDevice(model, rows=0), tokenizer), _items()[:1], PROFILES["cloze"])
+
+
+def test_output_layer_sees_only_what_is_needed(loaded):
+    """Memory must not grow with prompt length times vocabulary, and the hook must be gone afterwards."""
+    model, _ = loaded
+    shapes = []
+    watch = model.get_output_embeddings().register_forward_hook(lambda _module, _args, out: shapes.append(tuple(out.shape)))
+    score(loaded, _items()[:4], PROFILES["strict"])
+    watch.remove()
+    assert sum(shape[1] for shape in shapes) <= 4 * 4
+    assert model(torch.tensor([[1, 2, 3]])).logits.shape[:2] == (1, 3)
+
+
+def test_softcapped_logits_are_the_models_own():
+    """Models that cap or scale their logits are scored as they predict, because their own forward does it."""
+    from transformers import Gemma2Config, Gemma2ForCausalLM
+
+    from hala.evals.scoring import _forward, _Row
+
+    torch.manual_seed(0)
+    config = Gemma2Config(
+        vocab_size=50, hidden_size=16, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2, num_key_value_heads=1,
+        head_dim=8, final_logit_softcapping=0.5,
+    )  # fmt: skip
+    model = Gemma2ForCausalLM(config).float().eval()
+    ids = [3, 7, 11, 2]
+    with torch.no_grad():
+        expected = torch.log_softmax(model(torch.tensor([ids])).logits[0], dim=-1)
+    values = _forward(model, [_Row(0, ids, [(1, 5, 0), (3, 9, 0)]), _Row(1, ids[:2], [(1, 5, 0)])])
+    assert values[0] == pytest.approx([expected[1, 5].item(), expected[3, 9].item()], abs=1e-5)
+    assert values[1] == pytest.approx([expected[1, 5].item()], abs=1e-5)
+
+
+def test_missing_chat_template_says_what_to_do(loaded, monkeypatch):
+    """A base model's tokenizer often has none; the way out is a plain profile."""
+    monkeypatch.setattr(loaded[1], "chat_template", None)
+    with pytest.raises(InputError, match="no chat template") as caught:
+        score(loaded, _items()[:1], PROFILES["cloze"])
+    assert "oall-v2" in caught.value.fix
+
+
+def test_broken_models_do_not_get_a_score(loaded):
+    """NaN compares as neither better nor worse and would silently predict the first option."""
+    model, tokenizer = loaded
+    weight = model.get_output_embeddings().weight
+    kept = weight.detach().clone()
+    with torch.no_grad():
+        weight.fill_(float("nan"))
+    try:
+        with pytest.raises(EngineError, match="NaN"):
+            score((model, tokenizer), _items()[:1], PROFILES["strict"])
+    finally:
+        with torch.no_grad():
+            weight.copy_(kept)
+
+
+def _answers(*subsets):
+    """(right, wrong) counts per subset as answers."""
+    made = []
+    for name, (right, wrong) in zip("ab", subsets, strict=False):
+        for number in range(right + wrong):
+            gold = 0 if number < right else 1
+            made.append(Answer(f"{name}{number}", "own", name, gold, 0, (0.0, -1.0), (0.0, -1.0), (1, 1), False, 0))
+    return made
+
+
+def test_summary_has_macro_micro_and_subsets_in_points():
+    """Both averages are always there, in points, and the headline follows the benchmark."""
+    own = jsonl_benchmark("own", "own.jsonl", "macro")
+    scores = {one.name: one for one in summarise(own, PROFILES["cloze"], _answers((1, 1), (10, 0)))}
+    assert list(scores) == ["own", "own.macro", "own.micro", "own/a", "own/b"]
+    assert scores["own"].value == scores["own.macro"].value == pytest.approx(75)
+    assert scores["own.micro"].value == pytest.approx(100 * 11 / 12)
+    assert (scores["own/a"].value, scores["own/a"].n) == (50, 2)
+    assert all(one.low <= one.value <= one.high for one in scores.values())
+    assert "profile:cloze|style:cloze|chat:yes|norm:token|quirks:no" in scores["own"].signature
+    hub = summarise(ARABIC_MMLU, PROFILES["oall-v2"], _answers((1, 1)))[0]
+    assert "data:MBZUAI/ArabicMMLU@main|split:test" in hub.signature
+
+
+def test_suite_is_the_mean_of_headlines():
+    """The overall number weighs each benchmark once, whatever its size."""
+    micro, macro = jsonl_benchmark("one", "1"), jsonl_benchmark("two", "2", "macro")
+    overall = summarise_suite("both", [(micro, _answers((1, 1), (10, 0))), (macro, _answers((1, 1), (10, 0)))])
+    assert overall.value == pytest.approx((100 * 11 / 12 + 75) / 2)
+    assert "members:one+two" in overall.signature
+
+
+def test_compare_pairs_by_id():
+    """Order does not matter, other items do, and the difference is in points."""
+    own = jsonl_benchmark("own", "own.jsonl")
+    base, better = _answers((2, 2)), _answers((4, 0))
+    found = compare(own, base, better[::-1])
+    assert (found.name, found.value, found.wins, found.losses, found.ties) == ("own", 50, 2, 0, 2)
+    with pytest.raises(InputError, match="different items"):
+        compare(own, base, better[1:])

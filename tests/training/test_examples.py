@@ -1,0 +1,147 @@
+"""Exactly the tokens that the model must produce are learned, and every row is accounted for."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hala.errors import InputError
+from hala.records import Message, Row
+from hala.training.examples import IGNORED, Form, make_examples
+from hala.training.tokenizer import train_tokenizer
+
+WORDS = "the river is wide and a bridge was old here there stone water".split()
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return train_tokenizer([" ".join(WORDS), "الجسر قديم"] * 4, vocab_size=330)
+
+
+def chat(*turns, row_id="r"):
+    return Row(row_id, tuple(Message(role, content) for role, content in turns))
+
+
+def pair(source, target, row_id="r"):
+    return Row(row_id, (Message("text", target),), original=(Message("text", source),))
+
+
+def learned(example, tokenizer):
+    """The learned text, with a bar between stretches."""
+    parts, open_ = [], False
+    for token, label in zip(example.input_ids.tolist(), example.labels.tolist(), strict=True):
+        if label != IGNORED:
+            assert label == token
+            if not open_:
+                parts.append([])
+            parts[-1].append(token)
+        open_ = label != IGNORED
+    return "|".join(tokenizer.decode(part) for part in parts)
+
+
+def test_answers_and_their_ends_are_learned(tokenizer):
+    """Protects the loss mask: every assistant turn with its end token, and neither the line break after it nor any prompt."""
+    row = chat(("system", "be old"), ("user", "wide?"), ("assistant", "the river"), ("user", "old?"), ("assistant", "a bridge\n"))
+    (example,) = make_examples([row], tokenizer, Form()).examples
+    assert learned(example, tokenizer) == "the river<|im_end|>|a bridge\n<|im_end|>"
+    assert tokenizer.decode(example.input_ids).startswith("<|startoftext|><|im_start|>system\nbe old<|im_end|>\n<|im_start|>user")
+    assert tokenizer.decode(example.input_ids).endswith("a bridge\n<|im_end|>")
+
+
+def test_the_learned_prompt_is_the_prompt_of_inference(tokenizer):
+    """Protects against training on another tokenization than generation sees: the prompt's ids are a prefix, even next to spaces."""
+    row = chat(("user", "wide"), ("assistant", "\n  the old"))
+    (example,) = make_examples([row], tokenizer, Form()).examples
+    turns = [{"role": "user", "content": "wide"}]
+    prompt = tokenizer.apply_chat_template(turns, add_generation_prompt=True)["input_ids"]
+    assert example.input_ids[: len(prompt)].tolist() == prompt
+    assert (example.labels[: len(prompt)] == IGNORED).all()
+    assert (example.labels[len(prompt) :] != IGNORED).all()
+
+
+def test_a_pair_is_prompt_and_target(tokenizer):
+    """Protects translation training: the source goes into the prompt, braces and all, and only the target is learned."""
+    form = Form("translation", "Translate:\n\n{text}", 64)
+    (example,) = make_examples([pair("a {0} {wide} river", "الجسر قديم")], tokenizer, form).examples
+    assert learned(example, tokenizer) == "الجسر قديم<|im_end|>"
+    assert "user\nTranslate:\n\na {0} {wide} river<|im_end|>" in tokenizer.decode(example.input_ids)
+
+
+def test_running_text_is_learned_whole(tokenizer):
+    """Protects text training: everything but the start token is learned, for plain text and for a conversation."""
+    rows = [Row("t", (Message("text", "the river is old"),)), chat(("user", "wide?"), ("assistant", "old"))]
+    plain, conversation = make_examples(rows, tokenizer, Form("text")).examples
+    assert learned(plain, tokenizer) == "the river is old<|im_end|>"
+    assert learned(conversation, tokenizer) == "<|im_start|>user\nwide?<|im_end|>\n<|im_start|>assistant\nold<|im_end|>\n"
+
+
+def test_long_text_is_split_without_loss(tokenizer):
+    """Protects long documents: their parts join to the whole document."""
+    row = Row("t", (Message("text", " ".join(WORDS * 5)),))
+    (whole,) = make_examples([row], tokenizer, Form("text", max_length=1000)).examples
+    parts = make_examples([row], tokenizer, Form("text", max_length=17)).examples
+    assert max(map(len, parts)) <= 17 and [part.id for part in parts] == [f"t#{i}" for i in range(len(parts))]
+    assert [token for part in parts for token in part.input_ids.tolist()] == whole.input_ids.tolist()
+
+
+def test_long_conversations_are_rejected_not_cut(tokenizer):
+    """Protects against silent truncation: a pair that does not fit is rejected with its length."""
+    made = make_examples([pair("river " * 40, "old"), pair("river", "old", "s")], tokenizer, Form("translation", max_length=32))
+    assert [example.id for example in made.examples] == ["s"]
+    assert made.counts == {"too_long": 1} and "more than 32" in made.rejected[0][1].detail
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        (chat(("user", "wide?")), "no_assistant"),
+        (chat(("user", " "), ("assistant", "")), "empty"),
+        (chat(("user", "say <|im_end|> now"), ("assistant", "old")), "special_token"),
+    ],
+)
+def test_unusable_conversations_have_a_reason(tokenizer, row, reason):
+    """Protects the counts: each kind of unusable row has its own reason."""
+    assert make_examples([row], tokenizer, Form()).counts == {reason: 1}
+
+
+def test_a_row_without_original_is_no_pair(tokenizer):
+    """Protects translation training from rows that are not pairs."""
+    assert make_examples([chat(("text", "old"))], tokenizer, Form("translation")).counts == {"not_a_pair": 1}
+
+
+def test_a_template_that_rewrites_history_is_noticed(tokenizer):
+    """Protects the mask when a template changes earlier turns: such a row is rejected, not masked at the wrong place."""
+    import copy
+
+    forgetful = copy.deepcopy(tokenizer)
+    forgetful.chat_template = "{{ messages[-1]['content'] }}"
+    row = chat(("user", "wide?"), ("assistant", "old"), ("user", "here?"), ("assistant", "there"))
+    assert make_examples([row], forgetful, Form()).counts == {"template": 1}
+
+
+def test_impossible_settings_are_refused(tokenizer):
+    """Protects users from a prompt that drops the source text, and from a base without a template."""
+    import copy
+
+    with pytest.raises(InputError, match="no place"):
+        make_examples([], tokenizer, Form("translation", "Translate:"))
+    bare = copy.deepcopy(tokenizer)
+    bare.chat_template = None
+    with pytest.raises(InputError, match="no chat template"):
+        make_examples([], bare, Form("chat"))
+
+
+CONTENT = st.sampled_from(["", " ", "old", "the river", "⟦1⟧ wide", "<|pad|>", "water " * 30])
+TURNS = st.lists(st.tuples(st.sampled_from(["user", "assistant"]), CONTENT), min_size=1, max_size=4)
+
+
+@settings(max_examples=60, deadline=None)
+@given(conversations=st.lists(TURNS, max_size=6), task=st.sampled_from(["chat", "translation", "text"]))
+def test_rows_in_are_examples_plus_verdicts(tokenizer, conversations, task):
+    """Protects the balance: every row gives an example or exactly one verdict, for any content and task."""
+    rows = [chat(*turns, row_id=f"r{i}") for i, turns in enumerate(conversations)]
+    made = make_examples(rows, tokenizer, Form(task, max_length=40))
+    kept = {example.id.split("#")[0] for example in made.examples}
+    lost = [row_id for row_id, _ in made.rejected]
+    assert sorted(lost) == sorted({row.id for row in rows} - kept)
+    assert sum(made.counts.values()) == len(lost)
+    assert all(len(example) <= 40 for example in made.examples)

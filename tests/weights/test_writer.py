@@ -1,0 +1,181 @@
+"""Writing checkpoints: the reference layout, and the same bytes however often the writer is killed."""
+
+from __future__ import annotations
+
+import errno
+import json
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from hala.errors import DiskError, DriftError, InputError
+from hala.weights import writer
+from hala.weights.checkpoint import DTYPES, open_checkpoint
+from hala.weights.fp8 import compress
+from hala.weights.writer import Job, Output, Unit, build, plan_shards
+
+CODES = {getattr(torch, name): code for code, (name, _) in DTYPES.items()}
+JOBS = {
+    "compress": "compress(a, out, shard_bytes=9000)",
+    "merge": "merge(a, b, out, shard_bytes=9000)",
+}
+
+
+def make_job(tensors: dict[str, torch.Tensor], side: Path, **changes: object) -> Job:
+    """A job that copies `tensors`."""
+    units = tuple(Unit(name, (Output(name, CODES[tensor.dtype], tuple(tensor.shape)),)) for name, tensor in tensors.items())
+    return Job(**({"settings": {"n": 1}, "units": units, "config": {}, "side": side, "report": "report.json"} | changes))
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file of a folder by name."""
+    return {str(file.relative_to(folder)): file.read_bytes() for file in sorted(folder.rglob("*")) if file.is_file()}
+
+
+def test_bytes_are_those_of_the_reference_writer(tmp_path: Path) -> None:
+    """A single file equals the official library's, so every reader of safetensors reads ours."""
+    kinds = [torch.float8_e4m3fn, torch.bfloat16, torch.float32, torch.int64, torch.bool, torch.float16]
+    tensors = {f"{chr(122 - i)}.weight": torch.randn(3, 5 + i).to(kind) for i, kind in enumerate(kinds)}
+    tensors |= {"scalar": torch.tensor(1.0), "empty": torch.zeros(0, 3), "ü": torch.ones(2)}
+    build(tmp_path / "ours", make_job(tensors, tmp_path), lambda name: ([tensors[name]], {}))
+    save_file(tensors, tmp_path / "theirs.safetensors", metadata={"format": "pt"})
+    assert (tmp_path / "ours" / "model.safetensors").read_bytes() == (tmp_path / "theirs.safetensors").read_bytes()
+
+
+def test_shards_respect_their_limit_and_the_index_names_all(tmp_path: Path) -> None:
+    """No shard exceeds the limit unless one tensor does, and the index finds every tensor."""
+    tensors = {f"t{i}": torch.full((n,), float(i)) for i, n in enumerate([10, 10, 10, 100, 5, 5])}
+    job = make_job(tensors, tmp_path, shard_bytes=100)
+    build(tmp_path / "out", job, lambda name: ([tensors[name]], {}))
+    sizes = [sum(unit.size for unit in units) for units in plan_shards(job.units, 100).values()]
+    assert sizes == [80, 40, 400, 40]
+    read = open_checkpoint(tmp_path / "out")
+    assert all(torch.equal(read.read(name), tensor) for name, tensor in tensors.items())
+    index = json.loads((tmp_path / "out" / "model.safetensors.index.json").read_text())
+    assert index["metadata"]["total_size"] == 560
+    assert set(index["weight_map"]) == set(tensors)
+
+
+def test_finished_shards_are_not_made_again(tmp_path: Path) -> None:
+    """A resume computes only what is missing, and reports as if it had never stopped."""
+    tensors = {f"t{i}": torch.full((10,), float(i)) for i in range(5)}
+    job, made = make_job(tensors, tmp_path, shard_bytes=80), []
+
+    def make(name: str) -> tuple[list[torch.Tensor], dict[str, str]]:
+        made.append(name)
+        if len(made) == 4:
+            raise KeyboardInterrupt
+        return [tensors[name]], {"name": name}
+
+    with pytest.raises(KeyboardInterrupt):
+        build(tmp_path / "out", job, make)
+    assert not (tmp_path / "out" / "config.json").exists()
+    assert [note["name"] for note in build(tmp_path / "out", job, make)] == sorted(tensors)
+    assert made == ["t0", "t1", "t2", "t3", "t2", "t3", "t4"]
+    assert [note["name"] for note in build(tmp_path / "out", job, make)] == sorted(tensors)
+    assert len(made) == 7
+    assert not list((tmp_path / "out").glob(".*"))
+
+
+def test_other_settings_and_foreign_folders_are_refused(tmp_path: Path, folders: dict[str, Path]) -> None:
+    """Neither a half-finished nor a finished nor a foreign checkpoint is ever overwritten or mixed."""
+    tensors = {"t": torch.ones(2)}
+    build(tmp_path / "out", make_job(tensors, tmp_path), lambda name: ([tensors[name]], {}))
+    with pytest.raises(DriftError, match=r"other settings \(n\)"):
+        build(tmp_path / "out", make_job(tensors, tmp_path, settings={"n": 2}), lambda name: ([tensors[name]], {}))
+    before = contents(folders["lfm2"])
+    with pytest.raises(InputError, match="another checkpoint"):
+        compress(folders["lfm2"], folders["lfm2"])
+    assert contents(folders["lfm2"]) == before
+
+
+def test_a_full_disk_is_a_clear_error_and_can_be_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """ENOSPC becomes DiskError, leaves no half file under a final name, and the same call goes on later."""
+    tensors = {"t": torch.ones(2)}
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(writer, "put", full)
+        with pytest.raises(DiskError, match="No space left"):
+            build(tmp_path / "out", make_job(tensors, tmp_path), lambda name: ([tensors[name]], {}))
+    assert [file.name for file in (tmp_path / "out").rglob("*") if file.is_file()] == ["settings.json"]
+    build(tmp_path / "out", make_job(tensors, tmp_path), lambda name: ([tensors[name]], {}))
+    assert (tmp_path / "out" / "config.json").is_file()
+
+
+def start(job: str, a: Path, b: Path, out: Path) -> subprocess.Popen[bytes]:
+    """The job in a process of its own, slowed down so that kills land everywhere in it; prints a line when it begins."""
+    code = f"""
+import time, pathlib, torch, os
+from hala.weights.fp8 import compress
+from hala.weights.slerp import merge
+fsync = os.fsync
+os.fsync = lambda fd: (time.sleep(0.005), fsync(fd))
+a, b, out = (pathlib.Path(p) for p in {[str(a), str(b), str(out)]!r})
+print("ready", flush=True)
+{JOBS[job]}
+"""
+    return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, env={"PYTHONPATH": ":".join(sys.path)})
+
+
+@pytest.mark.parametrize("job", sorted(JOBS))
+def test_killed_at_random_moments_the_bytes_are_the_same(job: str, folders: dict[str, Path], tmp_path: Path) -> None:
+    """SIGKILL at random moments, then the same call again: the folder is byte-identical to one made in peace."""
+    scope = {"a": folders["lfm2"], "b": folders["tuned"], "out": tmp_path / "calm"}
+    exec_job(job, scope)
+    calm = contents(tmp_path / "calm")
+    assert len([name for name in calm if name.endswith(".safetensors")]) > 8
+    rng, halfway = random.Random(job), 0
+    for _ in range(6):
+        process = start(job, scope["a"], scope["b"], tmp_path / "killed")
+        assert process.stdout is not None
+        process.stdout.readline()
+        time.sleep(rng.uniform(0.01, 0.2))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        process.stdout.close()
+        halfway += any(tmp_path.glob("killed/*.safetensors")) and not (tmp_path / "killed" / "config.json").exists()
+    assert halfway  # else the kills were too early or too late to mean anything
+    exec_job(job, scope | {"out": tmp_path / "killed"})
+    assert contents(tmp_path / "killed") == calm
+
+
+def exec_job(job: str, scope: dict[str, Path]) -> None:
+    """The job in this process."""
+    from hala.weights.slerp import merge
+
+    if job == "compress":
+        compress(scope["a"], scope["out"], shard_bytes=9000)
+    else:
+        merge(scope["a"], scope["b"], scope["out"], shard_bytes=9000)
+
+
+def test_memory_does_not_grow_with_the_model(tmp_path: Path) -> None:
+    """Ten times the layers cost no more memory: the peak is a few tensors, not the model."""
+    peaks = []
+    for layers in (2, 20):
+        folder = tmp_path / str(layers)
+        folder.mkdir()
+        save_file({f"model.layers.{i}.w.weight": torch.ones(1024, 2048) for i in range(layers)}, folder / "model.safetensors")
+        (folder / "config.json").write_text("{}")
+        code = f"""
+import resource
+from hala.weights.fp8 import compress
+import torch
+compress({str(folder)!r}, {str(tmp_path / f"{layers}-fp8")!r})
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, check=True, env={"PYTHONPATH": ":".join(sys.path)}
+        )
+        peaks.append(int(done.stdout))
+    assert peaks[1] - peaks[0] < 40, peaks  # megabytes; the larger model weighs 144 MB more
