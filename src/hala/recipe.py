@@ -39,7 +39,8 @@ def _as_data(value: Any) -> Any:
 
 
 def _as_data_tuple(value: Any) -> Any:
-    return tuple(_as_data(item) for item in _as_tuple(value))
+    # A variable may stand for a list inside a list.
+    return tuple(_as_data(part) for item in _as_tuple(value) for part in _as_tuple(item))
 
 
 ModelRef = Annotated[str, Accepts("checkpoint")]
@@ -59,6 +60,8 @@ class Data(Section):
     """Rows of an earlier step, `$name`; in a list simply write `$name`."""
     path: str | None = None
     """A file or folder: .jsonl(.gz), .json(.gz), .csv, .tsv, .parquet, .txt, or a folder of rows made by hala."""
+    target: str | None = None
+    """Second text file, aligned line by line with `path`."""
     hub: str | None = None
     """A dataset of the Hugging Face hub, `owner/name`."""
     world: Literal["pairs", "conversations", "texts", "questions", "instructions"] | None = None
@@ -77,6 +80,8 @@ class Data(Section):
     """Column whose values are divided by hash into train and held-out groups, for example `doc`: no group is in both."""
     holdout_share: float = Field(default=0.02, gt=0.0, lt=1.0)
     """Share of the groups that `split: heldout` keeps and `split: train` leaves out, when `holdout` names a column."""
+    sample: float = Field(default=1.0, gt=0.0, le=1.0)
+    """Share of the rows to keep, chosen by the hash of their content."""
     skip: int = Field(default=0, ge=0)
     """Rows to leave out at the start, after `where` and `holdout`."""
     take: int | None = Field(default=None, ge=1)

@@ -123,7 +123,10 @@ def test_single_answers_equal_generate(family: str) -> None:
     model, tokenizer = make_model(family), byte_tokenizer()
     for request in make_requests(5, seed=3):
         prompt = tokenizer.apply_chat_template(
-            [{"role": "user", "content": request.messages[0].content}], add_generation_prompt=True, return_tensors="pt", return_dict=True
+            [{"role": "user", "content": request.messages[0].content}],
+            add_generation_prompt=True,
+            return_tensors="pt",
+            return_dict=True,
         )
         written = model.generate(**prompt, max_new_tokens=30, do_sample=False)[0, prompt["input_ids"].shape[1] :].tolist()
         job = decoding.Job("x", prompt["input_ids"][0].tolist(), 30)

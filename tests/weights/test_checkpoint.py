@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -98,10 +99,8 @@ def test_any_bytes_are_read_or_refused(tmp_path_factory: pytest.TempPathFactory,
     """Whatever the bytes, the reader answers with tensors or with InputError and nothing else."""
     file = tmp_path_factory.mktemp("fuzz") / "x.safetensors"
     file.write_bytes(data)
-    try:
+    with contextlib.suppress(InputError):
         assert isinstance(read_header(file), dict)
-    except InputError:
-        pass
 
 
 def test_a_truncated_file_names_file_and_tensor(copy: Path) -> None:

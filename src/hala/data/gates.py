@@ -21,7 +21,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from hala.data.masks import SENTINEL, mask, plain
-from hala.data.phrases import INTERJECTIONS, INTERROGATIVES, PREAMBLES, REFUSALS, number_words
+from hala.data.numerals import changed_numbers, number_words
+from hala.data.phrases import INTERJECTIONS, INTERROGATIVES, PREAMBLES, REFUSALS
 from hala.data.segments import split
 from hala.languages import LANGUAGES, Language, fold_digits, letters, script_letters
 from hala.records import KEPT, Finish, Verdict, rejected
@@ -35,8 +36,6 @@ _SENTENCE_END = re.compile(r"[.!?؟।…]+[\"'”’»)]*(?=\s|$)")
 _TAG = re.compile(r"</?([A-Za-z][A-Za-z0-9]{0,15})(?:\s[^<>]*)?/?>|<\|[^<>|]{1,40}\|>|〘|〙")
 _LITERAL_NEWLINE = re.compile(r"\\[nr](?![A-Za-z])|(?<!\\)\\n(?=[A-Z])")
 _COMMAND = re.compile(r"(?<![A-Za-z])\\[a-z]+|\\[()\[\]]")
-_NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
-_THOUSANDS = re.compile(r"\d{1,3}(?:[.,]\d{2,3})*[.,]\d{3}")
 # Characters of target per character of source, divided by the expected ratio: (source shorter than, lowest, highest).
 _LENGTH_CLASSES = ((10, 0.2, 6.0), (25, 0.28, 3.4), (60, 0.35, 2.4), (150, 0.5, 1.9), (10**9, 0.5, 1.65))
 
@@ -54,7 +53,12 @@ Gate = Callable[[str, str, Context], Verdict]
 
 
 def check(
-    source: str, target: str, finish: Finish, language: Language, gates: Mapping[str, Gate] | None = None, source_language: Language | None = None
+    source: str,
+    target: str,
+    finish: Finish,
+    language: Language,
+    gates: Mapping[str, Gate] | None = None,
+    source_language: Language | None = None,
 ) -> Verdict:
     """Kept, or the rejection by the first gate that objects; `reason` is the gate's name. Without `gates`, all of them."""
     context = Context(language, source_language or LANGUAGES["en"], finish)
@@ -114,7 +118,7 @@ def placeholders(source: str, target: str, context: Context) -> Verdict:
     if before != after:
         return rejected("placeholders", _difference(before, after))
     if before or not re.search("[⟦⟧]", target):
-        before_spans, after_spans = Counter(map(_span_key, mask(source).spans)), Counter(map(_span_key, mask(target).spans))
+        before_spans, after_spans = (Counter(map(_span_key, mask(text).spans)) for text in (source, target))
         if before_spans - after_spans or after_spans - before_spans:
             return rejected("placeholders", _difference(before_spans, after_spans))
         return KEPT
@@ -168,7 +172,9 @@ def script(source: str, target: str, context: Context) -> Verdict:
     text, language = natural(target), context.target
     if not language.script:
         return KEPT
-    third = [run for run in _FOREIGN_RUN.findall(text) if not script_letters(run, "Latin") and not script_letters(run, language.script)]
+    third = [
+        run for run in _FOREIGN_RUN.findall(text) if not script_letters(run, "Latin") and not script_letters(run, language.script)
+    ]
     if third and not set(third) <= set(_FOREIGN_RUN.findall(source)):
         return rejected("script", f"another script: {third[0][:20]}")
     if language.script == "Latin":
@@ -285,41 +291,9 @@ def length_ratio(source: str, target: str, context: Context) -> Verdict:
 
 def numbers(source: str, target: str, context: Context) -> Verdict:
     """The same numbers, whatever their digits and separators; small ones may be written as words on either side."""
-    before, after = _numbers(source), _numbers(target)
-    missing, extra = before - after, after - before
-    _pair_up(missing, extra)
-    spelled_source, spelled_target = number_words(source, context.source.code), number_words(target, context.target.code)
-    decades = {match[1] for match in re.finditer(r"(\d+0)(?:['’]?s\b)", source)}
-    lost = [n for n in missing if not (n in decades or int(n) in spelled_target or _may_be_words(n, any(len(n) > 1 for n in extra)))]
-    made = [n for n in extra if not (int(n) in spelled_source or _may_be_words(n, any(len(n) > 1 for n in missing)))]
+    before, after = (SENTINEL.sub(" ", text) for text in (source, target))
+    lost, made = changed_numbers(before, after, context.source.code, context.target.code)
     return KEPT if not lost and not made else rejected("numbers", f"missing {lost[:4]}, extra {made[:4]}")
-
-
-def _pair_up(missing: Counter[str], extra: Counter[str]) -> None:
-    """Takes out what is one number in two writings: 300,000 and 300 thousand, 1950-53 and 1953, 1200 and 12:00."""
-    for number in list(missing):
-        for other in list(extra):
-            short, long = sorted((number, other), key=len)
-            scaled = long.startswith(short) and set(long[len(short) :]) == {"0"} and len(long) - len(short) in (2, 3, 6, 9)
-            if scaled or (len(short) == 2 and len(long) == 4 and long.endswith(short)):
-                del missing[number], extra[other]
-                break
-
-
-def _numbers(text: str) -> Counter[str]:
-    """Numbers as ASCII digits: thousands joined, other groups apart, leading zeros dropped."""
-    folded = fold_digits(SENTINEL.sub(" ", text)).replace("٫", ".").replace("٬", ",")
-    found: Counter[str] = Counter()
-    for token in _NUMBER.findall(folded):
-        groups = [re.sub(r"[.,]", "", token)] if _THOUSANDS.fullmatch(token) else re.split(r"[.,]", token)
-        found.update(group.lstrip("0") or "0" for group in groups)
-    return found
-
-
-def _may_be_words(number: str, both_sides: bool) -> bool:
-    """Whether a number that only one side writes in digits may be in words on the other."""
-    value = int(number) if len(number) < 8 else 10**8
-    return value <= 12 or (not both_sides and (value <= 100 or value % 100 == 0))
 
 
 def sentences(source: str, target: str, context: Context) -> Verdict:

@@ -13,14 +13,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hala import artifacts
 from hala.errors import InputError
 from hala.records import Question, Row
 
 if TYPE_CHECKING:
-    from hala.data.sources import BadRow
+    from hala.data.readers import BadRow
+    from hala.data.sources import SourceSpec
     from hala.recipe import Data
 
 WORLD = Path(__file__).parent / "world"
@@ -75,7 +76,7 @@ def open_questions(data: Data, bad: Collected) -> Iterator[Question]:
         from hala.data import world
 
         return world.questions(data.split, data.lang or "en", data.take, data.seed)
-    from hala.data.sources import read_questions
+    from hala.data.questions import read_questions
 
     return islice(read_questions(data.path or "", bad, lang=data.lang or ""), data.skip, _end(data))
 
@@ -84,12 +85,9 @@ def fingerprint(data: Data) -> str:
     """What stands for the content in a step's fingerprint: a digest of files, `id@revision` of hub datasets."""
     if data.world is not None:
         return f"world:{_digest_sources(WORLD)}"
-    if data.hub is not None:
-        return f"{data.hub}@{data.revision or 'main'}"
-    path = Path(data.path or "")
-    if not path.exists():
-        raise InputError(f"no data at {path}.", "Give the path of a file or folder that exists, from the folder where hala runs.")
-    return artifacts.digest_tree(path)
+    from hala.data import sources
+
+    return sources.fingerprint(_spec(data))
 
 
 def _digest_sources(folder: Path) -> str:
@@ -125,10 +123,13 @@ def _world(data: Data) -> Iterator[Row]:
 
 
 def _source(data: Data, bad: Collected) -> Iterator[Row]:
-    from hala.data.sources import SourceSpec, open_source
+    from hala.data.sources import open_source
 
-    spec: dict[str, Any] = {
-        name: getattr(data, name)
-        for name in ("path", "hub", "config", "split", "revision", "columns", "where", "skip", "take", "lang", "licence", "holdout", "holdout_share")
-    }
-    return open_source(SourceSpec(**spec), bad)
+    return open_source(_spec(data), bad)
+
+
+def _spec(data: Data) -> SourceSpec:
+    from hala.data.sources import SourceSpec
+
+    same = set(SourceSpec.__dataclass_fields__) & set(type(data).model_fields)
+    return SourceSpec(**{name: getattr(data, name) for name in same})

@@ -18,6 +18,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from hala.data.codelines import code_lines
 from hala.data.masks import find_spans, has_letters
 
 
@@ -31,7 +32,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A text cut into parts; the parts' texts joined are the text. `open_block` names a block that is never closed, or is empty."""
+    """A text cut into parts, whose texts joined are the text. `open_block` names a block that is never closed."""
 
     parts: tuple[Part, ...]
     open_block: str = ""
@@ -49,30 +50,20 @@ _PREFIX = re.compile(rf"[{_EDGE}]*(?:(?:>(?!>)|{_MARKER})[{_EDGE}]*)*")
 _PADDING = "".join(filter(re.compile(f"[{_EDGE}]").match, map(chr, range(0x10000))))
 _CLOSING_HASHES = re.compile(r"[ \t]#+\Z")
 _WRAPPED = re.compile(r"(\*\*\*|\*\*|__|\*|_)(?=\S)((?:(?!\1).)+)(?<=\S)\1", re.DOTALL)
-_LIST_LINE = re.compile(r"[ \t>]*(?:[-*+•]|\d{1,9}[.)])[ \t]")
-_INDENTED = re.compile(r"(?: {4}| {0,3}\t)[ \t]*\S")
 _TABLE_RULE = re.compile(r"[ \t>]*\|?[ \t]*:?-{2,}:?[ \t]*(?:\|[ \t]*:?-{2,}:?[ \t]*)*\|?[ \t]*\r?\n?\Z")
 _DEFINITION = re.compile(r"[ ]{0,3}\[[^\]^][^\]]*\]:[ \t]*\S+")
 _ATOM = re.compile(r"\(?[A-J][.):]?\)?")  # the letter of an option: never translated
-_PROSE = re.compile(r"[^\W\d_][\w'’,\-]*(?:[ ][\w'’,\-\"“”]+){3,}[.!?:;,…]?")
-_STATEMENT = re.compile(
-    r"[ \t]*(?:#include\b|#!/|import [\w.{*]+(?: as \w+|.* from .*)?;?$|from [\w.]+ import |def \w+\(|class \w+[^.]*[:{]$|@\w+(?:\.\w+)*(?:\(.*\))?$|elif .*:$"
-    r"|(?:if|for|while|with|switch|catch)\b.*[:{]$|else ?[:{]|try ?[:{]|except\b.*:$|return\b.*;$|(?:const|let|var|auto|int|float|double|char"
-    r"|bool|string|String|public|private|static|void|function|using|package|namespace)\b.*[;{(=]|(?:SELECT|INSERT INTO|UPDATE|DELETE FROM"
-    r"|CREATE TABLE|ALTER TABLE|DROP TABLE)\b.*[;*=(,]|<\?php|\$ \w|>>> |//|/\*|\*/|\}|\{$|[\w.\[\]'\"]+ ?(?:[-+*/]?=|:=|<-) ?\S.*[;)\]}\w'\"]$|[\w.]+\($"
-    r"|[\w.]+\([^)]*\)[;,{]?$|.*[)\]}];$|.*[=(\[<].*;$)"
-)
-_COMMENT = re.compile(r"(?<=\S)\s+(?:#|//) .*$")
-_LOOP = re.compile(r"[ \t]*(?:if|for|while|elif|with|while read|echo)\b.*[:\w]$")
 _OPENER = re.compile(
-    r"^[ \t>]*(?:(?:[-*+]|\d{1,9}[.)])[ \t]+)*(?P<fence>`{3,}(?=[^`\n]*$)|~{3,})|(?<!\\)\$\$|\\\[|\\begin\{(?P<env>[A-Za-z]+\*?)\}"
+    r"^[ \t>]*(?:(?:[-*+]|\d{1,9}[.)])[ \t]+)*(?P<fence>`{3,}(?=[^`\n]*$)|~{3,})|(?<!\\)\$\$|\\\["
+    r"|\\begin\{(?P<env>[A-Za-z]+\*?)\}"
     r"|<!--|<(?P<tag>pre|script|style)\b",
     re.MULTILINE,
 )
-_FORMULAS = frozenset(
-    "equation align gather multline eqnarray displaymath math matrix pmatrix bmatrix vmatrix cases array split aligned gathered alignat"
-    " verbatim lstlisting minted tikzpicture tabular algorithm algorithmic".split()
-)
+_FORMULAS = frozenset([
+    "equation", "align", "gather", "multline", "eqnarray", "displaymath", "math", "matrix", "pmatrix", "bmatrix",
+    "vmatrix", "cases", "array", "split", "aligned", "gathered", "alignat", "verbatim", "lstlisting", "minted",
+    "tikzpicture", "tabular", "algorithm", "algorithmic",
+])  # fmt: skip
 _FRONT_MATTER = re.compile(r"\A---[ \t]*\r?\n(?:(?:[\w-]+:|[ \t]|- )[^\r\n]*\r?\n)+---[ \t]*(?:\r?\n|\Z)")
 _LINE_END = re.compile(r"[ \t]*,?[ \t]*(?:\r|\n|\Z)")
 _SENTENCE = re.compile(r"[.!?؟।…][\"'”»)\]]*([ \t]+)(?=\S)")
@@ -175,7 +166,7 @@ def _closer(opener: re.Match[str]) -> str:
 
 
 def _json_values(text: str, position: int) -> Iterator[tuple[int, int]]:
-    """Start and end of JSON objects and arrays that begin a line and end one; gives up after 50 lines that only look like JSON."""
+    """Start and end of JSON values that begin a line and end one; gives up after 50 lines that only look like JSON."""
     failures = 0
     decoder = json.JSONDecoder()
     for match in re.finditer(r"^[ \t\ufeff]*(?=[{\[])", text[position:], re.MULTILINE):
@@ -194,7 +185,7 @@ def _json_values(text: str, position: int) -> Iterator[tuple[int, int]]:
 def _lines(text: str, max_chars: int) -> list[Part]:
     """The parts of text that holds no block of several lines."""
     lines = _LINE.findall(text)
-    code = _code_lines(lines)
+    code = code_lines(lines)
     tables = _table_lines(lines)
     parts: list[Part] = []
     index = 0
@@ -216,56 +207,6 @@ def _wraps(line: str, following: str) -> bool:
     """Whether a sentence runs on from a full line into the next, as in a paragraph wrapped by hand."""
     last = line.rstrip()[-1:]
     return len(line) >= 50 and following[:1].islower() and (last.isalnum() or last in (",", "-", ")"))
-
-
-def _code_lines(lines: list[str]) -> list[bool]:
-    """Which lines are code: indented blocks, and runs of lines that read like statements."""
-    code = [False] * len(lines)
-    in_list, after_blank = False, True
-    for index, line in enumerate(lines):
-        if not line.strip():
-            after_blank = True
-            continue
-        if _INDENTED.match(line) and not in_list and (after_blank or code[index - 1]):
-            code[index] = not _PROSE.fullmatch(line.strip())
-        elif _LIST_LINE.match(line):
-            in_list = True
-        elif not line[0].isspace():
-            in_list = False
-        after_blank = False
-    filled = [index for index, line in enumerate(lines) if line.strip()]
-    statements = [_is_statement(lines[index]) for index in filled]
-    for place, index in enumerate(filled):
-        beside = statements[max(0, place - 1) : place] + statements[place + 1 : place + 2]
-        code[index] = code[index] or (statements[place] and (any(beside) or _is_certain(lines[index])))
-    _close_gaps(lines, code, filled)
-    return code
-
-
-def _is_statement(line: str) -> bool:
-    return not _is_text(line) and _STATEMENT.match(_COMMENT.sub("", line.rstrip())) is not None
-
-
-def _is_certain(line: str) -> bool:
-    """Whether a line that reads like a statement is one even when it stands alone."""
-    return line.rstrip().endswith((";", "{", "}")) or len(set(line) & set("(){}[]=;<>_\"'#")) >= 3
-
-
-def _close_gaps(lines: list[str], code: list[bool], filled: list[int]) -> None:
-    """Up to three lines between lines of code belong to the code unless they read like prose or a list."""
-    last = -1
-    for place, index in enumerate(filled):
-        if not code[index]:
-            continue
-        gap = filled[last + 1 : place]
-        if last >= 0 and len(gap) <= 3 and not any(_is_text(lines[each]) and not _LOOP.match(lines[each]) for each in gap):
-            for each in gap:
-                code[each] = True
-        last = place
-
-
-def _is_text(line: str) -> bool:
-    return _LIST_LINE.match(line) is not None or _PROSE.fullmatch(line.strip()) is not None
 
 
 def _table_lines(lines: list[str]) -> list[bool]:
@@ -323,7 +264,7 @@ def _sentences(body: str, max_chars: int) -> list[Part]:
     for match in [*_SENTENCE.finditer(body), None]:
         limit = match.start(1) if match else len(body)
         if limit - start > max_chars and last is not None:
-            parts += _piece(body[start : last.start(1)]) + [Part(last.group(1), False)]
+            parts += [*_piece(body[start : last.start(1)]), Part(last.group(1), False)]
             start, last = last.end(), None
         if match and not any(low < match.end() <= high for low, high in protected):
             last = match

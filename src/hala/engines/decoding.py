@@ -137,11 +137,9 @@ def decode(model: Any, jobs: list[Job], sampling: Sampling, rules: Rules, pad: i
 
 def greedy(logits: Tensor, rows: list[Job]) -> list[int]:
     """The likeliest token of each row, the lowest id among equals; -1 where the best value is not finite."""
-    if logits.device.type == "cpu":
-        # NumPy's argmax is vectorised and 16 times faster here (64 x 4096: 32 against 524 us); bfloat16 is not known to it.
-        best = torch.from_numpy(logits.float().numpy().argmax(-1))
-    else:
-        best = logits.argmax(-1)
+    # On a CPU NumPy's argmax takes 32 us where torch's takes 524 (64 x 4096); it does not know bfloat16.
+    on_cpu = logits.device.type == "cpu"
+    best = torch.from_numpy(logits.float().numpy().argmax(-1)) if on_cpu else logits.argmax(-1)
     finite = logits.gather(1, best[:, None])[:, 0].isfinite()
     chosen: list[int] = torch.where(finite, best, -1).tolist()
     return chosen

@@ -12,8 +12,8 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+from torch.nn import functional
 
 ROOM = 64  # columns by which keys and values grow
 
@@ -54,7 +54,7 @@ class Lfm2State:
 
     def step(self, tokens: Tensor) -> Tensor:
         """Logits `(batch, vocabulary)` after one more token per row; `tokens` is `(batch,)`."""
-        self.valid = F.pad(self.valid, (0, 1), value=True)
+        self.valid = functional.pad(self.valid, (0, 1), value=True)
         logits = self._forward(tokens[:, None], self.positions[:, None], self.valid[:, None, None, :], None)
         self.positions = self.positions + 1
         return logits
@@ -79,7 +79,7 @@ class Lfm2State:
             hidden = hidden + mixed
             feed = layer.feed_forward
             normed = _normalise(hidden, layer.ffn_norm)
-            hidden = hidden + feed.w2(F.silu(feed.w1(normed)).mul_(feed.w3(normed)))
+            hidden = hidden + feed.w2(functional.silu(feed.w1(normed)).mul_(feed.w3(normed)))
         self.columns += ids.shape[1]
         logits: Tensor = self.model.lm_head(_normalise(hidden[:, -1], body.embedding_norm))
         return logits
@@ -94,10 +94,10 @@ class Lfm2State:
         keys, values = self._remember(number, key, value)
         if tokens == 1:  # the heads that share a key become the query rows of one call: (batch, kv_heads, group, head_dim)
             query = query.view(batch, keys.shape[1], -1, attention.head_dim)
-            out = F.scaled_dot_product_attention(query, keys, values, attn_mask=visible, scale=attention.scaling)
+            out = functional.scaled_dot_product_attention(query, keys, values, attn_mask=visible, scale=attention.scaling)
             out = out.reshape(batch, 1, -1)
         else:
-            out = F.scaled_dot_product_attention(query, keys, values, visible, scale=attention.scaling, enable_gqa=True)
+            out = functional.scaled_dot_product_attention(query, keys, values, visible, scale=attention.scaling, enable_gqa=True)
             out = out.transpose(1, 2).reshape(batch, tokens, -1)
         result: Tensor = attention.out_proj(out)
         return result
@@ -123,7 +123,7 @@ class Lfm2State:
         taps = conv.conv.weight[:, 0].t()  # (kernel, hidden); the last tap meets the newest token
         kernel, tokens = taps.shape[0], hidden.shape[1]
         past = self.lags.get(number)
-        window = F.pad(inner, (0, 0, kernel - 1, 0)) if past is None else torch.cat([past, inner], dim=1)
+        window = functional.pad(inner, (0, 0, kernel - 1, 0)) if past is None else torch.cat([past, inner], dim=1)
         self.lags[number] = window[:, tokens:]
         mixed = window[:, :tokens] * taps[0]
         for lag in range(1, kernel):
@@ -135,7 +135,7 @@ class Lfm2State:
 
 
 def _normalise(hidden: Tensor, norm: Any) -> Tensor:
-    # One fused reduction in float32, then scalars per row: on a CPU this takes half the time of F.rms_norm.
+    # One fused reduction in float32, then scalars per row: on a CPU this takes half the time of torch's rms_norm.
     length = torch.linalg.vector_norm(hidden, dim=-1, keepdim=True, dtype=torch.float32)
     scale = length.square_().div_(hidden.shape[-1]).add_(norm.variance_epsilon).rsqrt_()
     normed: Tensor = (hidden * scale).to(hidden.dtype) * norm.weight

@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 
+from hala.engines.chat import tokenise
 from hala.engines.decoding import Job, Rules, decode, plan_batches
 from hala.errors import EngineError
 from hala.records import Completion, Request, Sampling
@@ -64,36 +65,18 @@ class LocalEngine:
             torch.cuda.empty_cache()
 
     def _prepare(self, window: list[Request], sampling: Sampling) -> list[Job]:
-        texts: list[str] = []
-        errors: list[str] = []
-        for request in window:
-            text, error = render(self.tokenizer, request)
-            texts.append(text)
-            errors.append(error)
-        # A chat template writes the first token itself; only running text needs it from the tokenizer.
-        plain = [_is_plain(request) for request in window]
         jobs = []
-        ids = {flag: self._tokenise([t for t, p in zip(texts, plain, strict=True) if p is flag], flag) for flag in (True, False)}
-        for request, error, flag in zip(window, errors, plain, strict=True):
-            limit = sampling.max_tokens if request.max_tokens is None else request.max_tokens
-            job = Job(request.id, next(ids[flag]), limit)
+        for request, (prompt, error) in zip(window, tokenise(self.tokenizer, window), strict=True):
+            job = Job(request.id, prompt, sampling.max_tokens if request.max_tokens is None else request.max_tokens)
             job.error = error or self._refusal(job)
             if job.error:
                 job.finish = "error"
             jobs.append(job)
         return jobs
 
-    def _tokenise(self, texts: list[str], special: bool) -> Iterator[list[int]]:
-        if not texts:
-            return iter(())
-        encoded = self.tokenizer(texts, add_special_tokens=special, padding=False, truncation=False, verbose=False)
-        return iter(encoded["input_ids"])
-
     def _refusal(self, job: Job) -> str:
         """Why the job cannot be answered, or an empty string; lowers its limit to what the model's positions hold."""
         most = getattr(self.model.config, "max_position_embeddings", None)
-        if not job.prompt:
-            return "the prompt is empty"
         if job.limit < 1:
             return f"max_tokens must be at least 1, not {job.limit}"
         if most is not None:
@@ -143,28 +126,6 @@ class LocalEngine:
         return Completion(job.id, text, job.finish, len(job.tokens))
 
 
-def render(tokenizer: Any, request: Request) -> tuple[str, str]:
-    """The prompt as text, and why there is none; messages of role `text` are running text and get no template."""
-    from jinja2 import TemplateError
-
-    if not any(message.content.strip() for message in request.messages):
-        return "", "the prompt is empty"
-    if any(0xD800 <= ord(char) < 0xE000 for message in request.messages for char in message.content):
-        return "", "the prompt holds half a surrogate pair, which is no character"
-    if _is_plain(request):
-        return "\n".join(message.content for message in request.messages), ""
-    if not tokenizer.chat_template:
-        raise EngineError(
-            "the tokenizer has no chat template, so a chat cannot be put to this model.",
-            "Use a chat or instruct model, or add chat_template.jinja to the checkpoint.",
-        )
-    messages = [{"role": message.role, "content": message.content} for message in request.messages]
-    try:
-        return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)), ""
-    except (TemplateError, TypeError, ValueError) as error:
-        return "", f"the chat template refused the messages: {error}"
-
-
 def end_tokens(model: Any, tokenizer: Any) -> frozenset[int]:
     """Every token id that ends an answer: of the generation config, the config and the tokenizer."""
     ends: set[int] = set()
@@ -195,7 +156,3 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Whether torch or Python ran out of memory: the CPU allocator raises a plain RuntimeError."""
     text = str(error)
     return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "out of memory" in text or "can't allocate memory" in text
-
-
-def _is_plain(request: Request) -> bool:
-    return all(message.role == "text" for message in request.messages)

@@ -18,6 +18,7 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
+from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
 from hala.errors import InputError
@@ -90,7 +91,7 @@ def make_examples(rows: Iterable[Row], tokenizer: PreTrainedTokenizerBase, form:
     made = Examples()
     rows = iter(rows)
     while chunk := list(islice(rows, CHUNK)):
-        rendered = [render(row, tokenizer, form) for row in chunk]
+        rendered = [_render_or_reject(row, tokenizer, form) for row in chunk]
         texts = [text for pieces in rendered if not isinstance(pieces, Verdict) for text, _ in pieces]
         encoded = iter(_encode(texts, tokenizer))
         for row, pieces in zip(chunk, rendered, strict=True):
@@ -108,6 +109,13 @@ def _encode(texts: list[str], tokenizer: PreTrainedTokenizerBase) -> list[list[i
     return ids
 
 
+def _render_or_reject(row: Row, tokenizer: PreTrainedTokenizerBase, form: Form) -> Pieces | Verdict:
+    try:
+        return render(row, tokenizer, form)
+    except TemplateError as error:  # templates refuse roles and orders that they do not know
+        return rejected("template", str(error))
+
+
 def render(row: Row, tokenizer: PreTrainedTokenizerBase, form: Form) -> Pieces | Verdict:
     """The row as text pieces, or why it cannot be one."""
     contents = [message.content for message in (*row.messages, *(row.original or ()))]
@@ -122,8 +130,11 @@ def render(row: Row, tokenizer: PreTrainedTokenizerBase, form: Form) -> Pieces |
         return _chat_pieces((user, Message("assistant", row.messages[0].content)), tokenizer)
     if form.task == "text":
         return _text_pieces(row, tokenizer)
-    if not any(message.role == "assistant" for message in row.messages):
+    roles = [message.role for message in row.messages]
+    if "assistant" not in roles:
         return rejected("no_assistant", "nothing to learn: no assistant turn")
+    if roles[0] == "assistant":
+        return rejected("no_prompt", "the conversation opens with an answer")
     return _chat_pieces(row.messages, tokenizer)
 
 

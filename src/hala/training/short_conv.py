@@ -42,7 +42,7 @@ class MaskedShortConv(torch.autograd.Function):
         torch.mul(grad, y, out=grad_c)
         grad_y = grad * c
         grad_u = grad_y * taps[:, -1]
-        grad_taps = torch.empty_like(taps)
+        grad_taps = torch.zeros_like(taps)
         grad_taps[:, -1] = (grad_y * u).sum((0, 1))
         for lag, kept in enumerate(same, start=1):
             crossing = grad_y[:, lag:] * kept

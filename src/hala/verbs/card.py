@@ -151,7 +151,7 @@ def _usage(card: Card) -> str:
 def _results(card: Card) -> str:
     tables = [markdown(table) for stage in card.scores for table in headline_tables(stage)]
     own = any(score.get("model") == card.model for stage in card.scores for score in scores_of(stage))
-    name = f"This model is `{card.model}` in the tables." if own and tables else ""
+    name = f"This model is **{inert(card.model)}** in the tables." if own and tables else ""
     return "\n\n".join(part for part in (name, *tables) if part)
 
 
@@ -176,7 +176,8 @@ def _licence(card: Card) -> str:
     )  # fmt: skip
     names = ", ".join(dict.fromkeys(f"{inert(terms.name)} ({terms.role})" for terms in forced))
     because = f", which {names} demands" if names else "; nothing is known about what it was made from"
-    lead = f"**{inert(decided.name)}** ({decided.group}): the strictest licence of all inputs{because}. Each input's own terms apply as well."
+    lead = f"**{inert(decided.name)}** ({decided.group}): the strictest licence of all inputs{because}."
+    lead += " Each input's own terms apply as well."
     table = markdown(Table("", ("input", "role", "rows", "licence", "class"), rows)) if rows else ""
     tasks = "\n".join(f"- To do before publishing: {inert(task)}" for task in card.to_do)
     return "\n\n".join(part for part in (lead, table, tasks) if part)
@@ -184,8 +185,8 @@ def _licence(card: Card) -> str:
 
 def _lineage(card: Card) -> str:
     rows = []
-    for manifest in card.lineage.steps.values():
-        stage = Stage(manifest.step, manifest.verb, "", "finished", manifest, manifest.counts)  # type: ignore[arg-type]
+    for folder, manifest in card.lineage.steps.items():
+        stage = Stage(manifest.step, manifest.verb, folder, "finished", manifest, manifest.counts)
         inputs = ", ".join(name for name in sorted(manifest.inputs) if name.startswith("$")) or "–"
         rows.append(tuple(Cell(t) for t in (manifest.step, manifest.verb, inputs, outcome(stage), manifest.digest[:12])))
     table = markdown(Table("", ("step", "verb", "from", "outcome", "digest"), tuple(rows))) if rows else ""
@@ -201,10 +202,6 @@ def _limits(card: Card) -> str:
         )
     if any(manifest.verb == "compress" for manifest in card.lineage.steps.values()):
         lines.append("A compressed (FP8) model took part in making it; its error is in the lineage.")
-    scored = bool(card.scores)
-    lines.append(
-        "Scores hold for the sets above with the stated prompts only; intervals cover the choice of items, nothing else."
-        if scored
-        else "It was not evaluated in this run."
-    )
+    scored = "Scores hold for the sets above with the prompts used there; intervals cover the choice of items, nothing else."
+    lines.append(scored if card.scores else "It comes without scores.")
     return "\n".join(f"- {line}" for line in lines)

@@ -87,7 +87,7 @@ def _gates(row: Row, gates: Mapping[str, Gate], source: Language, target: Langua
 
 def _leaks(settings: Filter, bad: Any) -> Any:
     """An index of every benchmark question that must not occur in the rows."""
-    from hala.data.contamination import build_index
+    from hala.data.contamination import Index
     from hala.data.rows import open_questions
     from hala.data.sources import hub_records
     from hala.evals.benchmarks import find_suite, read
@@ -99,7 +99,7 @@ def _leaks(settings: Filter, bad: Any) -> Any:
         for benchmark in find_suite(name):
             reading = read(benchmark, lambda b, subset: hub_records(b.source, subset or None, b.split, b.revision))
             texts |= {item.question.id: item.question.question for item in reading.items}
-    return build_index(texts)
+    return Index(texts)
 
 
 def _seen(settings: Filter, context: Context) -> set[bytes] | None:

@@ -115,7 +115,8 @@ def _about(folder: Path) -> dict[str, Any]:
 
 def card_licence(folder: Path) -> str:
     """The licence in the front matter of the folder's README.md, or an empty string."""
-    from ruamel.yaml import YAML, YAMLError
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
 
     card = folder / "README.md"
     parts = card.read_text(encoding="utf-8", errors="replace").split("---", 2) if card.is_file() else []

@@ -50,8 +50,8 @@ def _share(value: float, ticks: tuple[float, ...]) -> float:
 
 def ticks(low: float, high: float, wanted: int = 5) -> tuple[float, ...]:
     """Round numbers (1, 2, 2.5 or 5 times a power of ten apart) from at most `low` to at least `high`."""
-    if high <= low:
-        low, high = low - (abs(low) or 1.0) / 2, high + (abs(high) or 1.0) / 2
+    if high - low <= 1e-9 * max(abs(low), abs(high), 1.0):
+        low, high = low - max(abs(low), 1.0) / 2, high + max(abs(high), 1.0) / 2
     rough = (high - low) / wanted
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(power * factor for factor in (1, 2, 2.5, 5, 10) if power * factor >= rough * 0.999)

@@ -201,11 +201,11 @@ def steps(found: list[Stage]) -> str:
         rows.append(
             f'<td dir="auto"><strong>{text(stage.name)}</strong><br><span class="soft">{text(stage.verb)}</span></td>'
             f'<td class="state {kind}">{stage.state}</td>'
-            f"<td>{'–' if stage.seconds is None else duration(stage.seconds)}</td>"
+            f"{data_cell(outcome(stage), 400)}<td>{'–' if stage.seconds is None else duration(stage.seconds)}</td>"
             f"<td>{compact(tokens) if tokens else '–'}</td><td>{f'{speed:,.0f}' if speed else '–'}</td>"
-            f"<td>{size(stage.size) if stage.manifest else '–'}</td>{data_cell(outcome(stage), 400)}"
+            f"<td>{size(stage.size) if stage.manifest else '–'}</td>"
         )
-    return grid(("step", "state", "time", "tokens", "tokens/s", "on disk", "outcome"), rows, "numbers") if rows else ""
+    return grid(("step", "state", "outcome", "time", "tokens", "tokens/s", "on disk"), rows, "numbers") if rows else ""
 
 
 def settings(plan: Mapping[str, Any]) -> str:

@@ -131,15 +131,16 @@ def _table(title: str, stage: Stage, columns: list[tuple[str, list[Score]]], not
         parameters = sizes.get(name, {}).get("parameters")
         cells = [Cell(str(name)), Cell(compact(parameters) if parameters else "–")]
         for (heading, _), column in zip(columns, by_column, strict=True):
-            highest = max((s["value"] for s in column.values() if s.get("value") is not None), default=None)
+            values = [s["value"] for s in column.values() if s.get("value") is not None]
             score = column.get(name)
-            best = score is not None and score.get("value") == highest and len(column) > 1 and not heading.endswith("%")
+            differ = bool(values) and min(values) < max(values) and not heading.endswith("%")
+            best = differ and score is not None and score.get("value") == max(values)
             cells.append(measured(score, best))
         rows.append(tuple(cells))
     baseline = stage.facts.get("baseline")
     note += f" Differences are paired, to {baseline}." if baseline and len(rows) > 1 else ""
     header = ("model", "size", *(heading for heading, _ in columns))
-    return Table(title, header, tuple(rows), f"{note} Intervals are 95%.")
+    return Table(title, header, tuple(rows), f"Step {stage.name}. {note} Intervals are 95%.")
 
 
 def all_scores(stage: Stage) -> Table:

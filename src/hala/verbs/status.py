@@ -106,21 +106,28 @@ def _shards(folder: Path) -> int:
 
 
 def _partial_counts(folder: Path) -> dict[str, int]:
-    """Counts over the shards that are whole so far; the file of kept rows is written last."""
+    """Counts over the shards that are whole so far; the file of kept rows is written last. Reads no text, so it is quick."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     counts = {"rows": 0, "kept": 0}
-    for kept in sorted((folder / "rows").glob("*.parquet")):
-        bad = artifacts.read_shard(folder / "rejected" / kept.name)
-        good = len(artifacts.read_shard(kept))
-        counts["kept"] += good
-        counts["rows"] += good + len(bad)
-        for _, verdict in bad:
-            counts[f"rejected/{verdict.reason}"] = counts.get(f"rejected/{verdict.reason}", 0) + 1
+    try:
+        for kept in sorted((folder / "rows").glob("*.parquet")):
+            reasons = pq.read_table(folder / "rejected" / kept.name, columns=["reason"])["reason"]
+            good = int(pq.read_metadata(kept).num_rows)
+            counts["kept"] += good
+            counts["rows"] += good + len(reasons)
+            for entry in reasons.value_counts().to_pylist():
+                name = f"rejected/{entry['values']}"
+                counts[name] = counts.get(name, 0) + entry["counts"]
+    except (pa.ArrowInvalid, OSError) as error:
+        raise CorruptError(f"a row shard below {folder} is not whole ({error}).", "Run `hala repair` on the run.") from None
     return counts if counts["rows"] else {}
 
 
 def _partial_note(folder: Path, counts: dict[str, int]) -> str:
     if counts:
-        return f"{_shards(folder)} shards so far, {counts['kept']:,} of {counts['rows']:,} rows kept"
+        return f"{several(_shards(folder), 'shard')} so far, {counts['kept']:,} of {counts['rows']:,} rows kept"
     curve = read_curve(folder)
     if curve:
         last = curve[-1]
@@ -158,6 +165,11 @@ def compact(number: float) -> str:
     return f"{number:,.0f}"
 
 
+def several(number: int, noun: str) -> str:
+    """`1 shard`, `2 shards`."""
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
 def size(number: float) -> str:
     """Bytes as `512 B`, `12.3 kB`, `4.56 MB`, `1.20 GB` (powers of ten)."""
     for limit, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
@@ -180,7 +192,7 @@ def outcome(stage: Stage) -> str:
     }
     if stage.verb in described:
         return described[stage.verb](stage)
-    return f"{len(stage.manifest.files)} files, {size(stage.size)}"
+    return f"{several(len(stage.manifest.files), 'file')}, {size(stage.size)}"
 
 
 def _tuned(stage: Stage) -> str:
@@ -224,7 +236,8 @@ def _merged(stage: Stage) -> str:
 def _evaluated(stage: Stage) -> str:
     facts = stage.facts
     sets = {score.get("set") for score in facts.get("scores", [])}
-    return f"{len(facts.get('models', []))} models on {len(sets)} sets, baseline {facts.get('baseline', 'none')}"
+    models = several(len(facts.get("models", [])), "model")
+    return f"{models} on {several(len(sets), 'set')}, baseline {facts.get('baseline', 'none')}"
 
 
 def text_table(header: list[str], rows: list[list[str]]) -> str:

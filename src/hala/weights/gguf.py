@@ -9,6 +9,7 @@ is read back and compared with the source before it gets its name.
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -92,13 +93,13 @@ def export(src: str | Path, out_file: str | Path, quant: Quant = "f16", *, split
         out_file.parent.mkdir(parents=True, exist_ok=True)
         with replacing(out_file) as handle:
             temporary = Path(handle.name)
-            writer = gguf.GGUFWriter(temporary, kind)
-            writer.add_name(source.path.name)
-            writer.add_file_type(gguf.LlamaFileType[QUANTS[quant]])
-            writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
-            add_architecture(writer, source.config, widths)
-            add_tokenizer(writer, source, splitter)
-            write_tensors(writer, source, plan)
+            with contextlib.closing(gguf.GGUFWriter(temporary, kind)) as writer:
+                writer.add_name(source.path.name)
+                writer.add_file_type(gguf.LlamaFileType[QUANTS[quant]])
+                writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
+                add_architecture(writer, source.config, widths)
+                add_tokenizer(writer, source, splitter)
+                write_tensors(writer, source, plan)
             tensors = verify(temporary, source, plan, widths)
     return ExportReport(out_file, quant, widths, tensors)
 
@@ -291,7 +292,6 @@ def write_tensors(writer: Any, source: Checkpoint, plan: Sequence[Planned]) -> N
                 f"tensor {planned.source} has values beyond 65504, the limit of f16.", "Export with quant f32 or q8_0."
             )
         writer.write_tensor_data(gguf.quantize(values, gguf.GGMLQuantizationType[planned.type]))
-    writer.close()
 
 
 def verify(file: Path, source: Checkpoint, plan: Sequence[Planned], widths: dict[str, Any]) -> tuple[ExportedTensor, ...]:

@@ -116,7 +116,7 @@ def check_pair(base: Checkpoint, tuned: Checkpoint) -> None:
     for name, info in base.tensors.items():
         other = tuned.tensors[name]
         if info.shape != other.shape:
-            what = "vocabularies" if "embed" in name or "lm_head" in name else "models"
+            what = "vocabularies" if "embed_tokens" in name or "lm_head" in name else "models"
             fix = f"The {what} differ in size; only a model and its own fine-tune can be merged."
             raise InputError(f"tensor {name} is {list(info.shape)} in {base.path} and {list(other.shape)} in {tuned.path}.", fix)
         if (info.dtype in FLOATS) != (other.dtype in FLOATS):

@@ -1,7 +1,7 @@
 """A small bilingual world, English and Arabic, written by rule for hala: facts, sentences, chats and questions (CC0).
 
-Everything is split by unseen combination: a stable hash of an item's template and words puts about a tenth into "heldout". Each fact
-keeps at least two training phrasings, so a held-out question asks for something that was learnt under another wording.
+Everything is split by unseen combination: a stable hash of an item's template and words puts about a tenth into "heldout". Each
+fact keeps at least two training phrasings, so a held-out question asks for something that was learnt under another wording.
 
 >>> from hala.data import world
 >>> row = next(world.pairs("train", take=1))
@@ -17,7 +17,7 @@ from hashlib import blake2b
 from itertools import islice
 
 from hala.data.world.facts import Two
-from hala.data.world.pools import Chat, pool, questions_of
+from hala.data.world.pools import Chat, paragraphs, pool, questions_of
 from hala.errors import InputError, nearest
 from hala.records import Message, Question, Row
 
@@ -33,7 +33,8 @@ def pairs(split: str, take: int | None = None, seed: int = 0) -> Iterator[Row]:
     items = pool(split).pairs
     for index in islice(_order(len(items), seed), take):
         two = items[index]
-        yield Row(_id("pairs", index, two.en + two.ar), (Message("text", two.ar),), "ar", SOURCE, LICENCE, (Message("text", two.en),))
+        target, source = (Message("text", two.ar),), (Message("text", two.en),)
+        yield Row(_id("pairs", index, two.en + two.ar), target, "ar", SOURCE, LICENCE, source)
 
 
 def conversations(split: str, lang: str = "en", take: int | None = None, seed: int = 0, offset: int = 0) -> Iterator[Row]:
@@ -49,26 +50,26 @@ def texts(split: str, take: int | None = None, seed: int = 0, arabic_share: floa
     _check(split, "en")
     if not 0 <= arabic_share <= 1:
         raise InputError(f"arabic_share is {arabic_share}.", "Choose a share between 0 and 1.")
-    chats, paragraphs = pool(split).chats, pool(split).paragraphs
-    english = [*range(len(chats)), *range(-len(paragraphs), 0)]
-    order, arabic, rng = _order(len(english), seed), _order(len(paragraphs), seed + 1), random.Random(seed)
+    chats, running = pool(split).chats, paragraphs(split)
+    english = [*range(len(chats)), *range(-len(running), 0)]
+    order, arabic, rng = _order(len(english), seed), _order(len(running), seed + 1), random.Random(seed)
     for _ in range(len(english) if take is None else take):
         index = next(arabic, None) if rng.random() < arabic_share else None
         if index is not None:
-            yield _text_row(index, paragraphs[index], "ar")
+            yield _text_row(index, running[index], "ar")
             continue
         place = next(order, None)
         if place is None:
             return
         place = english[place]
         if place < 0:
-            yield _text_row(len(paragraphs) + place, paragraphs[place], "en")
+            yield _text_row(len(running) + place, running[place], "en")
         else:
             yield _chat_row("texts/chat", place, chats[place], "en")
 
 
 def questions(split: str, lang: str, take: int | None = None, seed: int = 0) -> Iterator[Question]:
-    """Four-option questions in `en` or `ar`, the same items in the same order in both; every option is a whole answer sentence."""
+    """Four-option questions in `en` or `ar`, the same items in the same order in both; an option is a whole answer sentence."""
     _check(split, lang)
     items = questions_of(split)
     places: list[int] = []

@@ -27,7 +27,7 @@ prepare for a trip|أستعد للرحلة|Buy your ticket early.=اشتر تذ�
 learn a new language|أتعلم لغة جديدة|Learn ten new words every day.=تعلم عشر كلمات جديدة كل يوم.|Listen to easy stories.=استمع إلى قصص سهلة.|Speak with your friends.=تحدث مع أصدقائك.|Read a short book every month.=اقرأ كتابًا قصيرًا كل شهر.
 make a cake|أصنع كعكة|Mix the flour, the sugar and the eggs.=اخلط الدقيق والسكر والبيض.|Add a cup of milk.=أضف كوبًا من الحليب.|Pour the mixture into a pan.=صب الخليط في صينية.|Bake the cake for forty minutes.=اخبز الكعكة لمدة أربعين دقيقة.
 save money|أدخر المال|Write down what you buy.=اكتب ما تشتريه.|Buy only what you need.=اشتر ما تحتاج إليه فقط.|Cook your food at home.=اطبخ طعامك في البيت.|Put some money in the bank every month.=ضع بعض المال في المصرف كل شهر.
-"""
+"""  # noqa: E501
 
 # name of the list | arabic | items as english = arabic
 LISTS = """
@@ -66,7 +66,7 @@ What can you do?=ماذا تستطيع أن تفعل؟|How can you help me?=كي
 I am sorry.=أنا آسف.|Excuse me.=عذرًا.|Sorry, I made a mistake.=آسف، لقد أخطأت.|>No problem.=لا مشكلة.
 I am sad today.=أنا حزين اليوم.|I feel sad.=أشعر بالحزن.|I had a bad day.=كان يومي سيئًا.|>I am sorry to hear that. I hope that tomorrow is better.=يؤسفني سماع ذلك. أرجو أن يكون الغد أفضل.
 I passed the exam!=لقد نجحت في الامتحان!|I won the match!=لقد فزت في المباراة!|I got a new job!=لقد حصلت على عمل جديد!|>Congratulations! I am happy for you.=تهانينا! أنا سعيد من أجلك.
-"""
+"""  # noqa: E501
 
 
 def _two(cell: str) -> Two:
@@ -74,20 +74,28 @@ def _two(cell: str) -> Two:
 
 
 def _numbered(items: list[Two]) -> Two:
-    return Two("\n".join(f"{i}. {x.en}" for i, x in enumerate(items, 1)), "\n".join(f"{i}. {x.ar}" for i, x in enumerate(items, 1)))
+    return Two(
+        "\n".join(f"{i}. {x.en}" for i, x in enumerate(items, 1)), "\n".join(f"{i}. {x.ar}" for i, x in enumerate(items, 1))
+    )
 
 
 def howto() -> Iterator[Fact]:
     """Numbered steps."""
     for en, ar, *steps in cells(HOWTO):
-        yield from relation("howto", "howto", [Case({"t": en}, {"t": ar}, _numbered([_two(step) for step in steps]))], """
+        yield from relation(
+            "howto",
+            "howto",
+            [Case({"t": en}, {"t": ar}, _numbered([_two(step) for step in steps]))],
+            """
 How do I {t}? | كيف {t}؟
 Tell me how to {t}. | أخبرني كيف {t}.
 I want to {t}. What should I do? | أريد أن {t}. ماذا أفعل؟
 Teach me to {t} in a few steps. | علمني كيف {t} في خطوات قليلة.
 What do I need to do to {t}? | ما الذي يجب أن أفعله لكي {t}؟
 Write short steps that help me to {t}. | اكتب خطوات قصيرة تساعدني لكي {t}.
-""", ("{x}", "{x}"))
+""",
+            ("{x}", "{x}"),
+        )
 
 
 def steps() -> list[Two]:
@@ -98,13 +106,19 @@ def steps() -> list[Two]:
 def lists() -> Iterator[Fact]:
     """Short numbered lists."""
     for en, ar, *items in cells(LISTS):
-        yield from relation("lists", "list", [Case({"t": en}, {"t": ar}, _numbered([_two(item) for item in items]))], """
+        yield from relation(
+            "lists",
+            "list",
+            [Case({"t": en}, {"t": ar}, _numbered([_two(item) for item in items]))],
+            """
 Name {t}. | اذكر {t}.
 List {t}. | عدد {t}.
 Write a list of {t}. | اكتب قائمة فيها {t}.
 Can you give me {t}? | هل يمكنك أن تعطيني {t}؟
 I need the names of {t}. | أحتاج إلى أسماء {t}.
-""", ("{x}", "{x}"))
+""",
+            ("{x}", "{x}"),
+        )
 
 
 def talk() -> Iterator[Fact]:
@@ -119,21 +133,37 @@ def rewording() -> Iterator[Fact]:
     pairs = [(x, t) for x in actions() if x.verb.command for t in of_kind(*x.objects.split())]
     for ((action, thing),) in pick("politely", 130, pairs):
         case = _command(action.base, thing.en, f"{action.verb.command} {thing.the}", f"{action.verb.now('you')} {thing.the}")
-        yield from relation("politeness", "polite", [case], """
+        yield from relation(
+            "politeness",
+            "polite",
+            [case],
+            """
 Make this request polite: "{c}" | اجعل هذا الطلب مهذبًا: «{c}»
 How can I say "{c}" in a polite way? | كيف أقول «{c}» بطريقة مهذبة؟
 Rewrite "{c}" as a polite request. | أعد كتابة «{c}» في صورة طلب مهذب.
 I want to say "{c}" politely. | أريد أن أقول «{c}» بأدب.
-""", ("Could you please {x}?", "هل يمكنك من فضلك أن {x}؟"))
+""",
+            ("Could you please {x}?", "هل يمكنك من فضلك أن {x}؟"),
+        )
     for ((thing, quality),) in pick("negate", 260, said_of()):
         feminine = thing.noun.gender == "f"
         negated = f"{thing.the} {'ليست' if feminine else 'ليس'} {quality.word.accusative(thing.noun.gender)}"
-        case = Case({"c": f"the {thing.en} is {quality.en}"}, {"c": is_ar(thing, quality)}, Two(f"the {thing.en} is not {quality.en}", negated))
-        yield from relation("negation", "negate", [case], """
+        case = Case(
+            {"c": f"the {thing.en} is {quality.en}"},
+            {"c": is_ar(thing, quality)},
+            Two(f"the {thing.en} is not {quality.en}", negated),
+        )
+        yield from relation(
+            "negation",
+            "negate",
+            [case],
+            """
 Make this sentence negative: "{c}" | اجعل هذه الجملة منفية: «{c}»
 Write the negative form of "{c}". | اكتب نفي الجملة «{c}».
 What is the negative of the sentence "{c}"? | ما نفي الجملة «{c}»؟
-""", ("{x}.", "{x}."))
+""",
+            ("{x}.", "{x}."),
+        )
 
 
 def _command(verb: str, noun: str, command: str, asked: str) -> Case:
@@ -149,24 +179,40 @@ def plurals() -> Iterator[Fact]:
             plural = plural[:-2] + "ون"
         if thing.en != thing.en_plural:
             cases.append(Case({"w": thing.en}, {"w": thing.noun.ar}, Two(thing.en_plural, plural)))
-    yield from relation("plurals", "plural", cases, """
+    yield from relation(
+        "plurals",
+        "plural",
+        cases,
+        """
 What is the plural of "{w}"? | ما جمع كلمة «{w}»؟
 Write the plural of "{w}". | اكتب جمع «{w}».
 Give me the plural form of the word "{w}". | أعطني صيغة الجمع من كلمة «{w}».
 Do you know the plural of "{w}"? | هل تعرف جمع «{w}»؟
-""", ('The plural of "{w}" is "{x}".', "جمع كلمة «{w}» هو «{x}»."))
+""",
+        ('The plural of "{w}" is "{x}".', "جمع كلمة «{w}» هو «{x}»."),
+    )
 
 
 def composed() -> Iterator[Fact]:
     """A sentence made from given words."""
     for ((thing, quality),) in pick("compose", 420, said_of()):
         word = quality.word.form(thing.noun.gender)
-        case = Case({"n": thing.en, "q": quality.en}, {"n": thing.noun.ar, "q": word}, Two(upper(f"the {thing.en} is {quality.en}"), is_ar(thing, quality)))
-        yield from relation("writing", "compose", [case], """
+        case = Case(
+            {"n": thing.en, "q": quality.en},
+            {"n": thing.noun.ar, "q": word},
+            Two(upper(f"the {thing.en} is {quality.en}"), is_ar(thing, quality)),
+        )
+        yield from relation(
+            "writing",
+            "compose",
+            [case],
+            """
 Write a sentence with "{n}" and "{q}". | اكتب جملة فيها «{n}» و«{q}».
 Use the words "{n}" and "{q}" in one sentence. | استخدم الكلمتين «{n}» و«{q}» في جملة واحدة.
 Make a short sentence from "{n}" and "{q}". | كون جملة قصيرة من «{n}» و«{q}».
-""", ("{x}.", "{x}."))
+""",
+            ("{x}.", "{x}."),
+        )
 
 
 CHATS = (howto, lists, talk, rewording, plurals, composed)

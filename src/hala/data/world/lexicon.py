@@ -216,7 +216,7 @@ visit|visits|visited|يزور|زار|زر|زر|||visit
 fix|fixes|fixed|يصلح|أصلح|أصلح||||fix
 send|sends|sent|يرسل|أرسل|أرسل||||send
 take|takes|took|يأخذ|أخذ|خذ||||thing
-use|uses|used|يستخدم|استخدم|استخدم||||thing fix
+use|uses|used|يستخدم|استخدم|استخدم||||fix
 make|makes|made|يصنع|صنع|اصنع||||make
 paint|paints|painted|يدهن|دهن|ادهن||||part
 """
@@ -246,11 +246,29 @@ the students|الطلاب|they
 the workers|العمال|they
 """
 
-DAYS = (("Saturday", "السبت"), ("Sunday", "الأحد"), ("Monday", "الاثنين"), ("Tuesday", "الثلاثاء"),
-        ("Wednesday", "الأربعاء"), ("Thursday", "الخميس"), ("Friday", "الجمعة"))
-MONTHS = (("January", "يناير"), ("February", "فبراير"), ("March", "مارس"), ("April", "أبريل"), ("May", "مايو"), ("June", "يونيو"),
-          ("July", "يوليو"), ("August", "أغسطس"), ("September", "سبتمبر"), ("October", "أكتوبر"), ("November", "نوفمبر"),
-          ("December", "ديسمبر"))
+DAYS = (
+    ("Saturday", "السبت"),
+    ("Sunday", "الأحد"),
+    ("Monday", "الاثنين"),
+    ("Tuesday", "الثلاثاء"),
+    ("Wednesday", "الأربعاء"),
+    ("Thursday", "الخميس"),
+    ("Friday", "الجمعة"),
+)
+MONTHS = (
+    ("January", "يناير"),
+    ("February", "فبراير"),
+    ("March", "مارس"),
+    ("April", "أبريل"),
+    ("May", "مايو"),
+    ("June", "يونيو"),
+    ("July", "يوليو"),
+    ("August", "أغسطس"),
+    ("September", "سبتمبر"),
+    ("October", "أكتوبر"),
+    ("November", "نوفمبر"),
+    ("December", "ديسمبر"),
+)
 OWNERS = ("my", "your", "his", "her", "our", "their")
 
 # Food and drink that is not counted: english | arabic with article | gender
@@ -339,6 +357,26 @@ def spell(n: int) -> str:
     return _ENGLISH[n]
 
 
-_ENGLISH = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen",
-            "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen")
+_ENGLISH = (
+    "zero",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+    "thirteen",
+    "fourteen",
+    "fifteen",
+    "sixteen",
+    "seventeen",
+    "eighteen",
+    "nineteen",
+)
 _ENGLISH_TENS = ("", "", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")

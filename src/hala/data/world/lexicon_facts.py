@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-# country | capital | continent | main language | currency, each in English and then in Arabic (language and currency with article)
+# country | capital | continent | main language | currency, English then Arabic (language and currency with article)
 COUNTRIES = """
 France|فرنسا|f|Paris|باريس|Europe|أوروبا|French|الفرنسية|euro|اليورو
 Germany|ألمانيا|f|Berlin|برلين|Europe|أوروبا|German|الألمانية|euro|اليورو

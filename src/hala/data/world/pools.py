@@ -8,32 +8,38 @@ True
 from __future__ import annotations
 
 import random
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from hashlib import blake2b
 
+from hala.data.world.amounts import AMOUNTS
 from hala.data.world.chats import CHATS, steps
-from hala.data.world.facts import GROUPS as FACTS
+from hala.data.world.clauses import CLAUSES
 from hala.data.world.facts import Fact, Two
+from hala.data.world.facts_numbers import NUMBER_FACTS
+from hala.data.world.facts_world import FACTS
+from hala.data.world.outings import OUTINGS
 from hala.data.world.scenes import SCENES
 from hala.data.world.sentences import GROUPS, Sentence
+from hala.data.world.spans import protected
 
 HELDOUT_SHARE = 0.1
 TRAIN_ASKS = 2
 FOLLOW_UPS = 3000
 
+_QUOTED = re.compile("«([^»]+)»")
 Chat = tuple[Two, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """What one split offers; `asked` are the questions with options."""
+    """What one split offers: `asked` are the phrasings with their facts, answers belong to training."""
 
     pairs: tuple[Two, ...]
     chats: tuple[Chat, ...]
-    paragraphs: tuple[tuple[Two, ...], ...]
     asked: tuple[tuple[Two, Fact], ...]
 
 
@@ -52,14 +58,14 @@ def asks_of(fact: Fact) -> tuple[list[Two], list[Two]]:
 @cache
 def facts() -> tuple[Fact, ...]:
     """Every fact and chat of the world, in a fixed order."""
-    return tuple(fact for group in (*FACTS, *CHATS) for fact in group())
+    return tuple(fact for group in (*FACTS, *NUMBER_FACTS, *CHATS) for fact in group())
 
 
 @cache
 def sentences() -> tuple[Sentence, ...]:
     """Every sentence of the world, in a fixed order, each pair of strings once."""
     seen: dict[tuple[str, str], Sentence] = {}
-    for group in (*GROUPS, *SCENES):
+    for group in (*GROUPS, *AMOUNTS, *OUTINGS, *SCENES, *CLAUSES, protected):
         for sentence in group():
             seen.setdefault((sentence.en, sentence.ar), sentence)
     return tuple(seen.values())
@@ -81,12 +87,16 @@ def _asked() -> tuple[tuple[tuple[Two, Fact], ...], tuple[tuple[Two, Fact], ...]
 @cache
 def _stated() -> tuple[tuple[Sentence, ...], tuple[Sentence, ...]]:
     """All sentences by split; a held-out one that shares a string with training goes."""
-    train = [s for s in sentences() if share(s.key) >= HELDOUT_SHARE]
+    train: list[Sentence] = []
+    unseen: list[Sentence] = []
+    for sentence in sentences():
+        (train if share(sentence.key) >= HELDOUT_SHARE else unseen).append(sentence)
     asked, _ = _asked()
     seen = {text for s in train for text in (s.en, s.ar)}
     seen |= {text for ask, _ in asked for text in (ask.en, ask.ar)}
     seen |= {text for two in (*(fact.answer for fact in facts()), *steps()) for text in (two.en, two.ar)}
-    held = [s for s in sentences() if share(s.key) < HELDOUT_SHARE and not {s.en, s.ar} & seen]
+    quoted = {f"{inner}." for ask, _ in asked for inner in _QUOTED.findall(ask.ar)}
+    held = [s for s in unseen if not {s.en, s.ar} & seen and s.ar not in quoted]
     return tuple(train), tuple(held)
 
 
@@ -114,7 +124,7 @@ def _paragraphs(statements: Sequence[Sentence], answers: Sequence[Fact]) -> list
     """Two to five statements about one subject, in a fixed random order; facts of one subject together."""
     groups: dict[str, list[Two]] = defaultdict(list)
     for fact in answers:
-        if "\n" in fact.answer.en or fact.topic == "talk":
+        if "\n" in fact.answer.en or "؟" in fact.answer.ar or fact.topic == "talk":
             continue
         groups[f"fact {fact.subject}"].append(fact.answer)
     for sentence in statements:
@@ -132,7 +142,7 @@ def _paragraphs(statements: Sequence[Sentence], answers: Sequence[Fact]) -> list
 
 @cache
 def pool(split: str) -> Pool:
-    """Everything of a split; answers belong to training."""
+    """Pairs, chats and phrasings of a split."""
     train = split == "train"
     asked, stated = _asked()[0 if train else 1], _stated()[0 if train else 1]
     said = [Two(s.en, s.ar) for s in stated]
@@ -141,9 +151,14 @@ def pool(split: str) -> Pool:
     return Pool(
         pairs=_unique([*said, *(ask for ask, _ in asked), *answers]),
         chats=tuple(dict.fromkeys(chats)),
-        paragraphs=tuple(_paragraphs(stated, facts() if train else ())),
         asked=asked,
     )
+
+
+@cache
+def paragraphs(split: str) -> tuple[Chat, ...]:
+    """The running text of a split: short groups of its statements and, in training, of its answers."""
+    return tuple(_paragraphs(_stated()[0 if split == "train" else 1], facts() if split == "train" else ()))
 
 
 @cache

@@ -14,11 +14,22 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any, Literal
 
-from hala.data.world import lexicon_facts as tables
-from hala.data.world.arabic import ORDINAL_HOURS, Adjective, Noun, counted, number, possessed, tanwin
+from hala.data.world.arabic import possessed, tanwin
 from hala.data.world.facts import upper
 from hala.data.world.lexicon import (
-    DAYS, MASS, MONTHS, OWNERS, Action, Person, Quality, Thing, a, actions, cells, fitting, of_kind, people, qualities, spell, things,
+    OWNERS,
+    Action,
+    Person,
+    Quality,
+    Thing,
+    a,
+    actions,
+    cells,
+    fitting,
+    of_kind,
+    people,
+    qualities,
+    things,
 )
 
 Kind = Literal["statement", "question", "request"]
@@ -82,82 +93,41 @@ def belongings() -> Iterator[Sentence]:
     for (thing, quality), owner in pick("mine", 2200, owned, OWNERS):
         ar = f"{possessed(thing.noun.ar, owner)} {quality.word.form(thing.noun.gender)}."
         yield Sentence(f"mine:{owner},{thing.en},{quality.en}", upper(f"{owner} {thing.en} is {quality.en}."), ar)
-    has = (("I have", "لدي"), ("we have", "لدينا"), ("she has", "لديها"), ("he has", "لديه"), ("Sami has", "لدى سامي"),
-           ("Layla has", "لدى ليلى"), ("my brother has", "لدى أخي"), ("the teacher has", "لدى المعلم"))
+    has = (
+        ("I have", "لدي"),
+        ("we have", "لدينا"),
+        ("she has", "لديها"),
+        ("he has", "لديه"),
+        ("Sami has", "لدى سامي"),
+        ("Layla has", "لدى ليلى"),
+        ("my brother has", "لدى أخي"),
+        ("the teacher has", "لدى المعلم"),
+    )
     for (thing, quality), (en, ar) in pick("have", 1800, owned, has):
         phrase = f"{thing.noun.ar} {quality.word.form(thing.noun.gender)}"
-        yield Sentence(f"have:{en},{thing.en},{quality.en}", upper(f"{en} {a(f'{quality.en} {thing.en}')}."), f"{ar} {phrase}.",
-                       subject=en.rsplit(" ", 1)[0])
+        yield Sentence(
+            f"have:{en},{thing.en},{quality.en}",
+            upper(f"{en} {a(f'{quality.en} {thing.en}')}."),
+            f"{ar} {phrase}.",
+            subject=en.rsplit(" ", 1)[0],
+        )
     small = of_kind("thing", "wear", "carry", "read")
     for thing, owner in pick("where", 600, small, OWNERS):
-        yield Sentence(f"where:{owner},{thing.en}", f"Where is {owner} {thing.en}?", f"أين {possessed(thing.noun.ar, owner)}؟", "question")
+        yield Sentence(
+            f"where:{owner},{thing.en}", f"Where is {owner} {thing.en}?", f"أين {possessed(thing.noun.ar, owner)}؟", "question"
+        )
     for thing, owner in pick("lost", 600, small, OWNERS):
         en, ar = f"I cannot find {owner} {thing.en}.", f"لا أستطيع أن أجد {possessed(thing.noun.ar, owner)}."
         yield Sentence(f"lost:{owner},{thing.en}", en, ar)
 
 
-COUNTS = tuple(range(2, 21)) + (24, 30, 35, 40, 48, 50, 60, 75, 80, 90, 100)
-
-
-def counts() -> Iterator[Sentence]:
-    """Counted nouns in the three cases."""
-    frames = (("I have {x}.", "لدي {x}.", "nom"), ("Huda has {x}.", "لدى هدى {x}.", "nom"),
-              ("We need {x}.", "نحتاج إلى {x}.", "gen"), ("I saw {x} yesterday.", "رأيت {x} أمس.", "acc"),
-              ("She wants {x}.", "تريد {x}.", "acc"))
-    small = of_kind("thing", "wear", "food", "carry", "read")
-    for n, thing, quality, frame in pick("count-new", 2600, COUNTS, small, qualities(), range(len(frames))):
-        if quality.kinds & thing.kinds:
-            en, ar, case = frames[frame]
-            phrase = counted(n, thing.noun, case, quality.word)
-            yield Sentence(f"count-new:{n},{thing.en},{quality.en},{frame}", en.format(x=f"{spell(n)} {quality.en} {thing.en_plural}"),
-                           ar.format(x=phrase))
-    for n, thing, frame in pick("count", 2400, COUNTS, small, range(len(frames))):
-        en, ar, case = frames[frame]
-        yield Sentence(f"count:{n},{thing.en},{frame}", en.format(x=f"{spell(n)} {thing.en_plural}"),
-                       ar.format(x=counted(n, thing.noun, case)))
-    people_of = [(thing, place) for thing in of_kind("human") for place in of_kind("building")]
-    for n, (thing, place) in pick("people", 900, COUNTS, people_of):
-        en = f"There are {spell(n)} {thing.en_plural} in the {place.en}."
-        yield Sentence(f"people:{n},{thing.en},{place.en}", en, f"في {place.the} {counted(n, thing.noun)}.", subject=f"the {place.en}")
-    indoors = [t for t in of_kind("place") if t.en in ("house", "room", "school", "shop", "office", "kitchen", "library", "hotel")]
-    outdoors = [t for t in of_kind("place") if t.en in ("garden", "farm")]
-    for name, free, where in (("there", of_kind("carry", "paper", "small"), indoors), ("live", of_kind("animal"), outdoors)):
-        for n, thing, place in pick(name, 900, COUNTS, free, where):
-            en = f"There are {spell(n)} {thing.en_plural} in the {place.en}."
-            yield Sentence(f"there:{n},{thing.en},{place.en}", en, f"في {place.the} {counted(n, thing.noun)}.", subject=f"the {place.en}")
-    dollar, year = Noun("دولار", "دولارات"), Noun("سنة", "سنوات", "f")
-    for n, thing in pick("price", 900, COUNTS, of_kind("thing", "wear")):
-        yield Sentence(f"price:{n},{thing.en}", f"The price of the {thing.en} is {spell(n)} dollars.",
-                       f"سعر {thing.the} {counted(n, dollar)}.", subject=f"the {thing.en}")
-    named = [person for person in people() if person.ar and person.person in ("he", "she")]
-    young = [person for person in named if not person.en.startswith(("my m", "my f", "the t", "the d"))]
-    for n, person in [*pick("age", 500, [m for m in COUNTS if m < 40], young), *pick("age", 500, (35, 40, 48, 50, 60), named)]:
-        yield Sentence(f"age:{n},{person.en}", upper(f"{person.en} is {spell(n)} years old."), f"عمر {person.ar} {counted(n, year)}.",
-                       subject=person.en)
-
-
-WHERE = (("on the table", "على الطاولة"), ("under the table", "تحت الطاولة"), ("in the box", "في الصندوق"), ("on the chair", "على الكرسي"),
-         ("in the bag", "في الحقيبة"), ("near the door", "قرب الباب"), ("behind the window", "خلف النافذة"), ("in the car", "في السيارة"),
-         ("in the kitchen", "في المطبخ"), ("in my room", "في غرفتي"), ("in the office", "في المكتب"), ("beside the lamp", "بجانب المصباح"))
-ROUND = (("near the river", "قرب النهر"), ("in the garden", "في الحديقة"), ("behind the house", "خلف البيت"), ("on the farm", "في المزرعة"),
-         ("under the tree", "تحت الشجرة"), ("in the street", "في الشارع"), ("in front of the school", "أمام المدرسة"),
-         ("near the mountain", "قرب الجبل"))
-
-
-def places() -> Iterator[Sentence]:
-    """Where things and animals are."""
-    for things_there, spots in ((of_kind("thing", "wear"), WHERE), (of_kind("animal"), ROUND), (of_kind("vehicle"), ROUND[1:7])):
-        for thing, (en, ar) in pick("there", 3000, things_there, spots):
-            if thing.en in en.split():
-                continue
-            yield Sentence(f"at:{thing.en},{en}", f"The {thing.en} is {en}.", f"{thing.the} {ar}.", subject=f"the {thing.en}")
-            yield Sentence(f"is-at:{thing.en},{en}", f"Is the {thing.en} {en}?", f"هل {thing.the} {ar}؟", "question")
-            there = "هناك" if thing.noun.human else ("توجد" if thing.noun.gender == "f" else "يوجد")
-            yield Sentence(f"a-at:{thing.en},{en}", f"There is {a(thing.en)} {en}.", f"{there} {thing.noun.ar} {ar}.")
-
-
 TIMES_PAST = (("", ""), ("yesterday", "أمس"), ("last week", "في الأسبوع الماضي"), ("this morning", "هذا الصباح"))
-TIMES_NOW = (("every day", "كل يوم"), ("every week", "كل أسبوع"), ("in the morning", "في الصباح"), ("in the evening", "في المساء"))
+TIMES_NOW = (
+    ("every day", "كل يوم"),
+    ("every week", "كل أسبوع"),
+    ("in the morning", "في الصباح"),
+    ("in the evening", "في المساء"),
+)
 TIMES_NEXT = (("tomorrow", "غدًا"), ("next week", "في الأسبوع القادم"), ("tonight", "الليلة"))
 
 
@@ -180,47 +150,80 @@ def _present(person: Person, action: Action) -> str:
 
 def deeds() -> Iterator[Sentence]:
     """Who does what: present, past, future, negated and asked."""
-    triples: list[tuple[Action, Thing]] = [
-        (action, thing) for action in actions() for thing in of_kind(*action.objects.split())]
+    triples: list[tuple[Action, Thing]] = [(action, thing) for action in actions() for thing in of_kind(*action.objects.split())]
     definite = [(action, thing, f"the {thing.en}", thing.the) for action, thing in triples]
     vague = [(action, thing, a(thing.en), tanwin(thing.noun.ar)) for action, thing in triples]
     objects = definite + vague
     for person, (action, _, en, ar), (time, zeit) in pick("past", 3600, people(), objects, TIMES_PAST):
         verb = _with_verb(person, action.verb.then(_form(person)))
-        yield Sentence(f"past:{person.en},{action.base},{en},{time}", _tail(upper(f"{person.en} {action.past} {en}"), time),
-                       _tail(f"{verb} {ar}", zeit), subject=person.en)
+        yield Sentence(
+            f"past:{person.en},{action.base},{en},{time}",
+            _tail(upper(f"{person.en} {action.past} {en}"), time),
+            _tail(f"{verb} {ar}", zeit),
+            subject=person.en,
+        )
     for person, (action, _, en, ar), (time, zeit) in pick("now", 2600, people(), objects, TIMES_NOW):
         verb = _with_verb(person, action.verb.now(_form(person)))
-        yield Sentence(f"now:{person.en},{action.base},{en},{time}", _tail(upper(f"{person.en} {_present(person, action)} {en}"), time),
-                       _tail(f"{verb} {ar}", zeit), subject=person.en)
+        yield Sentence(
+            f"now:{person.en},{action.base},{en},{time}",
+            _tail(upper(f"{person.en} {_present(person, action)} {en}"), time),
+            _tail(f"{verb} {ar}", zeit),
+            subject=person.en,
+        )
     for person, (action, _, en, ar), (time, zeit) in pick("next", 2600, people(), objects, TIMES_NEXT):
         verb = _with_verb(person, "س" + action.verb.now(_form(person)))
-        yield Sentence(f"next:{person.en},{action.base},{en},{time}", _tail(upper(f"{person.en} will {action.base} {en}"), time),
-                       _tail(f"{verb} {ar}", zeit), subject=person.en)
+        yield Sentence(
+            f"next:{person.en},{action.base},{en},{time}",
+            _tail(upper(f"{person.en} will {action.base} {en}"), time),
+            _tail(f"{verb} {ar}", zeit),
+            subject=person.en,
+        )
     for person, (action, _, en, ar) in pick("did-not", 1500, people(), definite):
         verb = _with_verb(person, "لا " + action.verb.now(_form(person)))
         no = "does not" if person.person in ("he", "she") else "do not"
         yield Sentence(f"not:{person.en},{action.base},{en}", upper(f"{person.en} {no} {action.base} {en}."), f"{verb} {ar}.")
     named = [person for person in people() if person.ar]
     for person, (action, _, en, ar) in pick("did", 1500, named, objects):
-        yield Sentence(f"did:{person.en},{action.base},{en}", f"Did {person.en} {action.base} {en}?",
-                       f"هل {_with_verb(person, action.verb.then(_form(person)))} {ar}؟", "question")
+        yield Sentence(
+            f"did:{person.en},{action.base},{en}",
+            f"Did {person.en} {action.base} {en}?",
+            f"هل {_with_verb(person, action.verb.then(_form(person)))} {ar}؟",
+            "question",
+        )
     for (action, thing, _, _), quality, (en, ar, past) in pick("good", 4000, vague, qualities(), _BUYERS):
         if quality.kinds & thing.kinds:
             verb = action.verb.then(past)
             phrase = f"{tanwin(thing.noun.ar)} {quality.word.accusative(thing.noun.gender)}"
-            yield Sentence(f"good:{en},{action.base},{quality.en},{thing.en}",
-                           upper(f"{en} {action.past} {a(f'{quality.en} {thing.en}')}."), f"{verb}{ar} {phrase}.", subject=en)
+            yield Sentence(
+                f"good:{en},{action.base},{quality.en},{thing.en}",
+                upper(f"{en} {action.past} {a(f'{quality.en} {thing.en}')}."),
+                f"{verb}{ar} {phrase}.",
+                subject=en,
+            )
 
 
-_BUYERS = (("Sami", " سامي", "he"), ("Mariam", " مريم", "she"), ("we", "", "we"), ("my father", " أبي", "he"), ("my sister", " أختي", "she"),
-           ("I", "", "I"), ("the students", " الطلاب", "he"))
+_BUYERS = (
+    ("Sami", " سامي", "he"),
+    ("Mariam", " مريم", "she"),
+    ("we", "", "we"),
+    ("my father", " أبي", "he"),
+    ("my sister", " أختي", "she"),
+    ("I", "", "I"),
+    ("the students", " الطلاب", "he"),
+)
 
-POLITE = (("Please {v} the {n}.", "{v} {n} من فضلك.", "command"), ("{v} the {n}, please.", "من فضلك {v} {n}.", "command"),
-          ("Could you {v} the {n}?", "هل يمكنك أن {v} {n}؟", "you"), ("Can you {v} the {n} now?", "هل تستطيع أن {v} {n} الآن؟", "you"),
-          ("Do not {v} the {n}.", "لا {v} {n}.", "jussive"), ("I want to {v} the {n}.", "أريد أن {v} {n}.", "I"),
-          ("You must {v} the {n}.", "يجب أن {v} {n}.", "you"), ("We must {v} the {n} today.", "يجب أن {v} {n} اليوم.", "we"),
-          ("She wants to {v} the {n}.", "تريد أن {v} {n}.", "she"), ("Let us {v} the {n} together.", "هيا بنا {v} {n} معًا.", "we"))
+POLITE = (
+    ("Please {v} the {n}.", "{v} {n} من فضلك.", "command"),
+    ("{v} the {n}, please.", "من فضلك {v} {n}.", "command"),
+    ("Could you {v} the {n}?", "هل يمكنك أن {v} {n}؟", "you"),
+    ("Can you {v} the {n} now?", "هل تستطيع أن {v} {n} الآن؟", "you"),
+    ("Do not {v} the {n}.", "لا {v} {n}.", "jussive"),
+    ("I want to {v} the {n}.", "أريد أن {v} {n}.", "I"),
+    ("You must {v} the {n}.", "يجب أن {v} {n}.", "you"),
+    ("We must {v} the {n} today.", "يجب أن {v} {n} اليوم.", "we"),
+    ("She wants to {v} the {n}.", "تريد أن {v} {n}.", "she"),
+    ("Let us {v} the {n} together.", "هيا بنا {v} {n} معًا.", "we"),
+)
 
 
 def requests() -> Iterator[Sentence]:
@@ -234,8 +237,12 @@ def requests() -> Iterator[Sentence]:
         else:
             verb = action.verb.now(form)
         kind: Kind = "question" if en.endswith("?") else "statement" if form in ("I", "she") else "request"
-        yield Sentence(f"polite:{en},{action.base},{thing.en}", upper(en.format(v=action.base, n=thing.en)),
-                       ar.format(v=verb, n=thing.the), kind)
+        yield Sentence(
+            f"polite:{en},{action.base},{thing.en}",
+            upper(en.format(v=action.base, n=thing.en)),
+            ar.format(v=verb, n=thing.the),
+            kind,
+        )
 
 
 def _jussive(present: str) -> str:
@@ -254,10 +261,16 @@ def states() -> Iterator[Sentence]:
             be = {"I": "am", "we": "are", "they": "are"}.get(person, "is")
             yield Sentence(f"state:{en},{quality.en}", upper(f"{en} {be} {quality.en}."), f"{ar} {word}.", subject=en)
             yield Sentence(f"today:{en},{quality.en}", upper(f"{en} {be} {quality.en} today."), f"{ar} {word} اليوم.", subject=en)
-            yield Sentence(f"very:{en},{quality.en}", upper(f"{en} {be} very {quality.en}."), f"{ar} {word} جدًا.", subject=en)
-    frames = (("I think that {}.", "أظن أن {}."), ("I know that {}.", "أعرف أن {}."), ("She says that {}.", "تقول إن {}."),
-              ("We hope that {}.", ""), ("Sami thinks that {}.", "يظن سامي أن {}."),
-              ("The teacher said that {}.", "قال المعلم إن {}."))
+            if quality.more:
+                yield Sentence(f"very:{en},{quality.en}", upper(f"{en} {be} very {quality.en}."), f"{ar} {word} جدًا.", subject=en)
+    frames = (
+        ("I think that {}.", "أظن أن {}."),
+        ("I know that {}.", "أعرف أن {}."),
+        ("She says that {}.", "تقول إن {}."),
+        ("We hope that {}.", ""),
+        ("Sami thinks that {}.", "يظن سامي أن {}."),
+        ("The teacher said that {}.", "قال المعلم إن {}."),
+    )
     for (thing, quality), (en, ar) in pick("think", 2600, said_of(), frames):
         clause, acc = f"the {thing.en} is {quality.en}", quality.word.accusative(thing.noun.gender)
         if "hope" in en:
@@ -267,84 +280,55 @@ def states() -> Iterator[Sentence]:
         yield Sentence(f"think:{en},{thing.en},{quality.en}", en.format(clause), said)
 
 
+# From least to most; a comparison of these nouns never says the opposite.
+RANKS = {
+    "big": cells(
+        "bird|rabbit|cat|fox|monkey|dog|goat|sheep|wolf|lion|bear|horse|cow|camel|elephant|bicycle|car|boat|bus|plane|train|ship"
+    )[0],
+    "fast": cells("bicycle|boat|ship|bus|car|train|plane")[0],
+}
+OPPOSITE_RANKS = {"small": "big", "slow": "fast"}
+
+
+def _true(name: str, one: Thing, two: Thing) -> bool:
+    """Whether the ranks, where there are any, allow to say that one is more so than the other."""
+    rank = RANKS.get(OPPOSITE_RANKS.get(name, name), [])
+    if one.en not in rank or two.en not in rank:
+        return True
+    return (rank.index(one.en) > rank.index(two.en)) == (name in RANKS)
+
+
 def comparisons() -> Iterator[Sentence]:
     """One thing is more so than another."""
-    sets = (("vehicle", ("fast", "big", "new", "old", "slow")), ("animal", ("big", "fast", "strong", "small", "beautiful")),
-            ("wear", ("cheap", "beautiful", "new")), ("read", ("long", "short", "useful", "new")), ("building", ("tall", "old", "new", "big")),
-            ("visit", ("famous", "beautiful")))
+    sets = (
+        ("vehicle", ("fast", "big", "new", "old", "slow")),
+        ("animal", ("big", "small", "beautiful")),
+        ("wear", ("cheap", "beautiful", "new")),
+        ("read", ("long", "short", "useful", "new")),
+        ("building", ("tall", "old", "new", "big")),
+        ("visit", ("famous", "beautiful")),
+    )
     known = {quality.en: quality for quality in qualities()}
     for kind, names in sets:
         group = of_kind(kind)
         for name, one, two in pick(f"than-{kind}", 700, names, group, group):
             quality: Quality = known[name]
-            if one == two or not (quality.kinds & one.kinds or kind == "animal"):
+            if one == two or not _true(name, one, two) or not (quality.kinds & one.kinds or kind == "animal"):
                 continue
             more = "أكثر فائدة" if quality.en == "useful" else quality.word.elative
-            yield Sentence(f"than:{name},{one.en},{two.en}", f"The {one.en} is {quality.more} than the {two.en}.",
-                           f"{one.the} {more} من {two.the}.", subject=f"the {one.en}")
-
-
-CITIES = [(r[3], r[4]) for r in cells(tables.COUNTRIES)] + [(r[0], r[1]) for r in cells(tables.COUNTRIES)]
-COMPANY = (("by plane", "بالطائرة"), ("with my family", "مع عائلتي"), ("with a friend", "مع صديق"), ("in summer", "في الصيف"),
-           ("in winter", "في الشتاء"))
-TRIPS = (("I want to travel to {c} {b}.", "أريد السفر إلى {c} {v}.", "statement"), ("We will go to {c} {b}.", "سنذهب إلى {c} {v}.", "statement"),
-         ("How can I go to {c} {b}?", "كيف أذهب إلى {c} {v}؟", "question"), ("She traveled to {c} {b}.", "سافرت إلى {c} {v}.", "statement"),
-         ("My brother came from {c} {b}.", "جاء أخي من {c} {v}.", "statement"))
-WEATHER = (("cold", "بارد"), ("hot", "حار"), ("beautiful", "جميل"), ("rainy", "ممطر"), ("sunny", "مشمس"), ("cloudy", "غائم"))
-ABOUT = (("I want to visit {c}.", "أريد أن أزور {c}.", "statement"), ("She lives in {c}.", "تعيش في {c}.", "statement"),
-         ("He works in {c}.", "يعمل في {c}.", "statement"), ("I was born in {c}.", "ولدت في {c}.", "statement"),
-         ("Have you visited {c}?", "هل زرت {c}؟", "question"), ("Where is {c}?", "أين تقع {c}؟", "question"),
-         ("My family lives in {c}.", "تعيش عائلتي في {c}.", "statement"), ("I read a book about {c}.", "قرأت كتابًا عن {c}.", "statement"),
-         ("How far is {c} from here?", "كم تبعد {c} من هنا؟", "question"), ("Send this letter to {c}.", "أرسل هذه الرسالة إلى {c}.", "request"))
-
-
-def travel() -> Iterator[Sentence]:
-    """Cities, countries, transport and weather."""
-    masculine = {r[0] for r in cells(tables.COUNTRIES) if r[2] == "m"}
-    for (c, city), (b, by), (en, ar, kind) in pick("trip", 2200, CITIES, COMPANY, TRIPS):
-        yield Sentence(f"trip:{en},{c},{b}", en.format(c=c, b=b), ar.format(c=city, v=by), kind)
-    for (c, city), (en, ar, kind) in pick("about", 1300, CITIES, ABOUT):
-        if c in masculine:
-            ar = ar.replace("تقع", "يقع").replace("تبعد", "يبعد")
-        yield Sentence(f"about:{en},{c}", en.format(c=c), ar.format(c=city), kind)
-    for (c, city), (w, sky), (en, ar) in pick("weather", 1200, CITIES, WEATHER, (("today", "اليوم"), ("now", "الآن"))):
-        yield Sentence(f"weather:{c},{w},{en}", f"The weather in {c} is {w} {en}.", f"الطقس في {city} {sky} {ar}.")
-
-
-EVENTS = (("meeting", "الاجتماع", "m"), ("lesson", "الدرس", "m"), ("exam", "الامتحان", "m"), ("party", "الحفلة", "f"),
-          ("trip", "الرحلة", "f"), ("match", "المباراة", "f"), ("film", "الفيلم", "m"), ("show", "العرض", "m"))
-
-
-def times() -> Iterator[Sentence]:
-    """Days, hours and dates of events."""
-    for (event, name, gender), (day, tag), hour in pick("when", 1400, EVENTS, DAYS, range(1, 13)):
-        yield Sentence(f"when:{event},{day},{hour}", f"The {event} is on {day} at {spell(hour)} o'clock.",
-                       f"{name} يوم {tag} في الساعة {ORDINAL_HOURS[hour]}.", subject=f"the {event}")
-    for (event, name, gender), hour, (verb, m, f) in pick(
-        "begins", 400, EVENTS, range(1, 13), (("begins", "يبدأ", "تبدأ"), ("ends", "ينتهي", "تنتهي"))):
-        yield Sentence(f"begins:{event},{hour},{verb}", f"The {event} {verb} at {spell(hour)} o'clock.",
-                       f"{f if gender == 'f' else m} {name} في الساعة {ORDINAL_HOURS[hour]}.", subject=f"the {event}")
-        yield Sentence(f"does:{event},{hour},{verb}", f"Does the {event} {verb[:-1]} at {spell(hour)} o'clock?",
-                       f"هل {f if gender == 'f' else m} {name} في الساعة {ORDINAL_HOURS[hour]}؟", "question")
-    for (event, name, _), (month, monat), day in pick("date", 1200, EVENTS, MONTHS, range(1, 29)):
-        yield Sentence(f"date:{event},{month},{day}", f"The {event} is on {month} {day}.", f"{name} في {day} {monat}.", subject=f"the {event}")
-
-
-def tastes() -> Iterator[Sentence]:
-    """Food and drink that people like, want or need."""
-    foods = [(en, ar) for en, ar, _, _ in cells(MASS)]
-    frames = (("I like {x}.", "أحب {y}.", "statement"), ("I do not like {x}.", "لا أحب {y}.", "statement"),
-              ("Do you like {x}?", "هل تحب {y}؟", "question"), ("She likes {x} very much.", "تحب {y} كثيرًا.", "statement"),
-              ("We need {x}.", "نحتاج إلى {y}.", "statement"), ("Where can I buy {x}?", "أين يمكنني أن أشتري {y}؟", "question"),
-              ("Can I have {x}, please?", "هل يمكنني الحصول على {y} من فضلك؟", "question"), ("The children like {x}.", "يحب الأطفال {y}.", "statement"))
-    for (x, y), (en, ar, kind) in pick("like", 400, foods, frames):
-        yield Sentence(f"like:{en},{x}", en.format(x=x), ar.format(y=y), kind)  # type: ignore[arg-type]
-    pairs = [(p, q) for p in foods for q in foods if p != q]
-    double = (("I like {x} and {z}.", "أحب {y} و{w}."), ("I want {x} with {z}.", "أريد {y} مع {w}."),
-              ("She prefers {x} to {z}.", "تفضل {y} على {w}."), ("We bought {x} and {z}.", "اشترينا {y} و{w}."))
-    for ((x, y), (z, w)), (en, ar) in pick("both", 1100, pairs, double):
-        yield Sentence(f"both:{en},{x},{z}", en.format(x=x, z=z), ar.format(y=y, w=w))
+            yield Sentence(
+                f"than:{name},{one.en},{two.en}",
+                f"The {one.en} is {quality.more} than the {two.en}.",
+                f"{one.the} {more} من {two.the}.",
+                subject=f"the {one.en}",
+            )
 
 
 GROUPS: tuple[Callable[[], Iterable[Sentence]], ...] = (
-    descriptions, belongings, counts, places, deeds, requests, states, comparisons, travel, times, tastes)
+    descriptions,
+    belongings,
+    deeds,
+    requests,
+    states,
+    comparisons,
+)

@@ -1,0 +1,196 @@
+"""Records of any common form as rows: which form a record has, and why a record cannot be used.
+
+>>> from hala.data.shapes import detect, parse
+>>> detect({"instruction": "Add 1 and 2.", "response": "3"})
+'instruction'
+>>> parse({"question": "1+2?", "answer": "3"}, "question", {})[0][1].content
+'3'
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from hala.languages import LANGUAGES
+from hala.records import Message, Row
+
+Record = Mapping[str, Any]
+Parsed = tuple[tuple[Message, ...], tuple[Message, ...] | None]
+
+# Per shape and field, the names it goes by; the first that a record holds is taken. `?` marks a field that may be absent.
+SHAPES: dict[str, dict[str, tuple[str, ...]]] = {
+    "messages": {"messages": ("messages", "conversation")},
+    "conversations": {"conversations": ("conversations", "conversation", "dialogue")},
+    "instruction": {
+        "instruction": ("instruction",),
+        "output": ("output", "response", "answer", "completion"),
+        "input?": ("input", "context"),
+        "system?": ("system", "system_prompt"),
+    },
+    "prompt": {
+        "prompt": ("prompt",),
+        "response": ("response", "completion", "chosen", "answer", "output"),
+        "system?": ("system", "system_prompt"),
+    },
+    "question": {
+        "question": ("question", "query"),
+        "answer": ("answer", "response", "output"),
+        "system?": ("system", "system_prompt"),
+    },
+    "pair": {"source": ("source", "src"), "target": ("target", "tgt")},
+    "text": {"text": ("text", "content")},
+}
+_ROLES = {
+    "system": "system", "user": "user", "human": "user", "prompter": "user", "assistant": "assistant", "gpt": "assistant",
+    "model": "assistant", "chatgpt": "assistant", "bot": "assistant", "tool": "tool", "function": "tool", "observation": "tool",
+}  # fmt: skip
+
+
+class RecordError(ValueError):
+    """A record that cannot become a row; `reason` is a slug that is counted."""
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(reason, detail)
+        self.reason = reason
+        self.detail = detail
+
+
+def detect(record: Record, target: str = "") -> str:
+    """The shape of a record by its field names; empty when it has none. `target` is the language of pairs like {en, ar}."""
+    if language_pair(record, target) or isinstance(record.get("translation"), dict):
+        return "pair"
+    for shape, fields in SHAPES.items():
+        if all(any(name in record for name in names) for field, names in fields.items() if not field.endswith("?")):
+            first = (
+                record.get(next(name for name in fields[shape] if name in record))
+                if shape in ("messages", "conversations")
+                else None
+            )
+            if first is None or not isinstance(first, list) or not first or not isinstance(first[0], dict):
+                return shape
+            return "conversations" if "value" in first[0] else "messages"
+    return ""
+
+
+def language_pair(record: Record, target: str = "") -> tuple[str, str] | None:
+    """Source and target field of a record whose fields are language codes; the source is English where it can be."""
+    codes = [name for name in record if name in LANGUAGES or (name == target and target)]
+    if len(codes) != 2:
+        return None
+    goal = target if target in codes else next((code for code in codes if code != "en"), codes[1])
+    return next(code for code in codes if code != goal), goal
+
+
+def parse(record: Record, shape: str, columns: Mapping[str, str], target: str = "") -> Parsed:
+    """Messages and original of a record. `columns` maps a shape's field to the record's name for it. Raises RecordError."""
+    if shape in ("messages", "conversations"):
+        field = shape
+        turns = _get(record, field, SHAPES[shape][field], columns)
+        return _conversation(turns), None
+    if shape == "pair":
+        return _pair(record, columns, target)
+    found = {field.rstrip("?"): _field(record, field, names, columns) for field, names in SHAPES[shape].items()}
+    if shape == "text":
+        return (Message("text", found["text"]),), None
+    system = (Message("system", found["system"]),) if found.get("system") else ()
+    asked, answered = (found[name] for name in list(SHAPES[shape])[:2])
+    if found.get("input"):
+        asked = f"{asked}\n\n{found['input']}"
+    return (*system, Message("user", asked), Message("assistant", answered)), None
+
+
+def _pair(record: Record, columns: Mapping[str, str], target: str) -> Parsed:
+    if isinstance(record.get("translation"), dict) and "source" not in columns:
+        record = record["translation"]
+    codes = language_pair(record, target)
+    names = {"source": columns.get("source", ""), "target": columns.get("target", "")}
+    if codes and not names["source"]:
+        names = dict(zip(("source", "target"), codes, strict=True))
+    before, after = (_field(record, field, SHAPES["pair"][field], names) for field in ("source", "target"))
+    return (Message("text", after),), (Message("text", before),)
+
+
+def _get(record: Record, field: str, names: tuple[str, ...], columns: Mapping[str, str]) -> Any:
+    wanted = (columns[field],) if columns.get(field) else names
+    name = next((name for name in wanted if name in record), None)
+    if name is None:
+        raise RecordError("missing_field", f"no {' or '.join(wanted)}")
+    return record[name]
+
+
+def _field(record: Record, field: str, names: tuple[str, ...], columns: Mapping[str, str]) -> str:
+    """The text of a field; an optional one (`name?`) is empty when absent or null."""
+    name = field.rstrip("?")
+    try:
+        value = _get(record, name, names, columns)
+    except RecordError:
+        if field.endswith("?"):
+            return ""
+        raise
+    if field.endswith("?") and (value is None or value == ""):
+        return ""
+    text = clean(value, name)
+    if not text.strip() and not field.endswith("?"):
+        raise RecordError("empty_field", name)
+    return text
+
+
+def clean(value: Any, name: str) -> str:
+    """The value as text that every later stage can hold. Raises RecordError for another type, NUL or a lone surrogate."""
+    if not isinstance(value, str):
+        raise RecordError("missing_field" if value is None else "wrong_type", f"{name} is {type(value).__name__}")
+    if "\0" in value:
+        raise RecordError("nul", name)
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError as error:
+        # Bytes that are no UTF-8 arrive as U+DC80..DCFF, everything else is half of a pair from a \\u escape.
+        code = ord(value[error.start])
+        raise RecordError("invalid_utf8" if 0xDC80 <= code <= 0xDCFF else "lone_surrogate", name) from None
+    return value
+
+
+def _conversation(turns: Any) -> tuple[Message, ...]:
+    if not isinstance(turns, list):
+        raise RecordError("wrong_type", f"turns are {type(turns).__name__}")
+    messages = tuple(_turn(turn) for turn in turns)
+    if not messages:
+        raise RecordError("empty_field", "no turns")
+    if not any(message.role == "user" for message in messages) or not any(message.role == "assistant" for message in messages):
+        raise RecordError("incomplete_conversation", "no user or no assistant turn")
+    return messages
+
+
+def _turn(turn: Any) -> Message:
+    if not isinstance(turn, dict):
+        raise RecordError("wrong_type", f"a turn is {type(turn).__name__}")
+    role = turn.get("role", turn.get("from"))
+    if not isinstance(role, str):
+        raise RecordError("missing_field", "role")
+    if role.lower() not in _ROLES:
+        raise RecordError("unknown_role", role[:40])
+    content = clean(turn.get("content", turn.get("value")), "content")
+    if not content.strip() and role.lower() != "system":
+        raise RecordError("empty_field", "content")
+    return Message(_ROLES[role.lower()], content)
+
+
+def is_own(record: Record) -> bool:
+    """Whether the record is a row that hala wrote."""
+    return record.keys() >= {"id", "messages", "lang", "source", "licence", "original", "notes"}
+
+
+def own_row(record: Record) -> Row:
+    """A row that hala wrote, with its id and everything else unchanged."""
+    original = None if record["original"] is None else _messages(record["original"])
+    lang, source, licence = (record[name] or "" for name in ("lang", "source", "licence"))
+    return Row(
+        clean(record["id"], "id"), _messages(record["messages"]), lang, source, licence, original, dict(record["notes"] or {})
+    )
+
+
+def _messages(turns: Any) -> tuple[Message, ...]:
+    if not isinstance(turns, list) or not all(isinstance(turn, dict) for turn in turns):
+        raise RecordError("wrong_type", "messages")
+    return tuple(Message(clean(turn.get("role"), "role"), clean(turn.get("content"), "content")) for turn in turns)

@@ -1,0 +1,118 @@
+"""Packed documents cannot see each other, none is lost, none is cut."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hala.errors import InputError
+from hala.training.examples import IGNORED
+from hala.training.loss import hidden_states, packed_loss
+from hala.training.packing import attention_masks, collate, measure, pack
+from hala.training.short_conv import leak_free
+
+KINDS = ("lfm2", "llama", "gemma2", "gemma2-eager")
+LENGTHS = st.lists(st.integers(1, 32), max_size=60)
+
+
+@settings(deadline=None, max_examples=60)
+@given(lengths=LENGTHS, seed=st.integers(0, 5))
+def test_every_example_once_and_no_row_overfull(lengths, seed):
+    """Protects the law of packing: each index appears exactly once and no row exceeds its length."""
+    rows = pack(lengths, 32, seed)
+    assert sorted(index for row in rows for index in row) == list(range(len(lengths)))
+    assert all(0 < sum(lengths[index] for index in row) <= 32 for row in rows)
+
+
+@settings(deadline=None, max_examples=60)
+@given(lengths=LENGTHS)
+def test_seeds_change_the_order_not_the_count(lengths):
+    """Protects resume and the step count: same seed, same rows; another seed, the same number of rows."""
+    assert pack(lengths, 32, 1) == pack(lengths, 32, 1)
+    assert len(pack(lengths, 32, 1)) == len(pack(lengths, 32, [1, 2]))
+
+
+def test_rows_are_well_filled():
+    """Protects the speed of training: realistic lengths fill at least 98% of the places."""
+    rng = np.random.default_rng(0)
+    lengths = np.clip(rng.lognormal(3.9, 0.5, 20_000).astype(int), 10, 512).tolist()
+    rows = pack(lengths, 512, 0)
+    assert measure(lengths, rows, 512).fill >= 0.98
+    assert pack(lengths, 512, 0) != pack(lengths, 512, 1)
+
+
+def test_a_document_longer_than_a_row_is_refused():
+    """Protects against silent cutting."""
+    with pytest.raises(InputError, match="33 tokens does not fit a row of 32"):
+        pack([3, 33], 32, 0)
+
+
+def test_collated_rows_restart_for_each_document(tiny):
+    """Protects what isolation rests on: positions restart, documents are numbered, first tokens and padding are no targets."""
+    docs = tiny.documents([3, 4])
+    batch = collate([docs], 10, pad_id=0)
+    assert batch["position_ids"].tolist() == [[0, 1, 2, 0, 1, 2, 3, 0, 1, 2]]
+    assert batch["seq_idx"].tolist() == [[0, 0, 0, 1, 1, 1, 1, 2, 2, 2]]
+    assert batch["labels"][0, [0, 3, 7, 8, 9]].tolist() == [IGNORED] * 5
+    assert batch["input_ids"][0, :7].tolist() == [*docs[0].input_ids.tolist(), *docs[1].input_ids.tolist()]
+
+
+def test_a_sliding_window_bounds_the_mask(tiny):
+    """Protects Gemma 2: its local layers look back as far as the window, its global ones through the document."""
+    batch = collate([tiny.documents([12])], 12, 0)
+    masks = attention_masks(tiny.model("gemma2"), batch["position_ids"], batch["seq_idx"])
+    assert masks["sliding_attention"][0, 0].sum(-1).tolist() == [1, 2, 3, 4] + [5] * 8
+    assert masks["full_attention"][0, 0].sum(-1).tolist() == list(range(1, 13))
+
+
+def separate(net, docs):
+    """Hidden states of every document alone, and the gradients of their summed loss, by the library's own path."""
+    net.zero_grad()
+    hiddens, losses = [], []
+    for doc in docs:
+        ids = torch.from_numpy(doc.input_ids).long()[None]
+        hiddens.append(net.get_decoder()(input_ids=ids, use_cache=False).last_hidden_state[0])
+        logits = net(input_ids=ids, use_cache=False).logits[0, :-1]
+        goals = torch.from_numpy(doc.labels).long()[1:]
+        losses.append(torch.nn.functional.cross_entropy(logits, goals, ignore_index=IGNORED, reduction="sum"))
+    loss = torch.stack(losses).sum()
+    loss.backward()
+    return torch.cat(hiddens), loss, gradients(net)
+
+
+def gradients(net):
+    return {name: p.grad.clone() for name, p in net.named_parameters() if p.grad is not None}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=5, deadline=None)
+@given(lengths=st.lists(st.integers(2, 12), min_size=1, max_size=5), seed=st.integers(0, 9))
+def test_packed_is_separate(tiny, kind, lengths, seed):
+    """Protects the heart of packing: states and gradients of packed documents are those of the documents alone."""
+    net, docs = tiny.model(kind, spread=0.15), tiny.documents(lengths, seed)
+    expected, expected_loss, expected_gradients = separate(net, docs)
+    net.zero_grad()
+    with leak_free(net):
+        batch = collate([docs], 64, pad_id=0)
+        got = hidden_states(net, batch)[0, : sum(lengths)]
+        loss, count = packed_loss(net, batch)
+        loss.backward()
+    assert count == sum(int((doc.labels[1:] != IGNORED).sum()) for doc in docs)
+    assert torch.allclose(got, expected, atol=1e-4)
+    assert torch.allclose(loss, expected_loss, rtol=1e-5)
+    for name, gradient in gradients(net).items():
+        assert torch.allclose(gradient, expected_gradients[name], atol=1e-4, rtol=1e-4), name
+
+
+def test_plain_position_ids_leak(tiny):
+    """Protects the tests above from passing for nothing: without our mask and convolution the same comparison fails."""
+    net, docs = tiny.model("lfm2", spread=0.15), tiny.documents([9, 11])
+    expected, _, _ = separate(net, docs)
+    batch = collate([docs], 20, pad_id=0)
+    inputs = {"input_ids": batch["input_ids"], "position_ids": batch["position_ids"], "use_cache": False}
+    plain = net.get_decoder()(**inputs).last_hidden_state[0]
+    dropped = net.get_decoder()(**inputs, seq_idx=batch["seq_idx"]).last_hidden_state[0]
+    assert (plain - expected).abs().max() > 0.05
+    assert (dropped - expected).abs().max() > 0.05
+    assert torch.allclose(plain[:9], expected[:9], atol=1e-4)  # the first document has no neighbour before it
