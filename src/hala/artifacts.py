@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 MANIFEST = "manifest.json"
 STARTED = "started.json"
 SCRATCH = ".work"
+LOCK = ".lock"
 FORMAT = 1
 DISK_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO}
 
@@ -72,6 +73,14 @@ def disk_errors(path: Path) -> Iterator[None]:
         ) from error
 
 
+def make_folder(folder: Path) -> None:
+    """The folder exists afterwards. Raises DiskError where it may not or cannot be made."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DiskError(f"cannot make the folder {folder}: {error.strerror}.", "Choose another --out, or make room there.") from None
+
+
 def sync_folder(folder: Path) -> None:
     """Makes renames inside `folder` survive a power cut."""
     descriptor = os.open(folder, os.O_RDONLY)
@@ -84,10 +93,10 @@ def sync_folder(folder: Path) -> None:
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
     """A temporary name to write to; it becomes `path`, synced, when the block ends, and vanishes when it fails."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")
     try:
         with disk_errors(path.parent):
+            make_folder(path.parent)
             yield temporary
             with temporary.open("rb") as stream:
                 os.fsync(stream.fileno())
@@ -147,15 +156,20 @@ def read_manifest(folder: Path) -> Manifest | None:
 
 def finish(folder: Path, manifest: Manifest) -> Manifest:
     """Digest the files, write the manifest as the last act, remove scratch; returns the complete manifest."""
-    shutil.rmtree(folder / SCRATCH, ignore_errors=True)
     for orphan in folder.rglob(".*.tmp"):  # left by a kill in the middle of a write
         orphan.unlink()
     files = list_files(folder)
     digest = digest_of({name: entry["sha256"] for name, entry in files.items()})
     complete = Manifest(**{**asdict(manifest), "files": files, "digest": digest})
     write_json(folder / MANIFEST, asdict(complete))
-    (folder / STARTED).unlink(missing_ok=True)
+    tidy(folder)
     return complete
+
+
+def tidy(folder: Path) -> None:
+    """Removes what only a resume needs. After the manifest, so that a kill in between costs nothing."""
+    shutil.rmtree(folder / SCRATCH, ignore_errors=True)
+    (folder / STARTED).unlink(missing_ok=True)
 
 
 def check_files(folder: Path, manifest: Manifest, full: bool = False) -> list[str]:
@@ -175,11 +189,15 @@ def check_files(folder: Path, manifest: Manifest, full: bool = False) -> list[st
 @contextmanager
 def lock(run: Path) -> Iterator[None]:
     """Holds the run for this process; the kernel lets go when the process dies. Raises LockedError at once."""
-    run.mkdir(parents=True, exist_ok=True)
-    with (run / ".lock").open("a+") as stream:
+    make_folder(run)
+    try:
+        opened = (run / LOCK).open("a+")
+    except OSError as error:
+        raise DiskError(f"cannot write below {run}: {error.strerror}.", "Choose another --out, or make room there.") from None
+    with opened as stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             stream.seek(0)
             holder = stream.read().strip() or "unknown"
             raise LockedError(f"{run} is in use by process {holder}.", "Wait for it, or choose another --out.") from None

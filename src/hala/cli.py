@@ -30,6 +30,7 @@ EXIT_INTERRUPTED, EXIT_BUG = 130, 9
 def main() -> None:
     """Entry point: expected errors become one clear message and a documented exit code."""
     from hala.errors import HalaError
+    from hala.progress import clean
 
     debug = "--debug" in sys.argv
     if debug:
@@ -39,11 +40,12 @@ def main() -> None:
     except HalaError as error:
         if debug:
             raise
-        print(f"hala: {error}", file=sys.stderr)
+        print("\n".join(clean(line) for line in f"hala: {error}".splitlines()), file=sys.stderr)
         raise SystemExit(error.exit_code) from None
-    except KeyboardInterrupt:
-        print("\nhala: stopped. Run the same command again to continue.", file=sys.stderr)
-        raise SystemExit(EXIT_INTERRUPTED) from None
+    except SystemExit as stop:
+        if stop.code == EXIT_INTERRUPTED:  # what typer makes of Ctrl-C
+            print("\nhala: stopped. Run the same command again to continue.", file=sys.stderr)
+        raise
     except BrokenPipeError:  # `hala show ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(0) from None
@@ -64,6 +66,7 @@ def _progress(quiet: bool = False) -> Progress:
 def _settings(overrides: list[str] | None, **given: Any) -> dict[str, Any]:
     """The named options that were given, then `--set key=value` with YAML values."""
     from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
 
     from hala.errors import RecipeError
 
@@ -76,7 +79,12 @@ def _settings(overrides: list[str] | None, **given: Any) -> dict[str, Any]:
         *parents, last = key.split(".")
         for parent in parents:
             target = target.setdefault(parent, {})
-        target[last] = YAML(typ="safe", pure=True).load(value)
+            if not isinstance(target, dict):
+                raise RecipeError(f"--set {key}: '{parent}' is {target!r} and has no keys.", f"Give all of it: --set '{parent}={{...}}'")
+        try:
+            target[last] = YAML(typ="safe", pure=True).load(value)
+        except YAMLError as error:
+            raise RecipeError(f"--set {key}: cannot read {value!r}: {getattr(error, 'problem', error)}.") from None
     return settings
 
 
@@ -203,7 +211,7 @@ def translate(
         from hala.verbs.translate import translate_document
 
         translated = translate_document(_document(source), settings, start, to)
-        _write_text(translated, out)
+        _write_text(translated, out, inline=not (source == "-" or _exists(source)))
         return
     if out is None:
         raise RecipeError(f"{source} is a dataset; its rows need a folder.", "Add --out DIR.")
@@ -212,19 +220,29 @@ def translate(
 
 def _is_document(source: str) -> bool:
     """A text, `-`, or a .md/.txt file: text in gives text out."""
+    from hala.errors import InputError, RecipeError
+
+    if not source:
+        raise RecipeError("there is nothing to translate.", 'Give a text, a file, or - to read from a pipe: hala translate "Hello"')
     path = Path(source)
     looks_like_file = path.suffix in {".jsonl", ".json", ".csv", ".tsv", ".parquet", ".gz", ".md", ".txt"} and " " not in source
-    if looks_like_file and not path.exists():
-        from hala.errors import InputError
-
+    if looks_like_file and not _exists(source):
         raise InputError(f"no file at {source}.", "Give an existing file, or a text of more than one word.")
-    return source == "-" or not path.exists() or path.suffix in {".md", ".txt"}
+    return source == "-" or not _exists(source) or path.suffix in {".md", ".txt"}
+
+
+def _exists(source: str) -> bool:
+    """Whether the words name a file or folder; a long text is no name at all."""
+    try:
+        return Path(source).exists()
+    except (OSError, ValueError):
+        return False
 
 
 def _document(source: str) -> str:
     if source == "-":
         data = sys.stdin.buffer.read()
-    elif Path(source).exists():
+    elif _exists(source):
         data = Path(source).read_bytes()
     else:
         return source
@@ -236,9 +254,10 @@ def _document(source: str) -> str:
         raise InputError(f"{source} is not UTF-8 (byte {error.start}).", "Convert it to UTF-8 first.") from None
 
 
-def _write_text(text: str, out: Path | None) -> None:
+def _write_text(text: str, out: Path | None, inline: bool) -> None:
+    """The text as it is, byte for byte; only a text from the command line gets the line end that a terminal wants."""
     if out is None:
-        sys.stdout.write(text if text.endswith("\n") else text + "\n")
+        sys.stdout.write(text if text.endswith("\n") or not inline else text + "\n")
     else:
         from hala.artifacts import atomic_file
 

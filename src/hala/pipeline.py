@@ -7,6 +7,7 @@ PosixPath('runs/quickstart')
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import shutil
@@ -67,7 +68,7 @@ def run_verb(verb: str, settings: Mapping[str, Any], out: str | Path, progress: 
     out = Path(out)
     content = {"name": "single", "languages": languages, "steps": {verb: {verb: dict(settings)}}}
     recipe = from_content(content)
-    with artifacts.lock(out.parent):
+    with artifacts.lock(out):
         _run_step(recipe.steps[verb], recipe, out, out.parent, Choice(), progress or Progress())
     return out
 
@@ -80,18 +81,25 @@ def run_recipe(recipe: Recipe, out: Path | None, choice: Choice, progress: Progr
             raise RecipeError(f"recipe {recipe.name} has no step '{name}'.{nearest(name, recipe.steps)}")
     with artifacts.lock(root):
         _save_recipe(recipe, root)
-        reached = choice.start is None
         began = time.monotonic()
         try:
-            for number, (name, step) in enumerate(recipe.steps.items(), 1):
-                reached = reached or name == choice.start
-                if reached and choice.only in (None, name):
-                    progress.say(f"[{number}/{len(recipe.steps)}] {name}: {step.verb}")
-                    _run_step(step, recipe, root / name, root, choice, progress)
-        finally:
-            write_report(root)
+            _run_steps(recipe, root, choice, progress)
+        except BaseException:
+            with contextlib.suppress(Exception):  # the first error is the one to show
+                write_report(root)
+            raise
+        write_report(root)
         progress.say(f"finished in {duration(time.monotonic() - began)}; report: {root / 'report.html'}")
     return root
+
+
+def _run_steps(recipe: Recipe, root: Path, choice: Choice, progress: Progress) -> None:
+    reached = choice.start is None
+    for number, (name, step) in enumerate(recipe.steps.items(), 1):
+        reached = reached or name == choice.start
+        if reached and choice.only in (None, name):
+            progress.say(f"[{number}/{len(recipe.steps)}] {name}: {step.verb}")
+            _run_step(step, recipe, root / name, root, choice, progress)
 
 
 def write_report(root: Path) -> None:
@@ -105,11 +113,19 @@ def write_report(root: Path) -> None:
 
 def steps_of(root: Path) -> list[tuple[str, str, Manifest | None]]:
     """(name, verb, manifest if finished) of each step of a run, in the recipe's order."""
+    return [(name, verb, artifacts.read_manifest(root / name)) for name, verb in _plan(root).items()]
+
+
+def _plan(root: Path) -> dict[str, str]:
+    """Verb of each step of a run, in the recipe's order."""
     plan = root / "recipe.json"
     if not plan.exists():
         raise InputError(f"{root} is not a run (no recipe.json).", "Name a folder made by `hala run`.")
-    content = json.loads(plan.read_text(encoding="utf-8"))
-    return [(step["name"], step["verb"], artifacts.read_manifest(root / step["name"])) for step in content["steps"].values()]
+    try:
+        content = json.loads(plan.read_text(encoding="utf-8"))
+        return {name: content["steps"][name]["verb"] for name in content["order"]}
+    except (ValueError, KeyError, TypeError) as error:
+        raise CorruptError(f"{plan} cannot be read ({error}).", "Run the recipe again to write it anew.") from None
 
 
 def _save_recipe(recipe: Recipe, root: Path) -> None:
@@ -175,8 +191,8 @@ def _is_finished(step: Step, out: Path, identity: dict[str, Any], choice: Choice
     if manifest is not None:
         before = {"verb": manifest.verb, "config": manifest.config, "inputs": manifest.inputs, "fingerprint": manifest.fingerprint}
     elif (out / STARTED).exists():
-        before = json.loads((out / STARTED).read_text(encoding="utf-8"))
-    elif out.exists() and any(out.iterdir()):
+        before = _started(out)
+    elif out.exists() and any(path.name != artifacts.LOCK for path in out.iterdir()):
         raise InputError(f"{out} exists and was not made by this step.", "Move it away, or choose another --out.")
     if before is not None and before["fingerprint"] != identity["fingerprint"]:
         if not choice.replace:
@@ -185,10 +201,22 @@ def _is_finished(step: Step, out: Path, identity: dict[str, Any], choice: Choice
         return False
     if manifest is None:
         return False
+    artifacts.tidy(out)
     wrong = artifacts.check_files(out, manifest)
     if wrong:
         raise CorruptError(f"step {step.name} is damaged: {out}: {'; '.join(wrong)}.", f"Run `hala repair {out.parent}`, then again.")
     return True
+
+
+def _started(out: Path) -> dict[str, Any] | None:
+    """The settings of a half-finished step; None when it has made nothing yet, so that nothing would be lost."""
+    if not any(path.is_file() for path in out.rglob("*") if path.name not in (STARTED, artifacts.LOCK)):
+        return None
+    try:
+        before = json.loads((out / STARTED).read_text(encoding="utf-8"))
+        return {"fingerprint": before["fingerprint"], **before}
+    except (ValueError, KeyError, TypeError) as error:
+        raise CorruptError(f"{out / STARTED} cannot be read ({error}).", f"Remove {out} to make the step again.") from None
 
 
 def _drift(name: str, out: Path, before: dict[str, Any], now: dict[str, Any], finished: bool) -> str:
@@ -196,7 +224,8 @@ def _drift(name: str, out: Path, before: dict[str, Any], now: dict[str, Any], fi
     lines = [f"step {name} is {state} with other settings or inputs ({out}):"]
     for part in ("config", "inputs"):
         lines += [f"  {key}: {old} -> {new}" for key, old, new in _changes(before.get(part, {}), now[part], part)]
-    lines.append("Two ways out: --out DIR makes a new run beside this one; --replace makes changed steps again in place.")
+    again = "--replace makes changed steps again in place" if (out.parent / "recipe.json").exists() else f"removing {out} starts anew"
+    lines.append(f"Two ways out: --out DIR makes a new one beside it; {again}.")
     return "\n".join(lines)
 
 
@@ -228,14 +257,17 @@ def input_digests(step: Step, root: Path) -> dict[str, str]:
     for kind, value in _outside(step.settings):
         digests[f"{kind}:{value if isinstance(value, str) else value.path or value.hub or value.world}"] = _outside_digest(value)
     if step.verb in ("report", "release"):
-        digests["run"] = artifacts.digest_of({name: m.digest for name, _, m in _finished(root) if name != step.name})
+        digests["run"] = artifacts.digest_of(_earlier(step, root))
     return digests
 
 
-def _finished(root: Path) -> list[tuple[str, str, Manifest]]:
+def _earlier(step: Step, root: Path) -> dict[str, str]:
+    """Digests of the finished steps before this one; reports hold timings, so they stand for nothing."""
     if not (root / "recipe.json").exists():
-        return []
-    return [(name, verb, manifest) for name, verb, manifest in steps_of(root) if manifest]
+        return {}
+    steps = steps_of(root)
+    position = [name for name, _, _ in steps].index(step.name)
+    return {name: manifest.digest for name, verb, manifest in steps[:position] if manifest and verb != "report"}
 
 
 def _outside(section: Section) -> Iterator[tuple[str, str | Data]]:
@@ -277,14 +309,25 @@ def versions() -> dict[str, str]:
 
 def verify(root: Path) -> dict[str, list[str]]:
     """Step -> what is wrong with its files, every byte read; steps that are whole have an empty list."""
-    return {name: artifacts.check_files(root / name, manifest, full=True) for name, _, manifest in _finished(root)}
+    return {name: wrong for name in _plan(root) if (wrong := _damage(root / name)) is not None}
+
+
+def _damage(folder: Path) -> list[str] | None:
+    """What is wrong with a finished step, every byte read; None when it is not finished."""
+    try:
+        manifest = artifacts.read_manifest(folder)
+    except CorruptError as error:
+        return [error.message]
+    return None if manifest is None else artifacts.check_files(folder, manifest, full=True)
 
 
 def repair(root: Path) -> list[str]:
     """Removes damaged steps so that the next run makes them again; returns their names."""
-    damaged = [name for name, wrong in verify(root).items() if wrong]
-    for name in damaged:
-        shutil.rmtree(root / name)
+    _plan(root)  # a folder that is no run gets no lock file
+    with artifacts.lock(root):
+        damaged = [name for name, wrong in verify(root).items() if wrong]
+        for name in damaged:
+            shutil.rmtree(root / name)
     return damaged
 
 

@@ -100,6 +100,13 @@ class Data(Section):
         named = [key for key in ("ref", "path", "hub", "world") if getattr(self, key) is not None]
         if len(named) != 1:
             raise ValueError(f"data needs exactly one of ref, path, hub, world; found {', '.join(named) or 'none'}")
+        if self.ref is not None:
+            if not self.ref.startswith("$"):
+                raise ValueError(f"ref names an earlier step, '${self.ref}'; found '{self.ref}'")
+            # A step's rows are read as they are; a setting that would do nothing is refused.
+            idle = sorted(self.model_fields_set - {"ref", "skip", "take"})
+            if idle:
+                raise ValueError(f"{', '.join(idle)} does nothing for rows of a step; ref knows skip and take")
         return self
 
 

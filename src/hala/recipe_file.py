@@ -110,6 +110,8 @@ def _parse(path: Path) -> Source:
         raise RecipeError(f"no recipe at {path}.{nearest(str(path), known)}", "Give the path of a .yaml file.") from None
     except IsADirectoryError:
         raise RecipeError(f"{path} is a folder.", "Give the path of a .yaml file.") from None
+    except OSError as error:
+        raise RecipeError(f"{path} cannot be read: {error.strerror}.", "Give the path of a .yaml file.") from None
     except UnicodeDecodeError as error:
         raise RecipeError(f"{path} is not UTF-8 (byte {error.start}).", "Save it as UTF-8.") from None
     try:
@@ -147,19 +149,12 @@ def _override(source: Source, override: str) -> None:
     key, equals, text = override.partition("=")
     if not equals or not key:
         raise RecipeError(f"--set {override!r} is not key=value.", "For example: --set student.epochs=2")
-    place = key.split(".")
-    steps = source.content.get("steps")
-    if place[0] not in TOP_KEYS and isinstance(steps, dict):
-        if place[0] not in steps:
-            hint = nearest(place[0], [*steps, *TOP_KEYS])
-            raise RecipeError(f"--set {key}: no step or key '{place[0]}' in {source.path}.{hint}")
-        verb = next(iter(steps[place[0]]))
-        place = ["steps", place[0], *([] if place[1:2] == [verb] else [verb]), *place[1:]]
+    place = _full_place(source, key)
     target: Any = source.content
     for part in place[:-1]:
         index: str | int = int(part) if isinstance(target, list) and part.isdigit() else part
-        if isinstance(target, dict):
-            target.setdefault(part, {})
+        if isinstance(target, dict) and target.get(part) is None:
+            target[part] = {}
         try:
             target = target[index]
         except (IndexError, TypeError, KeyError):
@@ -172,6 +167,22 @@ def _override(source: Source, override: str) -> None:
     source.lines[tuple(int(p) if p.isdigit() else p for p in place)] = 0
 
 
+def _full_place(source: Source, key: str) -> list[str]:
+    """The path that a key of `--set` means: `student.epochs` is `steps.student.tune.epochs`. Step names may hold dots."""
+    first, steps = key.partition(".")[0], source.content.get("steps")
+    if first in TOP_KEYS or not isinstance(steps, dict):
+        return key.split(".")
+    name = next((name for name in sorted(steps, key=len, reverse=True) if f"{key}.".startswith(f"{name}.")), None)
+    if name is None:
+        hint = nearest(first, [*steps, *TOP_KEYS])
+        raise RecipeError(f"--set {key}: no step or key '{first}' in {source.path}.{hint}")
+    body = steps[name]
+    if not isinstance(body, dict) or not body:
+        raise RecipeError(f"--set {key}: step '{name}' has no verb ({source.where(('steps', name))}).")
+    verb, rest = next(iter(body)), key[len(name) + 1 :].split(".")
+    return ["steps", name, *([] if rest[0] == verb else [verb]), *(part for part in rest if part)]
+
+
 def _build(source: Source) -> Recipe:
     content = source.content
     for key in content:
@@ -179,6 +190,8 @@ def _build(source: Source) -> Recipe:
             raise RecipeError(f"unknown key '{key}' ({source.where((key,))}).{nearest(key, TOP_KEYS)}")
     content = {"vars": {}, **content}
     variables = content.pop("vars") or {}
+    if not isinstance(variables, dict):
+        raise RecipeError(f"vars wants a mapping, found {variables!r} ({source.where(('vars',))}).", "For example: vars: {size: 10}")
     content = _interpolate(content, variables, source, ())
     steps = content.get("steps")
     if not isinstance(steps, dict) or not steps:

@@ -9,8 +9,11 @@ from hypothesis import strategies as st
 from hala.data.masks import has_letters, mask, mask_pair, plain, unmask
 from hala.records import Verdict
 
-PIECES = ["`a`", "``b ` c``", "$x^2$", "\\(y\\)", "http://x.org/a(b).", "a@b.org", "{x}", "{{y}}", "%s", "<b>", "[NAME]", "⟦1⟧", "⟦", "⟧", "⟦٣⟧",
-          "/usr/bin/env", "a_b", "f()", "word ", "كلمة ", " ", "\n", "$5 ", "file.py", "C:\\x\\y", "--flag", "\\frac{a}{b}", "&amp;", "<<1+1=2>>"]  # fmt: skip
+PIECES = [
+    "`a`", "``b ` c``", "$x^2$", "\\(y\\)", "http://x.org/a(b).", "a@b.org", "{x}", "{{y}}", "%s", "<b>",
+    "[NAME]", "⟦1⟧", "⟦", "⟧", "⟦٣⟧", "/usr/bin/env", "a_b", "f()", "word ", "كلمة ", " ", "\n", "$5 ",
+    "file.py", "C:\\x\\y", "--flag", "\\frac{a}{b}", "&amp;", "<<1+1=2>>",
+]  # fmt: skip
 texts = st.one_of(st.text(), st.lists(st.sampled_from(PIECES), max_size=25).map("".join))
 
 

@@ -43,7 +43,7 @@ def test_answers_and_their_ends_are_learned(tokenizer):
     row = chat(("system", "be old"), ("user", "wide?"), ("assistant", "the river"), ("user", "old?"), ("assistant", "a bridge\n"))
     (example,) = make_examples([row], tokenizer, Form()).examples
     assert learned(example, tokenizer) == "the river<|im_end|>|a bridge\n<|im_end|>"
-    assert tokenizer.decode(example.input_ids).startswith("<|startoftext|><|im_start|>system\nbe old<|im_end|>\n<|im_start|>user")
+    assert tokenizer.decode(example.input_ids).startswith("<|startoftext|><|system|>be old<|user|>")
     assert tokenizer.decode(example.input_ids).endswith("a bridge\n<|im_end|>")
 
 
@@ -71,7 +71,7 @@ def test_running_text_is_learned_whole(tokenizer):
     rows = [Row("t", (Message("text", "the river is old"),)), chat(("user", "wide?"), ("assistant", "old"))]
     plain, conversation = make_examples(rows, tokenizer, Form("text")).examples
     assert learned(plain, tokenizer) == "the river is old<|im_end|>"
-    assert learned(conversation, tokenizer) == "<|im_start|>user\nwide?<|im_end|>\n<|im_start|>assistant\nold<|im_end|>\n"
+    assert learned(conversation, tokenizer) == "<|user|>wide?<|assistant|>old<|im_end|>"
 
 
 def test_long_text_is_split_without_loss(tokenizer):

@@ -59,9 +59,9 @@ def test_the_template_writes_the_start_once(tokenizer):
     """Protects against a doubled start token and against another wording of the turns."""
     chat = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
     text = tokenizer.apply_chat_template(chat, tokenize=False)
-    assert text == "<|startoftext|><|im_start|>user\na<|im_end|>\n<|im_start|>assistant\nb<|im_end|>\n"
+    assert text == "<|startoftext|><|user|>a<|assistant|>b<|im_end|>"
     prompt = tokenizer.apply_chat_template(chat[:1], tokenize=False, add_generation_prompt=True)
-    assert prompt == "<|startoftext|><|im_start|>user\na<|im_end|>\n<|im_start|>assistant\n"
+    assert prompt == "<|startoftext|><|user|>a<|assistant|>"
 
 
 def test_roles_are_single_tokens(tokenizer):

@@ -98,6 +98,29 @@ def test_what_cannot_be_exported_is_refused(folders: dict[str, Path], tmp_path: 
     export(source, tmp_path / "x.gguf", "f32", splitter="llama-bpe")
 
 
+@pytest.mark.parametrize(
+    ("pattern", "name"),
+    [
+        (r"\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+", "lfm2"),
+        (r"\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+", "qwen2"),
+        (r"[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+", "qwen35"),
+    ],
+)
+def test_splitting_rules_are_named(pattern: str, name: str, folders: dict[str, Path], tmp_path: Path) -> None:
+    """The published splitting rules, LFM2's among them, are recognised, so llama.cpp cuts text as the tokenizer does."""
+    source = shutil.copytree(folders["lfm2"], tmp_path / "source")
+    rule = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?" + pattern + r"[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+    parts = [
+        {"type": "Split", "pattern": {"Regex": rule}, "behavior": "Isolated", "invert": False},
+        {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False},
+    ]
+    content = json.loads((source / "tokenizer.json").read_text())
+    content["pre_tokenizer"] = {"type": "Sequence", "pretokenizers": parts}
+    (source / "tokenizer.json").write_text(json.dumps(content))
+    export(source, tmp_path / "x.gguf")
+    assert gguf.GGUFReader(tmp_path / "x.gguf").fields["tokenizer.ggml.pre"].contents() == name
+
+
 def test_llama3_rotary_factors() -> None:
     """The frequency factors of Llama 3.1 are those that transformers applies."""
     from transformers import LlamaConfig

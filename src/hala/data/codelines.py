@@ -12,17 +12,19 @@ import re
 _LIST_LINE = re.compile(r"[ \t>]*(?:[-*+•]|\d{1,9}[.)])[ \t]")
 _INDENTED = re.compile(r"(?: {4}| {0,3}\t)[ \t]*\S")
 _PROSE = re.compile(r"[^\W\d_][\w'’,\-]*(?:[ ][\w'’,\-\"“”]+){3,}[.!?:;,…]?")
-_STATEMENT = re.compile(
-    r"[ \t]*(?:#include\b|#!/|import [\w.{*]+(?: as \w+|.* from .*)?;?$|from [\w.]+ import |def \w+\(|class"
-    r" \w+[^.]*[:{]$|@\w+(?:\.\w+)*(?:\(.*\))?$|elif .*:$"
-    r"|(?:if|for|while|with|switch|catch)\b.*[:{]$|else ?[:{]|try ?[:{]|except\b.*:$|return\b.*;$|(?:const|let|var"
-    r"|auto|int|float|double|char"
-    r"|bool|string|String|public|private|static|void|function|using|package|namespace)\b.*[;{(=]|(?:SELECT|INSERT"
-    r" INTO|UPDATE|DELETE FROM"
-    r"|CREATE TABLE|ALTER TABLE|DROP TABLE)\b.*[;*=(,]|<\?php|\$ \w|>>> |//|/\*|\*/|\}|\{$|[\w.\[\]'\"]+ ?(?:[-+*/]?="
-    r"|:=|<-) ?\S.*[;)\]}\w'\"]$|[\w.]+\($"
-    r"|[\w.]+\([^)]*\)[;,{]?$|.*[)\]}];$|.*[=(\[<].*;$)"
+# What one line of a program looks like, in the languages that instruction data holds most.
+_STATEMENTS = (
+    r"#include\b|#!/|<\?php|//|/\*|\*/|\}|\{$|>>> |\$ \w",
+    r"import [\w.{*]+(?: as \w+|.* from .*)?;?$|from [\w.]+ import |using [\w.]+;$|package [\w.]+;?$",
+    r"def \w+\(|class \w+[^.]*[:{]$|@\w+(?:\.\w+)*(?:\(.*\))?$|elif .*:$|else ?[:{]|try ?[:{]|except\b.*:$",
+    r"(?:if|for|while|with|switch|catch)\b.*[:{]$|return\b.*;$|return [^ ]+(?: [-+*/%] [^ ]+)*$",
+    r"(?:const|let|var|auto|int|float|double|char|bool|string|String|public|private|static|void|function)\b.*[;{(=]",
+    r"(?:SELECT|INSERT INTO|UPDATE|DELETE FROM|CREATE TABLE|ALTER TABLE|DROP TABLE)\b.*[;*=(,]",
+    # An assignment; "Speed = 5 miles" and "Speed = distance over time" are sentences of a worked answer.
+    r"[\w.\[\]'\"]+ ?(?:[-+*/]?=|:=|<-) ?(?!.*(?:\b\d+|[A-Za-z]{2}) [A-Za-z]{3,}(?: |$))\S(?:.*[;)\]}\w'\"])?$",
+    r"[\w.]+\(.*\)[;,{]?$|[\w.]+\($|.*[)\]}];$|.*[=(\[<].*;$",
 )
+_STATEMENT = re.compile(r"[ \t]*(?:" + "|".join(_STATEMENTS) + ")")
 _COMMENT = re.compile(r"(?<=\S)\s+(?:#|//) .*$")
 _LOOP = re.compile(r"[ \t]*(?:if|for|while|elif|with|while read|echo)\b.*[:\w]$")
 

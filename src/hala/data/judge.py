@@ -19,9 +19,9 @@ SYSTEM = (
 )
 QUESTION = (
     "{source_language} text:\n<<<\n{source}\n>>>\n\n{target_language} text:\n<<<\n{target}\n>>>\n\n"
-    "Is the {target_language} text a complete, faithful and fluent translation of the {source_language} text? Answer"
-    " yes only if every"
-    " statement, name and number is there, nothing is added, and both texts are in the language named. Answer yes or no."
+    "Is the {target_language} text a complete, faithful and fluent translation of the {source_language} text?"
+    " Answer yes only if every statement, name and number is there, nothing is added, and both texts are in the"
+    " language named. Answer yes or no."
 )
 MAX_TOKENS = 4
 _FIELD = re.compile(r"\{(source_language|target_language|source|target)\}")

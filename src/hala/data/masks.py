@@ -72,7 +72,7 @@ _PATTERNS = (
 _SPAN = re.compile("|".join(_PATTERNS), re.DOTALL)
 # Most sentences hold none of these and need no search.
 _TRIGGER = re.compile(r"[⟦⟧`$\\<&@/{\[_]|(?<![0-9])%|--|\.[A-Za-z]|\(\)|mailto")
-_WORDS = re.compile(r"[A-Za-z]{3,} +[A-Za-z]{2,}")
+_WORDS = re.compile(r"[A-Za-z]{3,} +[A-Za-z]{2,}| (?:and|or|to|for|from|per|a|the|is|was|in|of|plus|but|then) ")
 _TRAILING = ".,;:!?'*_"
 
 

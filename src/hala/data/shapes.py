@@ -85,9 +85,8 @@ def language_pair(record: Record, target: str = "") -> tuple[str, str] | None:
 def parse(record: Record, shape: str, columns: Mapping[str, str], target: str = "") -> Parsed:
     """Messages and original of a record. `columns` maps a shape's field to the record's name for it. Raises RecordError."""
     if shape in ("messages", "conversations"):
-        field = shape
-        turns = _get(record, field, SHAPES[shape][field], columns)
-        return _conversation(turns), None
+        names = (*SHAPES[shape][shape], *SHAPES["messages"]["messages"], *SHAPES["conversations"]["conversations"])
+        return _conversation(_get(record, shape, names, columns)), None
     if shape == "pair":
         return _pair(record, columns, target)
     found = {field.rstrip("?"): _field(record, field, names, columns) for field, names in SHAPES[shape].items()}
@@ -115,7 +114,7 @@ def _get(record: Record, field: str, names: tuple[str, ...], columns: Mapping[st
     wanted = (columns[field],) if columns.get(field) else names
     name = next((name for name in wanted if name in record), None)
     if name is None:
-        raise RecordError("missing_field", f"no {' or '.join(wanted)}")
+        raise RecordError("missing_field", f"no {' or '.join(dict.fromkeys(wanted))}")
     return record[name]
 
 

@@ -73,6 +73,8 @@ def make_url(url: str) -> str:
         raise EngineError("the address of the server holds a user or a password.", "Name the key's variable in api_key_env.")
     if parsed.scheme not in ("http", "https") or not parsed.host:
         raise EngineError(f"{url!r} is no http or https address.", example)
+    if parsed.port is not None and not 0 < parsed.port < 65_536:
+        raise EngineError(f"{url!r} names a port that does not exist.", example)
     path = parsed.path.rstrip("/")
     if not path.endswith("/chat/completions"):
         path = (path or "/v1") + "/chat/completions"

@@ -1,4 +1,4 @@
-"""A byte-level BPE tokenizer made from texts, with the special tokens and the chat template of the LFM2 family.
+"""A byte-level BPE tokenizer made from texts, with the special tokens of the LFM2 family and a short chat template.
 
 The one idea: every byte has a token, so nothing is ever unknown and decoding gives back exactly what was encoded.
 Digits stand alone, so numbers are copied digit by digit; the sentinels that mask protected spans are single tokens.
@@ -20,8 +20,11 @@ from transformers import PreTrainedTokenizerFast
 from hala.errors import InputError
 
 PAD, BOS, EOS = "<|pad|>", "<|startoftext|>", "<|im_end|>"
-SPECIALS = (PAD, BOS, "<|endoftext|>", "<|fim_pre|>", "<|fim_mid|>", "<|fim_suf|>", "<|im_start|>", EOS)
-"""Special tokens in id order from 0: the first eight of LFM2."""
+ROLES = ("<|user|>", "<|assistant|>", "<|system|>", "<|tool|>")
+"""What opens a turn: one token each. ChatML spends ten tokens around a pair, this form four, which short pairs feel."""
+
+SPECIALS = (PAD, BOS, "<|endoftext|>", "<|fim_pre|>", "<|fim_mid|>", "<|fim_suf|>", "<|im_start|>", EOS, *ROLES)
+"""Special tokens in id order from 0: the first eight are those of LFM2."""
 
 SENTINELS = tuple(f"⟦{number}⟧" for number in range(1, 10))
 """Masks of protected spans: ordinary (not special) tokens, so that decoding keeps them."""
@@ -29,14 +32,12 @@ SENTINELS = tuple(f"⟦{number}⟧" for number in range(1, 10))
 CHAT_TEMPLATE = (
     "{{- bos_token -}}"
     "{%- for message in messages -%}"
-    "{{- '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>\\n' -}}"
+    "{{- '<|' + message['role'] + '|>' + message['content'] -}}"
+    "{%- if message['role'] == 'assistant' -%}{{- eos_token -}}{%- endif -%}"
     "{%- endfor -%}"
-    "{%- if add_generation_prompt -%}{{- '<|im_start|>assistant\\n' -}}{%- endif -%}"
+    "{%- if add_generation_prompt -%}{{- '<|assistant|>' -}}{%- endif -%}"
 )
-"""ChatML as LFM2 writes it: the start token once, from the template itself."""
-
-ROLES = ("user", "assistant", "system")
-"""What every chat turn repeats; each becomes one token, which saves several of every short example."""
+"""The start token once, from the template itself; each turn opens with its role, and an answer ends with the end token."""
 
 # A digit, a word with its marks and one space before it, a run of punctuation, or white space.
 WORDS = r"\p{N}| ?[\p{L}\p{M}]+| ?[^\s\p{L}\p{M}\p{N}]+|\s+(?!\S)|\s+"
@@ -55,7 +56,7 @@ def train_tokenizer(
         raise InputError(
             f"A byte-level tokenizer of {vocab_size} entries is too small.", f"Use vocab_size of at least {smallest}."
         )
-    missing = [token for token in (PAD, BOS, EOS, "<|im_start|>") if token not in specials]
+    missing = [token for token in (PAD, BOS, EOS, *ROLES) if token not in specials]
     if missing:
         raise InputError(f"The special tokens lack {', '.join(missing)}.", "Add them: the chat template writes them.")
     backend = Tokenizer(models.BPE())
@@ -82,14 +83,10 @@ def train_tokenizer(
 
 
 def _plain(texts: Iterable[str], specials: Sequence[str]) -> Iterator[str]:
-    """The texts without special tokens and sentinels (merges learned from their letters would never be used), then the roles."""
+    """The texts without special tokens and sentinels: merges learned from their letters would never be used."""
     atomic = re.compile("|".join(re.escape(token) for token in (*specials, *SENTINELS)))
-    count = 0
     for text in texts:
-        count += 1
         yield from (piece for piece in atomic.split(text) if piece)
-    for role in ROLES:
-        yield f"{role}\n" * (count + 2)
 
 
 def _wrap(backend: Tokenizer, specials: Sequence[str], max_length: int) -> PreTrainedTokenizerFast:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hala.artifacts import SCRATCH
-from hala.errors import RecipeError
+from hala.errors import InputError, RecipeError
 from hala.progress import Progress
 from hala.recipe import EngineSettings, Languages
 from hala.records import Engine
@@ -50,7 +50,12 @@ class Outcome:
 def trained_for(model: str) -> dict[str, str]:
     """What `hala.json` of a local checkpoint says: task, prompt, languages, licence; empty for any other model."""
     file = Path(model) / "hala.json"
-    content = json.loads(file.read_text(encoding="utf-8")) if model and file.exists() else {}
+    try:
+        content = json.loads(file.read_text(encoding="utf-8")) if model and file.exists() else {}
+    except (OSError, ValueError) as error:
+        raise InputError(f"{file} cannot be read ({error}).", "Mend or remove it.") from None
+    if not isinstance(content, dict):
+        raise InputError(f"{file} holds no mapping.", "Mend or remove it.")
     return {key: value for key, value in content.items() if isinstance(value, str) and value}
 
 

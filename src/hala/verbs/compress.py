@@ -29,7 +29,7 @@ def run(settings: Compress, context: Context) -> Outcome:
         "bytes_after": report.bytes_after,
         "tensors_fp8": len(quantised),
         "tensors_kept": len(report.tensors) - len(quantised),
-        "mean_rel_error": sum(tensor.rel_error for tensor in quantised) / len(quantised),
+        "mean_rel_error": sum(tensor.rel_error for tensor in quantised) / max(1, len(quantised)),
         "worst_tensor": report.worst.name,
         "worst_rel_error": report.worst.rel_error,
         "zero_rows": sum(tensor.zero_rows for tensor in report.tensors),

@@ -109,9 +109,11 @@ def _seen(settings: Filter, context: Context) -> set[bytes] | None:
 
     if not settings.dedup:
         return None
-    kept = [item for file in sorted((context.out / "rows").glob("*.parquet")) for item in read_shard(file)]
-    judged = [item for file in sorted((context.out / "rejected").glob("*.parquet")) for item in read_shard(file)]
-    return {row_key(row) for row, verdict in [*kept, *judged] if verdict.kept or verdict.reason.startswith("judge_")}
+    # The kept rows are written last: a shard without them is made again and must not meet itself.
+    kept = sorted((context.out / "rows").glob("*.parquet"))
+    files = [*kept, *(context.out / "rejected" / file.name for file in kept)]
+    judged = [item for file in files if file.exists() for item in read_shard(file)]
+    return {row_key(row) for row, verdict in judged if verdict.kept or verdict.reason.startswith("judge_")}
 
 
 def _duplicate(row: Row, verdict: Verdict, seen: set[bytes] | None) -> Verdict:

@@ -11,6 +11,7 @@ from hala.data.translating import Plan, Translated, select_gates, translate_text
 from hala.errors import InputError, RecipeError
 from hala.languages import language
 from hala.recipe import Translate
+from hala.recipe_file import from_content
 from hala.records import KEPT, Engine, Message, Row, Sampling, Verdict
 from hala.verbs import Context, Outcome, open_engine, trained_for
 
@@ -55,7 +56,10 @@ def run(settings: Translate, context: Context) -> Outcome:
 
 def translate_document(text: str, settings: dict[str, Any], source: str, target: str) -> str:
     """The document in the target language, its structure untouched. Raises InputError when a part fails its checks."""
-    section = Translate(data=({"path": "-"},), **settings)
+    step = {"translate": {"data": {"path": "-"}, **settings}}
+    recipe = from_content({"languages": {"source": source, "target": target}, "steps": {"text": step}}, "--set")
+    section = recipe.steps["text"].settings
+    assert isinstance(section, Translate)
     engine = open_engine(section, section.model)
     try:
         [result] = translate_texts([text], engine, make_plan(section, section.model, source, target))
@@ -75,7 +79,8 @@ def make_plan(settings: Translate, model: str, source: str, target: str) -> Plan
     trained = trained if trained.get("task") == "translation" else {}
     for key, wanted in (("source", source), ("target", target)):
         if trained.get(key, wanted) != wanted:
-            raise RecipeError(f"{model} translates to {trained['target']} from {trained['source']}, not {source} -> {target}.")
+            learnt = f"{trained.get('source', source)} -> {trained.get('target', target)}"
+            raise RecipeError(f"{model} translates {learnt}, not {source} -> {target}.", "Choose another model or other languages.")
     gates = settings.gates
     if settings.engine == "echo" and gates == ("default",):
         gates = ("none",)  # the echo gives the source back on purpose

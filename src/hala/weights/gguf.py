@@ -27,10 +27,14 @@ Quant = Literal["f16", "q8_0", "f32"]
 QUANTS = {"f32": "ALL_F32", "f16": "MOSTLY_F16", "q8_0": "MOSTLY_Q8_0"}
 ARCHITECTURES = ("lfm2", "llama")
 GATES = ("feed_forward.w1.weight", "mlp.gate_proj.weight")
-CONTRACTIONS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|"
-REST = r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+CONTRACTIONS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?"
+LINES = r"[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 # llama.cpp knows splitters by name; these are the names of the regular expressions in tokenizer.json.
-SPLITTERS = {CONTRACTIONS + r"\p{N}{1,3}" + REST: "llama-bpe", CONTRACTIONS + r"\p{N}" + REST: "qwen2"}
+SPLITTERS = {
+    CONTRACTIONS + r"\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+" + LINES: "llama-bpe",
+    CONTRACTIONS + r"\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+" + LINES: "qwen2",
+    CONTRACTIONS + r"[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+" + LINES: "qwen35",
+}
 # Largest |read back - source| / max |source| per tensor; q8_0 rounds to half of 1/127 of a block's maximum, with an f16 scale.
 BUG = "This is a bug in the export; please report it."
 TOLERANCE = {"F32": 0.0, "F16": 2.0**-11, "Q8_0": 0.005}

@@ -28,7 +28,7 @@ OUT_DTYPES = {"float32": "F32", "bfloat16": "BF16", "float16": "F16"}
 FLOATS = ("BF16", "F16", "F32", "F64")
 LINEAR_ABOVE = 0.9995  # |cos| from which the great circle is a straight line, arccos = 1.812 degrees
 NO_DIRECTION = 1e-8  # a norm up to this is not divided by
-BLOCK = 4_000_000  # elements worked on at once
+BLOCK = 250_000  # elements worked on at once; their copies stay in the processor's cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,10 +175,11 @@ def compare(v0: torch.Tensor, v1: torch.Tensor) -> tuple[float, float]:
     dot = square0 = square1 = difference = 0.0
     for block0, block1 in zip(blocks(v0), blocks(v1), strict=True):
         a, b = block0.double(), block1.double()
+        step = b - a
         dot += float(a @ b)
         square0 += float(a @ a)
         square1 += float(b @ b)
-        difference += float((b - a).square().sum())
+        difference += float(step @ step)
     norms = [math.sqrt(square) if math.sqrt(square) > NO_DIRECTION else 1.0 for square in (square0, square1)]
     cosine = max(-1.0, min(1.0, dot / (norms[0] * norms[1])))
     return cosine, math.sqrt(difference) / norms[0]

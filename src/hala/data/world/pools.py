@@ -24,7 +24,7 @@ from hala.data.world.facts_world import FACTS
 from hala.data.world.outings import OUTINGS
 from hala.data.world.scenes import SCENES
 from hala.data.world.sentences import GROUPS, Sentence
-from hala.data.world.spans import protected
+from hala.data.world.spans import SPANNED
 
 HELDOUT_SHARE = 0.1
 TRAIN_ASKS = 2
@@ -65,7 +65,7 @@ def facts() -> tuple[Fact, ...]:
 def sentences() -> tuple[Sentence, ...]:
     """Every sentence of the world, in a fixed order, each pair of strings once."""
     seen: dict[tuple[str, str], Sentence] = {}
-    for group in (*GROUPS, *AMOUNTS, *OUTINGS, *SCENES, *CLAUSES, protected):
+    for group in (*GROUPS, *AMOUNTS, *OUTINGS, *SCENES, *CLAUSES, *SPANNED):
         for sentence in group():
             seen.setdefault((sentence.en, sentence.ar), sentence)
     return tuple(seen.values())

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 from hala.data.world.arabic import possessed
 from hala.data.world.facts import upper
-from hala.data.world.lexicon import cells, of_kind
-from hala.data.world.sentences import Kind, Sentence, pick
+from hala.data.world.lexicon import actions, cells, of_kind
+from hala.data.world.sentences import Kind, Sentence, is_ar, pick, said_of
 
 # kind | nouns (papers, goods or sights) | english | arabic: {u} address, {e} e-mail, {k} code, {p} {r} placeholders,
 # {c} of a colour, {m} formula, {n} number, {d} decimal, {h} hour, {f} file, {i} image, {t} thing
@@ -106,3 +106,34 @@ def _kind(word: str) -> Kind:
 
 def _fill(template: str, slots: dict[str, str]) -> str:
     return template.format_map(slots)
+
+
+SOURCES = (
+    ("The site {u} says that the {x}.", "يقول الموقع {u} إن {y}."),
+    ("The file {f} says that the {x}.", "يقول الملف {f} إن {y}."),
+    ("{p} knows that the {x}.", "يعرف {p} أن {y}."),
+    ("Tell {p} that the {x}.", "أخبر {p} أن {y}."),
+)
+ACTS = (
+    ("{p} {then} the {n} yesterday.", "{was} {p} {T} أمس."),
+    ("{p} {now} the {n} every day.", "{does} {p} {T} كل يوم."),
+    ("{p} will {base} the {n} and then send {f} to {e}.", "س{does} {p} {T} ثم يرسل {f} إلى {e}."),
+)
+
+
+def carriers() -> Iterator[Sentence]:
+    """Sentences of other templates with a protected span as their subject, their source or beside them."""
+    for (thing, quality), (en, ar) in pick("sources", 1500, said_of(), SOURCES):
+        slots = _spans(random.Random(f"{en}{thing.en}{quality.en}"))
+        slots |= {"x": f"{thing.en} is {quality.en}", "y": is_ar(thing, quality)}
+        kind: Kind = "request" if en.startswith("Tell") else "statement"
+        yield Sentence(f"source:{en},{thing.en},{quality.en}", _fill(en, slots), _fill(ar, slots), kind, "protected")
+    pairs = [(action, thing) for action in actions() for thing in of_kind(*action.objects.split())]
+    for (action, thing), (en, ar) in pick("acts", 1200, pairs, ACTS):
+        slots = _spans(random.Random(f"{en}{thing.en}{action.base}"))
+        slots |= {"base": action.base, "now": action.third, "then": action.past, "n": thing.en, "T": thing.the}
+        slots |= {"was": action.verb.past, "does": action.verb.present}
+        yield Sentence(f"act:{en},{action.base},{thing.en}", _fill(en, slots), _fill(ar, slots), "statement", "protected")
+
+
+SPANNED = (protected, carriers)

@@ -1,0 +1,67 @@
+"""Benchmark questions are found in training data, in any spelling, and ordinary text is left alone."""
+
+from __future__ import annotations
+
+import pytest
+
+from hala.data.contamination import build_index, words
+
+LONG = "A farmer has seven fields and plants wheat in three of them, then sells one field to a neighbour; how many are left?"
+ARABIC = "إذا كان لدى المزارع سبعة حقول وزرع القمح في ثلاثة منها ثم باع حقلا واحدا لجاره الذي يزرع الشعير فكم حقلا بقي له؟"
+INDEX = build_index({"long": LONG, "arabic": ARABIC, "short": "Which planet is closest to the sun?", "tiny": "Who won?"})
+
+
+@pytest.mark.parametrize(
+    ("text", "question"),
+    [
+        (LONG.upper(), "long"),
+        ("Solve: " + LONG.replace(",", " ").replace(";", " -"), "long"),
+        ("Once a farmer has seven fields and plants wheat in three of them, then sells one to me.", "long"),
+        ("إِذا كانَ لَدى المزارعِ سَبعةُ حُقول وزرع القَمح فى ثلاثه منها ثم باع حقلاً واحداً لجاره", "arabic"),
+        ("Tell me: which planet is closest to the Sun? Explain.", "short"),
+    ],
+)
+def test_leaks_are_found(text: str, question: str) -> None:
+    """Case, punctuation, vowel marks and letter variants do not hide a question, whole or in part."""
+    verdict = INDEX.check(["an innocent turn", text])
+    assert verdict.reason == "contaminated" and verdict.detail.startswith(question)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "A farmer has seven fields.",
+        "The planet closest to the sun is hot.",
+        "Who won? Nobody knows who won the game.",
+        "",
+        "plants wheat",
+    ],
+)
+def test_ordinary_text_passes(text: str) -> None:
+    """A few shared words are no leak."""
+    assert INDEX.check(text).kept
+
+
+def test_very_short_question_must_be_the_whole_message() -> None:
+    """Two or three words occur by chance; as a whole message they are the question."""
+    index = build_index({"q": "Why is the sky blue?"})
+    assert index.check("Ask a child why is the sky blue and wait.").kept
+    assert not index.check("why is the sky blue").kept
+
+
+def test_common_instructions_are_no_leak() -> None:
+    """Words that many questions share do not convict a text."""
+    start = "Read the following passage with great care and then choose the one best answer about the topic of"
+    index = build_index(
+        {
+            f"q{n}": f"{start} item{n} alpha{n} beta{n} gamma{n} delta{n} epsilon{n} zeta{n} eta{n} theta{n} iota{n}"
+            for n in range(20)
+        }
+    )
+    assert index.check(f"{start} cooking").kept
+    assert not index.check(f"{start} item3 alpha3 beta3 gamma3 delta3 epsilon3 zeta3 eta3 theta3 iota3").kept
+
+
+def test_words() -> None:
+    """What is compared: letters and digits in one spelling."""
+    assert words("الأُمّة، ٢٠٢٥!") == ["الامه", "2025"]

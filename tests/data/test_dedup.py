@@ -1,0 +1,60 @@
+"""Equal texts are found whatever their spelling, and nothing else is."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from hala.data.dedup import Seen, deduplicate, normalise, row_key, text_key
+from hala.records import Message, Row
+
+ROW = Row("a/0", (Message("user", "Hello  World"), Message("assistant", "Hi")))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("The  Café ", "the café"),
+        ("مُحَمَّدٌ", "محمد"),
+        ("كتـــاب", "كتاب"),
+        ("\u200fنص\ufeff", "نص"),
+        ("ﬁne", "fine"),
+        ("cafe\u0301", "café"),
+    ],
+)
+def test_same_text(one: str, other: str) -> None:
+    """Case, spaces, compatibility forms, vowel marks, tatweel and invisible marks make no difference."""
+    assert normalise(one) == normalise(other) and text_key(one) == text_key(other)
+
+
+def test_different_text() -> None:
+    """Punctuation and letters make a difference."""
+    assert len({text_key(text) for text in ("a b", "ab", "a-b", "a b?", "علم", "عالم")}) == 6
+
+
+def test_first_is_kept_and_order_stays() -> None:
+    """The first of equal rows is kept, later ones name it, even the very same object."""
+    later = replace(ROW, id="a/1", messages=(Message("user", "hello world"), Message("assistant", "hi")))
+    verdicts = [verdict for _, verdict in deduplicate([ROW, later, ROW])]
+    assert [verdict.kept for verdict in verdicts] == [True, False, False]
+    assert verdicts[1].reason == "duplicate" and "a/0" in verdicts[1].detail
+
+
+def test_roles_borders_and_originals_count() -> None:
+    """Rows that differ in a role, in where a message ends or in their original are different."""
+    rows = [
+        ROW,
+        replace(ROW, messages=(Message("user", "Hello World Hi"),)),
+        replace(ROW, messages=(Message("system", "Hello World"), Message("assistant", "Hi"))),
+        replace(ROW, original=(Message("user", "x"), Message("assistant", "y"))),
+    ]
+    assert len({row_key(row) for row in rows}) == 4
+
+
+def test_own_key() -> None:
+    """A caller can compare by one side only."""
+    seen = Seen()
+    assert seen.check(ROW, lambda row: text_key(row.messages[0].content)).kept
+    assert not seen.check(replace(ROW, messages=ROW.messages[:1]), lambda row: text_key(row.messages[0].content)).kept
+    assert len(seen) == 1

@@ -1,0 +1,99 @@
+"""Train, kill, continue: prints how often a training was killed and whether its end is that of one left alone.
+
+Run as a script by `test_trainer.py`, in a process of its own: children are forked before any computation, so that starting one
+costs milliseconds instead of the imports.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import sys
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from transformers import Lfm2Config, Lfm2ForCausalLM
+
+from hala.training.examples import Example
+from hala.training.trainer import TrainSettings, train
+
+SETTINGS = TrainSettings(
+    row_length=32, batch_tokens=128, micro_tokens=64, max_steps=24, save_steps=3, log_steps=4,
+    optimizer="muon", learning_rate=1e-2, warmup=0.1, epochs=9,
+)  # fmt: skip
+
+
+class Tokenizer:
+    pad_token_id = 0
+
+
+def work(folder: Path) -> None:
+    """One attempt at the whole training; its weights are written at the end."""
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    config = Lfm2Config(
+        vocab_size=64, hidden_size=32, intermediate_size=48, num_hidden_layers=4, num_attention_heads=4, num_key_value_heads=2,
+        pad_token_id=0, block_auto_adjust_ff_dim=False, layer_types=["conv", "full_attention"] * 2,
+    )  # fmt: skip
+    rng = np.random.default_rng(0)
+    documents = [rng.integers(3, 64, length).astype(np.int32) for length in rng.integers(4, 30, 60)]
+    examples = [Example(str(number), ids, np.where(np.arange(len(ids)) < 2, -100, ids)) for number, ids in enumerate(documents)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        result = train(Lfm2ForCausalLM(config), Tokenizer(), examples, SETTINGS, folder, eval_examples=examples[:8])
+    weights = {name: p.detach().contiguous() for name, p in result.model.named_parameters()}
+    save_file(weights, folder / "draft.safetensors")
+    os.replace(folder / "draft.safetensors", folder / "final.safetensors")
+
+
+def start(folder: Path) -> int:
+    child = os.fork()
+    if child == 0:
+        try:
+            work(folder)
+        except BaseException as error:
+            print(repr(error), file=sys.stderr, flush=True)
+            os._exit(1)
+        os._exit(0)
+    return child
+
+
+def attempt(folder: Path, limit: float, in_save: bool) -> bool:
+    """Whether the attempt was killed: after `limit` seconds, or while a checkpoint is being written."""
+    child, begun = start(folder), time.monotonic()
+    while True:
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            assert os.waitstatus_to_exitcode(status) == 0, "the training failed"
+            return False
+        saving = in_save and any((folder / "checkpoints").glob("*.tmp/*"))
+        if saving or time.monotonic() - begun > limit:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            return True
+        time.sleep(0.001)
+
+
+def main(root: Path, kills: int) -> None:
+    whole = root / "whole"
+    begun = time.monotonic()
+    attempt(whole, 600, False)
+    seconds = time.monotonic() - begun
+    rng, killed, broken = random.Random(0), 0, root / "broken"
+    while killed < kills:
+        if not attempt(broken, rng.uniform(0.05, 0.7) * seconds, in_save=killed % 2 == 1):
+            break
+        killed += 1
+    attempt(broken, 600, False)
+    same = all((whole / name).read_bytes() == (broken / name).read_bytes() for name in ("final.safetensors", "curve.jsonl"))
+    print(json.dumps({"killed": killed, "identical": same}))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]))

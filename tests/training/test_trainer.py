@@ -1,0 +1,191 @@
+"""Training learns, stops at the first bad number, and ends in the same bits however often it is killed."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from hala.errors import DriftError, HalaError, InputError
+from hala.training.trainer import PackedRows, TrainSettings, choose_precision, eval_loss, lr_scale, train
+
+SMALL = TrainSettings(row_length=32, batch_tokens=128, micro_tokens=64, max_steps=8, save_steps=4, log_steps=2, learning_rate=1e-2)
+
+
+def changed(**knobs):
+    from dataclasses import replace
+
+    return replace(SMALL, **knobs)
+
+
+def curve(folder):
+    return [json.loads(line) for line in (folder / "curve.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_training_learns_and_reports(tiny, tmp_path, optimizer):
+    """Protects the whole loop: the loss falls, and result, curve and progress say the same."""
+    seen = []
+    docs = tiny.documents([12] * 20)
+    settings = changed(optimizer=optimizer, max_steps=30)
+    result = train(tiny.model(), tiny.tokenizer, docs, settings, tmp_path, lambda *values: seen.append(values), docs[:4])
+    records = curve(tmp_path)
+    assert records[-1]["loss"] < records[0]["loss"] - 0.5
+    assert [record["step"] for record in records] == list(range(2, 31, 2))
+    assert (result.steps, result.tokens, records[-1]["tokens"]) == (30, 30 * 128, 30 * 128)
+    assert result.loss == records[-1]["loss"] and result.eval_loss == records[-1]["eval_loss"]
+    assert [step for step, *_ in seen] == list(range(1, 31)) and seen[-1][1] == 30 and seen[-1][4] == 0
+    assert all(set(record) <= {"step", "tokens", "loss", "learning_rate", "grad_norm", "eval_loss"} for record in records)
+
+
+def test_the_model_is_left_as_it_came(tiny, tmp_path):
+    """Protects generation after training: no patch stays, weights are float32, logits come out of forward again."""
+    model = tiny.model().bfloat16()
+    result = train(model, tiny.tokenizer, tiny.documents([9] * 8), changed(max_steps=2), tmp_path)
+    assert result.model is model and model.dtype == torch.float32
+    assert model(input_ids=torch.ones(1, 3, dtype=torch.long)).logits.shape == (1, 3, 64)
+    assert not any("forward" in module.__dict__ for module in model.modules())
+
+
+def test_micro_batches_do_not_change_the_update(tiny, tmp_path):
+    """Protects memory as a free choice: the same rows in smaller passes give the same weights up to rounding."""
+    docs, ends = tiny.documents([5, 12, 20, 31, 7, 16] * 5), []
+    for micro in (32, 128):
+        result = train(tiny.model(), tiny.tokenizer, docs, changed(micro_tokens=micro, max_steps=4), tmp_path / str(micro))
+        ends.append(torch.cat([p.detach().flatten() for p in result.model.parameters()]))
+    assert torch.allclose(*ends, atol=2e-4)
+
+
+
+
+@pytest.mark.parametrize("where", ["loss", "gradient"])
+def test_a_bad_number_stops_before_the_update(tiny, tmp_path, where):
+    """Protects the weights: NaN in the loss or the gradient ends the training at its step, before anything is updated."""
+    model = tiny.model()
+    weight = model.model.layers[1].self_attn.q_proj.weight
+    state = {"steps": 0}
+
+    def poison(step, *_):
+        state["steps"] = step
+        state["before"] = {name: p.detach().clone() for name, p in model.named_parameters()}
+        if step == 3 and where == "loss":
+            model.model.embedding_norm.register_forward_hook(lambda *_: torch.full((2, 32, 32), float("nan")))
+        elif step == 3:
+            weight.register_hook(lambda gradient: gradient * float("inf"))
+
+    with pytest.raises(HalaError, match=r"step 4; the update was not made"):
+        train(model, tiny.tokenizer, tiny.documents([12] * 20), SMALL, tmp_path, poison)
+    assert state["steps"] == 3
+    assert all(torch.equal(p, state["before"][name]) for name, p in model.named_parameters())
+
+
+def test_a_broken_newest_checkpoint_falls_back(tiny, tmp_path):
+    """Protects resume after a damaged save: the run continues from the one before and ends in the same bits."""
+    docs = tiny.documents([12] * 20)
+    first = train(tiny.model(), tiny.tokenizer, docs, SMALL, tmp_path)
+    expected, expected_curve = [p.detach().clone() for p in first.model.parameters()], curve(tmp_path)
+    (tmp_path / "checkpoints" / "step-00000008" / "optimizer.safetensors").write_bytes(b"torn")
+    with pytest.warns(UserWarning, match="step-00000008"):
+        second = train(tiny.model(seed=1), tiny.tokenizer, docs, SMALL, tmp_path)
+    assert second.resumed_from == 4
+    assert all(torch.equal(a, b) for a, b in zip(expected, second.model.parameters(), strict=True))
+    assert curve(tmp_path) == expected_curve
+
+
+def test_a_finished_training_is_not_repeated(tiny, tmp_path):
+    """Protects against a kill between the last step and the caller's save: the next call returns the same weights at once."""
+    docs = tiny.documents([12] * 20)
+    first = train(tiny.model(), tiny.tokenizer, docs, SMALL, tmp_path)
+    steps = []
+    second = train(tiny.model(seed=1), tiny.tokenizer, docs, SMALL, tmp_path, lambda *values: steps.append(values))
+    assert second.resumed_from == 8 and steps == []
+    assert all(torch.equal(a, b) for a, b in zip(first.model.parameters(), second.model.parameters(), strict=True))
+
+
+def test_checkpoints_hold_no_pickle(tiny, tmp_path):
+    """Protects against code in checkpoints: only safetensors and JSON are ever written."""
+    train(tiny.model(), tiny.tokenizer, tiny.documents([12] * 20), SMALL, tmp_path)
+    kinds = {path.suffix for path in tmp_path.rglob("*") if path.is_file()}
+    assert kinds == {".safetensors", ".json", ".jsonl"}
+
+
+def test_checkpoints_of_another_training_are_refused(tiny, tmp_path):
+    """Protects against mixing trainings: other examples or settings in the same folder are an error, not a silent resume."""
+    train(tiny.model(), tiny.tokenizer, tiny.documents([12] * 20), SMALL, tmp_path)
+    with pytest.raises(DriftError, match="other examples"):
+        train(tiny.model(), tiny.tokenizer, tiny.documents([12] * 20, seed=1), SMALL, tmp_path)
+    with pytest.raises(DriftError, match="other examples"):
+        train(tiny.model(), tiny.tokenizer, tiny.documents([12] * 20), changed(learning_rate=1e-3), tmp_path)
+
+
+def test_killed_trainings_end_in_the_same_bits(tmp_path):
+    """Protects bit-exact resume: SIGKILL at random moments and inside saves, then weights and curve equal byte by byte."""
+    script = Path(__file__).with_name("kill_and_resume.py")
+    kills = os.environ.get("HALA_KILLS", "4")
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, str(script), str(tmp_path), kills]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=280, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    result = json.loads(done.stdout.splitlines()[-1])
+    assert result["identical"] and result["killed"] >= 2
+
+
+def test_every_epoch_sees_every_example(tiny):
+    """Protects the data order: each epoch holds each example once, in an order of its own that depends on the seed alone."""
+    docs = tiny.documents([5, 12, 20, 31, 7, 16] * 5)
+    rows, again = PackedRows(docs, changed(max_steps=0, epochs=2)), PackedRows(docs, changed(max_steps=0, epochs=2))
+    per_epoch = len(rows) // 2
+    epochs = [[doc.id for i in range(start, start + per_epoch) for doc in rows[i]] for start in (0, per_epoch)]
+    assert sorted(epochs[0]) == sorted(epochs[1]) == sorted(doc.id for doc in docs)
+    assert epochs[0] != epochs[1]
+    assert [doc.id for doc in again[per_epoch]] == [doc.id for doc in rows[per_epoch]]  # random access gives the same rows
+
+
+def test_evaluation_is_the_mean_over_learned_tokens(tiny):
+    """Protects the reported loss: packing and batching do not change it, and the model's mode is kept."""
+    model, docs = tiny.model(spread=0.1), tiny.documents([5, 12, 20, 31, 7])
+    model.train()
+    whole = eval_loss(model, docs, changed(row_length=128, micro_tokens=128), 0)
+    alone = eval_loss(model, docs, changed(row_length=32, micro_tokens=32), 0)
+    assert whole == pytest.approx(alone, rel=1e-5) and model.training
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "wsd", "linear", "constant"])
+def test_schedules_rise_then_fall_to_the_floor(schedule):
+    """Protects the learning rate: it starts above zero, peaks at one, never rises again, and ends at its floor."""
+    settings = TrainSettings(schedule=schedule, warmup=0.1, min_lr=0.05)
+    scales = [lr_scale(step, 100, settings) for step in range(101)]
+    assert scales[0] == 0.1 and scales[9] == 1.0 and max(scales) == 1.0
+    assert all(a >= b for a, b in zip(scales[9:], scales[10:], strict=False))
+    assert scales[-1] == pytest.approx(1.0 if schedule == "constant" else 0.05)
+
+
+def test_bfloat16_is_chosen_only_where_it_is_native(monkeypatch):
+    """Protects speed and precision on plain CPUs: emulated bfloat16 is never picked, a wish is obeyed."""
+    cpu = torch.device("cpu")
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_f": True})
+    assert choose_precision("auto", cpu) == "float32"
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": True})
+    assert choose_precision("auto", cpu) == "bfloat16"
+    assert choose_precision("float32", cpu) == "float32"
+
+
+def test_bfloat16_training_keeps_float32_masters(tiny, tmp_path):
+    """Protects mixed precision: it learns, and weights and optimizer stay float32."""
+    result = train(tiny.model(), tiny.tokenizer, tiny.documents([12] * 20), changed(precision="bfloat16"), tmp_path)
+    records = curve(tmp_path)
+    assert result.precision == "bfloat16" and records[-1]["loss"] < records[0]["loss"]
+    assert result.model.dtype == torch.float32
+
+
+def test_examples_without_anything_to_learn_are_refused(tiny):
+    """Protects against a training that does nothing, and against a batch that cannot hold a row."""
+    docs = tiny.documents([8])
+    docs[0].labels[:] = -100
+    with pytest.raises(InputError, match="No token"):
+        PackedRows(docs, SMALL)
+    with pytest.raises(InputError, match="cannot hold a row"):
+        PackedRows(tiny.documents([8]), changed(batch_tokens=16))
