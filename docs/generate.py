@@ -20,6 +20,9 @@ from pydantic.fields import FieldInfo
 
 from hala import errors, recipe
 from hala.cli import app
+from hala.data.gates import GATES
+from hala.data.prompts import PROMPTS
+from hala.evals.benchmarks import SUITES
 from hala.recipe_file import PRODUCES
 
 DOCS = Path(__file__).parent
@@ -54,7 +57,7 @@ OTHER_EXITS = {
     143: "Stopped by SIGTERM. Run the same command again to continue.",
 }
 # Shared sections after the verbs, with the sentence that says where they occur.
-PARTS = {
+PARTS: dict[str, tuple[type[recipe.Section], str]] = {
     "data": (recipe.Data, "Wherever a key takes data. A string is short for one key: `$step` is `ref`, anything else `path`."),
     "engine": (recipe.EngineSettings, "Keys of `translate`, `evaluate` and `judge`, written directly in them."),
     "judge": (recipe.Judge, "The key `judge` of `filter`; engine keys too."),
@@ -147,9 +150,28 @@ def recipes_page() -> str:
         lines += ["", f"## {verb}", f"{_doc(section)} Leaves: {PRODUCES[verb]}."]
         lines += ["Also takes the keys of [engine](#engine)."] if engine else []
         lines += _table(section)
-    for name, (section, where) in PARTS.items():
-        lines += ["", f"## {name}", f"{_doc(section)} {where}", *_table(section)]
+    for name, (part, where) in PARTS.items():
+        lines += ["", f"## {name}", f"{_doc(part)} {where}", *_table(part)]
+    lines += ["", "## gates", "Checks of a translation, in this order; the first that objects names the rejection.", *_gates()]
+    lines += ["", "## prompts", "Names that `prompt` takes beside a template of your own.", *_prompts()]
+    lines += ["", "## suites", "Names that `suite` and `decontaminate` take; each benchmark also by itself.", *_suites()]
     return "\n".join([*lines, ""])
+
+
+def _gates() -> Iterator[str]:
+    yield from ["", "| gate | what must hold, or what is rejected |", "|---|---|"]
+    yield from (f"| `{name}` | {_cell((gate.__doc__ or '').strip().splitlines()[0])} |" for name, gate in GATES.items())
+
+
+def _prompts() -> Iterator[str]:
+    yield from ["", "| prompt | user turn |", "|---|---|"]
+    yield from (f"| `{name}` | {_cell(prompt.user.replace(chr(10), '⏎').join('``'))} |" for name, prompt in PROMPTS.items())
+
+
+def _suites() -> Iterator[str]:
+    yield from ["", "| suite | benchmark | data set | subsets |", "|---|---|---|---|"]
+    for name, suite in SUITES.items():
+        yield from (f"| `{name}` | `{each.name}` | `{each.source}` | {len(each.subsets)} |" for each in suite)
 
 
 def _doc(section: type[Any]) -> str:

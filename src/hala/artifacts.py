@@ -93,10 +93,10 @@ def sync_folder(folder: Path) -> None:
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
     """A temporary name to write to; it becomes `path`, synced, when the block ends, and vanishes when it fails."""
+    make_folder(path.parent)
     temporary = path.with_name(f".{path.name}.tmp")
     try:
         with disk_errors(path.parent):
-            make_folder(path.parent)
             yield temporary
             with temporary.open("rb") as stream:
                 os.fsync(stream.fileno())

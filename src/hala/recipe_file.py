@@ -47,6 +47,7 @@ MESSAGES = {
     "bool_type": "wants true or false",
     "string_type": "wants text",
     "dict_type": "wants a mapping",
+    "model_type": "wants a mapping",
 }
 
 Place = tuple[str | int, ...]

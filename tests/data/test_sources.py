@@ -89,7 +89,8 @@ BAD_LINES: list[tuple[str | bytes, str]] = [
     ('{"instruction": "a", "response": "\\u0000"}', "nul"), ('{"text": "\\ud800"}', "lone_surrogate"),
     ('{"text": "a\\udfff"}', "lone_surrogate"),
     ('{"text": "\\udc80"}', "invalid_utf8"),
-    (b'{"text": "\xff\xfe"}', "invalid_utf8"), (b'{"text": "caf\xe9"}', "invalid_utf8"), (b'{"text": "\xed\xa0\x80"}', "invalid_utf8"),
+    (b'{"text": "\xff\xfe"}', "invalid_utf8"), (b'{"text": "caf\xe9"}', "invalid_utf8"),
+    (b'{"text": "\xed\xa0\x80"}', "invalid_utf8"),
     (b"\x80\x81\x82", "invalid_utf8"), (b'{"text": "\xf5"}', "invalid_utf8"), (b"\x00\x00\x00", "bad_json"),
 ]  # fmt: skip
 

@@ -63,7 +63,7 @@ def test_a_pair_is_prompt_and_target(tokenizer):
     form = Form("translation", "Translate:\n\n{text}", 64)
     (example,) = make_examples([pair("a {0} {wide} river", "الجسر قديم")], tokenizer, form).examples
     assert learned(example, tokenizer) == "الجسر قديم<|im_end|>"
-    assert "user\nTranslate:\n\na {0} {wide} river<|im_end|>" in tokenizer.decode(example.input_ids)
+    assert "<|user|>Translate:\n\na {0} {wide} river<|assistant|>" in tokenizer.decode(example.input_ids)
 
 
 def test_running_text_is_learned_whole(tokenizer):

@@ -10,11 +10,11 @@ from hala.training.loss import ChunkedCrossEntropy
 @pytest.mark.parametrize(("cap", "scale"), [(0.0, 1.0), (2.0, 1.0), (0.0, 0.25), (3.0, 0.5)])
 def test_values_and_gradients_are_those_of_cross_entropy(monkeypatch, cap, scale):
     """Protects the loss: over several chunks, with squashed and scaled logits, it equals the plain formula."""
-    monkeypatch.setattr(module, "CHUNK", 4)
+    monkeypatch.setattr(module, "LOGITS", (40, 40))
     generator = torch.Generator().manual_seed(0)
-    hidden = torch.randn(11, 8, generator=generator, requires_grad=True)
+    hidden = torch.randn(75, 8, generator=generator, requires_grad=True)
     weight = torch.randn(20, 8, generator=generator, requires_grad=True)
-    goals = torch.randint(0, 20, (11,), generator=generator)
+    goals = torch.randint(0, 20, (75,), generator=generator)
     got = ChunkedCrossEntropy.apply(hidden, weight, goals, cap, scale, True)
     logits = hidden @ weight.T * scale
     if cap:

@@ -135,11 +135,7 @@ class Lfm2State:
 
 
 def _normalise(hidden: Tensor, norm: Any) -> Tensor:
-    # One fused reduction in float32, then scalars per row: on a CPU this takes half the time of torch's rms_norm.
-    length = torch.linalg.vector_norm(hidden, dim=-1, keepdim=True, dtype=torch.float32)
-    scale = length.square_().div_(hidden.shape[-1]).add_(norm.variance_epsilon).rsqrt_()
-    normed: Tensor = (hidden * scale).to(hidden.dtype) * norm.weight
-    return normed
+    return functional.rms_norm(hidden, norm.weight.shape, norm.weight, norm.variance_epsilon)
 
 
 def _rotate(heads: Tensor, cos: Tensor, sin: Tensor) -> Tensor:

@@ -22,6 +22,7 @@ from hala.errors import EngineError
 from hala.records import Completion, Request, Sampling
 
 CONNECT_SECONDS = 10.0
+PARTING_SECONDS = 1.0  # how long workers get to end their exchanges when a run stops early
 BREAKER = 20  # straight connection failures after which the server counts as dead
 RETRIED = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 
@@ -72,7 +73,8 @@ class ServerEngine:
         source, stop = iter(requests), threading.Event()
         asked: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
         done: queue.SimpleQueue[Completion | BaseException] = queue.SimpleQueue()
-        pending, started, more = 0, 0, True
+        workers: list[threading.Thread] = []
+        pending, more = 0, True
         try:
             while True:
                 while more and pending < self.in_flight:
@@ -81,10 +83,10 @@ class ServerEngine:
                     if request is not None:
                         asked.put(request)
                         pending += 1
-                    if started < pending:
-                        started += 1
+                    if len(workers) < pending:
                         # Daemons: a worker that waits for a slow server must not hold up the end of the program.
-                        threading.Thread(target=self._work, args=(asked, done, sampling, stop), daemon=True).start()
+                        workers.append(threading.Thread(target=self._work, args=(asked, done, sampling, stop), daemon=True))
+                        workers[-1].start()
                 if not pending:
                     return
                 result = self._next(done)
@@ -94,8 +96,11 @@ class ServerEngine:
                 yield result
         finally:
             stop.set()
-            for _ in range(started):
+            for _ in workers:
                 asked.put(None)
+            end = time.monotonic() + PARTING_SECONDS
+            for worker in workers:
+                worker.join(max(0.0, end - time.monotonic()))
 
     def close(self) -> None:
         """Close all connections."""

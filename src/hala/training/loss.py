@@ -18,7 +18,8 @@ from torch import nn
 from hala.training.examples import IGNORED
 from hala.training.packing import attention_masks
 
-CHUNK = 1024  # positions whose logits exist at once: 1024 x 65k float32 is 268 MB
+LOGITS = (1 << 22, 1 << 26)
+"""How many logits exist at once, without and with CUDA: 16 MB stay in a CPU's cache, 268 MB keep a GPU busy."""
 
 
 class ChunkedCrossEntropy(torch.autograd.Function):
@@ -35,21 +36,24 @@ class ChunkedCrossEntropy(torch.autograd.Function):
         grad_hidden = torch.empty_like(hidden) if learn else None
         grad_weight = torch.zeros_like(weight) if learn else None
         total = torch.zeros((), dtype=torch.float32, device=hidden.device)
-        for start in range(0, len(targets), CHUNK):
-            part = slice(start, start + CHUNK)
+        step = max(32, LOGITS[hidden.is_cuda] // len(weight))
+        for start in range(0, len(targets), step):
+            part = slice(start, start + step)
             h, goal = hidden[part], targets[part, None]
             logits = (h @ w.T).float()
             if scale != 1.0:
                 logits *= scale
             if cap:
                 logits = torch.tanh(logits / cap) * cap
-            norm = torch.logsumexp(logits, dim=-1, keepdim=True)
-            total += (norm - logits.gather(1, goal)).sum()
+            top, wanted = logits.amax(dim=-1, keepdim=True), logits.gather(1, goal)
+            slope = (1 - (logits / cap) ** 2) * scale if cap and learn else scale
+            grad = logits.sub_(top).exp_()  # becomes the softmax, in place of the logits: one pass of exp is enough
+            norm = grad.sum(dim=-1, keepdim=True)
+            total += (norm.log() + top - wanted).sum()
             if grad_hidden is None or grad_weight is None:
                 continue
-            slope = (1 - (logits / cap) ** 2) * scale if cap else scale
-            grad = logits.sub_(norm).exp_()  # softmax, in place of the logits
-            grad.scatter_add_(1, goal, torch.full_like(grad[:, :1], -1.0))
+            grad /= norm
+            grad.scatter_add_(1, goal, torch.full_like(norm, -1.0))
             if cap or scale != 1.0:
                 grad *= slope
             grad = grad.to(h.dtype)

@@ -66,6 +66,8 @@ class TrainSettings:
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Of the matrix products; weights, sums and the loss stay float32."""
     gradient_checkpointing: bool = False
+    compile: bool = False
+    """Fuse each layer with torch.compile: needs a C++ compiler, costs half a minute, then a step takes a fifth less."""
     seed: int = 0
     log_steps: int = 10
     eval_steps: int = 0
@@ -109,7 +111,7 @@ def train(
     out_dir.mkdir(parents=True, exist_ok=True)
     arguments = _arguments(settings, out_dir, rows)
     precision = choose_precision(settings.precision, arguments.device)
-    with leak_free(model), _loss_as_forward(model, precision):
+    with leak_free(model), _compiled_layers(model, settings.compile), _loss_as_forward(model, precision):
         trainer = PackedTrainer(
             model=model,
             args=arguments,
@@ -444,6 +446,19 @@ def _loss_as_forward(model: PreTrainedModel, precision: str) -> Iterator[None]:
         del model.forward
 
 
+@contextmanager
+def _compiled_layers(model: PreTrainedModel, wanted: bool) -> Iterator[None]:
+    """While it lasts, every decoder layer runs compiled; rows have one length, so each is compiled once."""
+    layers = list(model.get_decoder().layers) if wanted else []
+    for layer in layers:
+        layer.forward = torch.compile(layer.forward, dynamic=False)
+    try:
+        yield
+    finally:
+        for layer in layers:
+            del layer.forward
+
+
 def _arguments(settings: TrainSettings, out_dir: Path, rows: PackedRows) -> TrainingArguments:
     arguments = TrainingArguments(
         output_dir=str(out_dir),
@@ -473,7 +488,7 @@ def _arguments(settings: TrainSettings, out_dir: Path, rows: PackedRows) -> Trai
 
 def _fingerprint(examples: Sequence[Example], settings: TrainSettings, model: PreTrainedModel) -> str:
     """Of everything that decides the result: the tokens in order, the settings, the shape and start of the model."""
-    knobs = {k: v for k, v in dataclasses.asdict(settings).items() if k not in ("save_steps", "micro_tokens")}
+    knobs = {k: v for k, v in dataclasses.asdict(settings).items() if k not in ("save_steps", "micro_tokens", "compile")}
     digest = hashlib.sha256(json.dumps(knobs, sort_keys=True).encode())
     digest.update(type(model).__name__.encode())
     for name, tensor in checkpoints.model_tensors(model).items():

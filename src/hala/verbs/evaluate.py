@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -43,9 +43,13 @@ def run(settings: Evaluate, context: Context) -> Outcome:
 
     if not (settings.pairs or settings.questions or settings.suite):
         raise InputError(f"step {context.step} has nothing to evaluate on.", "Give pairs, questions or suite.")
-    models = list(contestants(settings, context))
+    found = list(contestants(settings, context))
+    models = [replace(each, name=name) for each, name in zip(found, unique([each.name for each in found]), strict=True)]
     bad = Collected()
-    pair_sets = {_set_name(data): _pairs(data, context, bad, settings.limit) for data in settings.pairs}
+    pair_names = unique([_set_name(data) for data in settings.pairs])
+    pair_sets = {
+        name: _pairs(data, context, bad, settings.limit) for name, data in zip(pair_names, settings.pairs, strict=True)
+    }
     question_sets = dict(_question_sets(settings, bad))
     sheet, described = Sheet(), []
     for number, model in enumerate(models, 1):
@@ -96,6 +100,11 @@ def _describe(model: Contestant, loaded: Any) -> dict[str, Any]:
     }
 
 
+def unique(names: list[str]) -> list[str]:
+    """The names; one that came before gets a number, for results of equal names would replace each other."""
+    return [f"{name} ({names[:i].count(name) + 1})" if name in names[:i] else name for i, name in enumerate(names)]
+
+
 def _set_name(data: Data) -> str:
     if data.world is not None:
         return f"world {data.world}" + (f" {data.lang}" if data.world == "questions" else "")
@@ -109,30 +118,39 @@ def _set_name(data: Data) -> str:
 
 def _question_sets(settings: Evaluate, bad: Any) -> Iterator[tuple[str, tuple[Any, list[Any]]]]:
     """(name, (benchmark, items)) of the recipe's own questions, then of the suite."""
+    from hala.data.readers import BadRow
     from hala.evals.benchmarks import find_suite, read
 
-    for data in settings.questions:
+    names = unique([_set_name(data) for data in settings.questions])
+    for name, data in zip(names, settings.questions, strict=True):
         benchmark, items = _own_questions(data, bad)
-        yield _set_name(data), (benchmark, items[: settings.limit])
+        yield name, (benchmark, _limited(items, settings.limit))
     for benchmark in find_suite(settings.suite) if settings.suite else ():
         reading = read(benchmark, _hub_rows)
-        bad.count += len(reading.malformed)
-        yield benchmark.name, (benchmark, list(reading.items[: settings.limit]))
+        for problem in reading.malformed:
+            bad(BadRow(f"{benchmark.source}/{problem.subset}", problem.index, problem.reason))
+        yield benchmark.name, (benchmark, _limited(reading.items, settings.limit))
+
+
+def _limited(items: Sequence[Any], limit: int | None) -> list[Any]:
+    """At most `limit` items, evenly spaced, so that every subset keeps its share."""
+    count = min(limit or len(items), len(items))
+    return [items[index * len(items) // count] for index in range(count)]
 
 
 def _own_questions(data: Data, bad: Any) -> tuple[Any, list[Any]]:
     from hala.data.rows import fingerprint, open_questions
-    from hala.evals.benchmarks import LATIN_LETTERS, Benchmark, Item
+    from hala.evals.benchmarks import ARABIC_LETTERS, LATIN_LETTERS, Benchmark, Item
 
     questions = list(open_questions(data, bad))
     if not questions:
         raise InputError(f"{_set_name(data)} holds no questions.", 'Lines need "question", "options" and "answer".')
     subsets = tuple(sorted({question.topic for question in questions}))
     name = _set_name(data)
+    labels = tuple(ARABIC_LETTERS if data.lang == "ar" else LATIN_LETTERS)
     benchmark = Benchmark(
-        name, data.path or name, subsets, data.split, "jsonl", LATIN_LETTERS, "micro", fingerprint(data)[-16:], data.lang or ""
+        name, data.path or name, subsets, data.split, "jsonl", labels, "micro", fingerprint(data)[-16:], data.lang or ""
     )
-    labels = tuple(LATIN_LETTERS)
     items = [Item(question, name, question.topic, "jsonl", labels[: len(question.options)]) for question in questions]
     return benchmark, items
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from hala.data.pairs import training_pairs
@@ -16,7 +17,7 @@ from hala.records import Row
 from hala.verbs import Context, Outcome
 
 if TYPE_CHECKING:
-    from hala.training.examples import Examples, Form
+    from hala.training.examples import Examples
     from hala.training.trainer import TrainResult, TrainSettings
 
 ON_CPU_MICRO_TOKENS = 4096
@@ -28,14 +29,16 @@ def run(settings: Tune, context: Context) -> Outcome:
     from hala.training.trainer import train
     from hala.weights.loading import save_model
 
-    counts: Counter[str] = Counter()
+    counts, bad = Counter[str](), Collected()
     context.progress.say("    reading rows")
-    rows = list(_training_rows(settings, settings.data, context, counts))
+    rows = list(_training_rows(settings, settings.data, context, counts, bad))
     model, tokenizer = _start(settings, rows, context)
     form = Form(settings.task, _prompt(settings, context), settings.max_length)
     made = make_examples(rows, tokenizer, form)
     _check(made, counts, context)
-    checks = make_examples(_eval_rows(settings, context), tokenizer, form)
+    checks = make_examples(_eval_rows(settings, context, bad), tokenizer, form)
+    counts["malformed"] = bad.count
+    bad.write(context.out)
 
     def show(step: int, total: int, rate: float, loss: float, _: float) -> None:
         context.progress.update(step, total, "steps", f"loss {loss:.3f}, {rate:,.0f} tokens/s")
@@ -47,9 +50,10 @@ def run(settings: Tune, context: Context) -> Outcome:
     return _outcome(settings, result, made, counts)
 
 
-def _training_rows(settings: Tune, datas: Iterable[Data], context: Context, counts: Counter[str]) -> Iterator[Row]:
+def _training_rows(
+    settings: Tune, datas: Iterable[Data], context: Context, counts: Counter[str], bad: Collected
+) -> Iterator[Row]:
     """Rows as they are, or segment pairs for a translator; everything left out is counted."""
-    bad = Collected()
     for row in open_all(tuple(datas), context.inputs, bad):
         counts["rows"] += 1
         if settings.task != "translation":
@@ -61,14 +65,10 @@ def _training_rows(settings: Tune, datas: Iterable[Data], context: Context, coun
                 yield pair
             else:
                 counts[f"rejected/{verdict.reason}"] += 1
-    counts["malformed"] += bad.count
-    bad.write(context.out)
 
 
-def _eval_rows(settings: Tune, context: Context) -> list[Row]:
-    from itertools import islice
-
-    return list(islice(_training_rows(settings, settings.eval_data, context, Counter()), settings.eval_rows))
+def _eval_rows(settings: Tune, context: Context, bad: Collected) -> list[Row]:
+    return list(islice(_training_rows(settings, settings.eval_data, context, Counter(), bad), settings.eval_rows))
 
 
 def _start(settings: Tune, rows: list[Row], context: Context) -> tuple[Any, Any]:

@@ -1,0 +1,283 @@
+"""The command line: light to start, every command explained, text in gives text out, and one clear line for each failure."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import hala as package
+
+Hala = Callable[..., Any]
+COMMANDS = ("run", "plan", "status", "report", "verify", "repair", "compress", "translate", "filter", "tune", "merge", "evaluate")
+COMMANDS += ("export", "release", "show")
+HEAVY = ("torch", "transformers", "pydantic", "pyarrow", "numpy", "datasets", "sacrebleu", "markdown_it", "httpx", "ruamel")
+
+DOCUMENT = """# Setting up
+
+Install the package, then run `pip install hala` twice.
+
+```python
+def f(x: int) -> str:
+    return "a  b"   # trailing spaces stay
+
+```
+
+| a | b |
+|---|---|
+| 1 | ![alt](img.png) |
+
+The formula $a^2 + b^2 = c^2$ is old, and so is
+
+$$
+\\int_0^1 x\\,dx = \\frac{1}{2}
+$$
+
+```json
+{"key": "value", "list": [1, 2, 3]}
+```
+
+1. First {name}, see https://example.org/a?b=c#d.
+2. Second <b>bold</b> &amp; %s ⟦1⟧ done.
+
+{"answer": 42, "text": "hello"}
+
+   Indented.\tTab. \u00a0 Odd spaces.  \n\n\nEnd without newline"""
+
+
+def python(*words: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    """A fresh interpreter with hala on its path."""
+    environment = {**os.environ, "PYTHONPATH": str(Path(package.__file__).parents[1])}
+    return subprocess.run([sys.executable, *words], capture_output=True, text=True, env=environment, timeout=120, **options)
+
+
+@pytest.mark.parametrize("code", ["import hala", "import hala.cli", "import sys; sys.argv = ['hala', '--help']; from hala.cli import main; main()"])
+def test_import_and_help_load_nothing_heavy(code: str) -> None:
+    """`import hala` and `hala --help` answer at once, because nothing heavy loads before a command runs."""
+    tail = f"import sys; print('LOADED', [name for name in {HEAVY} if name in sys.modules])"
+    body = f"import atexit\natexit.register(lambda: exec({tail!r}))\n{code}"
+    done = python("-c", body)
+    assert "LOADED []" in done.stdout, done.stdout + done.stderr
+
+
+def test_every_command_is_explained(hala: Hala) -> None:
+    """The help names every command, and every command says in a sentence what it does."""
+    answer = hala("--help")
+    assert answer.code == 0
+    listed = {line.split()[0]: line.split(maxsplit=1)[1] for line in answer.out.partition("Commands:")[2].splitlines() if len(line.split()) > 1}
+    assert set(COMMANDS) <= set(listed)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help(hala: Hala, command: str) -> None:
+    """`hala COMMAND --help` explains every option."""
+    answer = hala(command, "--help")
+    assert answer.code == 0 and "Usage" in answer.out
+    options = answer.out.partition("Options:")[2]
+    assert all(len(line.split()) > 1 for line in options.splitlines() if line.strip().startswith("--"))
+
+
+def test_unknown_command_and_option_are_usage_errors(hala: Hala) -> None:
+    """Exit code 2 for words that cannot be meant."""
+    assert hala("translat").code == 2
+    assert hala("run").code == 2
+    assert hala("run", "x.yaml", "--nope").code == 2
+
+
+# Text in, text out ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ending", ["", "\n", "\r\n", "\n\n\n"])
+def test_echo_gives_a_document_back_byte_for_byte(hala: Hala, tmp_path: Path, ending: str) -> None:
+    """Code, formulas, JSON, links, tables, placeholders and every space survive segmenting and masking."""
+    source, target = tmp_path / "doc.md", tmp_path / "out.md"
+    data = (DOCUMENT + ending).replace("\n", "\r\n" if ending == "\r\n" else "\n").encode()
+    source.write_bytes(data)
+    assert hala("translate", source, "--engine", "echo", "--out", target).code == 0
+    assert target.read_bytes() == data
+    assert hala("translate", source, "--engine", "echo").out.encode() == data
+
+
+def test_text_from_a_pipe(hala: Hala, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`-` reads standard input and writes it back unchanged."""
+
+    class Pipe:
+        buffer = io.BytesIO(DOCUMENT.encode())
+
+    monkeypatch.setattr(sys, "stdin", Pipe())
+    assert hala("translate", "-", "--engine", "echo").out == DOCUMENT
+
+
+@pytest.mark.parametrize("text", ["Hello world", "one\ntwo `code` three", "مرحبا {name}", "x" * 5000, "word " * 400, "../a b", "100%", "{}"])
+def test_text_from_the_command_line(hala: Hala, text: str) -> None:
+    """Any words are a text, also thousands of them; the terminal gets a line end."""
+    answer = hala("translate", text, "--engine", "echo")
+    assert (answer.code, answer.out) == (0, text + "\n"), answer.err
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "part"),
+    [
+        (("translate", ""), 2, "nothing to translate"),
+        (("translate", "Hello"), 2, "--model"),
+        (("translate", "Hello", "--engine", "ecoh"), 2, "Did you mean 'echo'"),
+        (("translate", "Hello", "--engine", "server"), 2, "url"),
+        (("translate", "Hello", "--engine", "echo", "--set", "max_char=9"), 2, "Did you mean 'max_chars'"),
+        (("translate", "Hello", "--engine", "echo", "--set", "max_chars"), 2, "key=value"),
+        (("translate", "Hello", "--engine", "echo", "--set", "max_chars=["), 2, "max_chars"),
+        (("translate", "Hello", "--engine", "echo", "--set", "gates=trunkated"), 2, "Did you mean 'truncated'"),
+        (("translate", "none.jsonl", "--engine", "echo"), 4, "no file at none.jsonl"),
+        (("translate", "none.md", "--engine", "echo"), 4, "no file at none.md"),
+        (("translate", "Hello", "--model", "/no/such/folder"), 4, "/no/such/folder"),
+        (("compress", "/no/such/folder", "--out", "OUT"), 4, "/no/such/folder"),
+        (("merge", "/no/a", "/no/b", "--out", "OUT", "--t", "2"), 2, "between 0 and 1"),
+        (("merge", "/no/a", "/no/b", "--out", "OUT"), 4, "/no/a"),
+        (("filter", "none.jsonl", "--out", "OUT"), 4, "none.jsonl"),
+        (("filter", "none.jsonl", "--out", "OUT", "--set", "data.take=3"), 2, "--set data.take"),
+        (("evaluate", "/no/such", "--out", "OUT"), 4, "nothing to evaluate"),
+        (("run", "none.yaml"), 2, "none.yaml"),
+        (("plan", "none.yaml"), 2, "none.yaml"),
+        (("status", "none"), 4, "not a run"),
+        (("verify", "none"), 4, "not a run"),
+        (("repair", "none"), 4, "not a run"),
+        (("show", "none"), 4, "none"),
+    ],
+)
+def test_what_goes_wrong_is_one_clear_message(
+    hala: Hala, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], code: int, part: str
+) -> None:
+    """The documented exit code, a sentence that names the thing, and no traceback."""
+    monkeypatch.chdir(tmp_path)
+    answer = hala(*(str(tmp_path / "out") if word == "OUT" else word for word in words))
+    assert answer.code == code and part in answer.err, answer
+    assert "our bug" not in answer.err
+
+
+def test_messages_never_drive_the_terminal(hala: Hala) -> None:
+    """Control codes in a name are not printed."""
+    answer = hala("translate", "evil\x1b[2J.md", "--engine", "echo")
+    assert answer.code == 4 and "\x1b" not in answer.err
+
+
+def test_a_bug_of_ours_is_called_that(hala: Hala, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An unexpected exception has exit code 9 and asks for --debug; with --debug it is raised."""
+    from hala import recipe_file
+
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("oops")
+
+    monkeypatch.setattr(recipe_file, "load", broken)
+    answer = hala("plan", "x.yaml")
+    assert answer.code == 9 and "our bug: ZeroDivisionError: oops" in answer.err and "--debug" in answer.err
+    with pytest.raises(ZeroDivisionError):
+        hala("plan", "x.yaml", "--debug")
+
+
+# A run ----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def finished(hala: Hala, recipe_file: Path, tmp_path: Path) -> Path:
+    """A finished run of the small recipe."""
+    assert hala("run", recipe_file, "--out", tmp_path / "run", "--quiet").code == 0
+    return tmp_path / "run"
+
+
+def test_plan_lists_the_steps(hala: Hala, recipe_file: Path) -> None:
+    """`plan` checks a recipe and runs nothing."""
+    answer = hala("plan", recipe_file, "--set", "pairs.dedup=false")
+    assert answer.code == 0 and "small: en -> ar, 2 steps" in answer.out and "echoed" in answer.out
+    assert not (recipe_file.parent / "runs").exists()
+
+
+def test_run_status_report_verify(hala: Hala, finished: Path) -> None:
+    """A finished run can be looked at, reported again and verified."""
+    assert (finished / "report.html").exists() and (finished / "pairs/manifest.json").exists()
+    status = hala("status", finished)
+    assert status.code == 0 and status.out.index("pairs") < status.out.index("echoed")
+    assert json.loads(hala("status", finished, "--json").out)
+    (finished / "report.html").unlink()
+    assert hala("report", finished).code == 0 and (finished / "report.html").exists()
+    assert hala("verify", finished).out == "2 finished steps are whole.\n"
+
+
+def test_verify_and_repair_a_damaged_run(hala: Hala, finished: Path, recipe_file: Path) -> None:
+    """A changed byte is found (code 6), repair removes that step alone, and the next run makes it again, equal."""
+    shard = finished / "pairs/rows/000000.parquet"
+    manifest = json.loads((finished / "pairs/manifest.json").read_text())
+    data = bytearray(shard.read_bytes())
+    data[100] ^= 1
+    shard.write_bytes(data)
+    answer = hala("verify", finished)
+    assert answer.code == 6 and "rows/000000.parquet has changed" in answer.err and "hala repair" in answer.err
+    assert hala("repair", finished).out == "removed pairs; run the recipe again.\n"
+    assert (finished / "echoed/manifest.json").exists() and not (finished / "pairs").exists()
+    assert hala("run", recipe_file, "--out", finished, "--quiet").code == 0
+    assert json.loads((finished / "pairs/manifest.json").read_text())["digest"] == manifest["digest"]
+    assert hala("repair", finished).out == "nothing is damaged.\n"
+
+
+def test_repair_of_an_unreadable_manifest(hala: Hala, finished: Path) -> None:
+    """A torn manifest is damage like any other."""
+    (finished / "pairs/manifest.json").write_text('{"step": ')
+    assert hala("verify", finished).code == 6
+    assert hala("repair", finished).out == "removed pairs; run the recipe again.\n"
+
+
+def test_show_rows_and_rejected(hala: Hala, finished: Path) -> None:
+    """`show` prints rows beside their originals, as many as asked."""
+    answer = hala("show", finished / "echoed", "-n", 2)
+    assert answer.code == 0 and answer.out.count("The cat is in the house.") >= 2 and "The weather" not in answer.out
+
+
+def test_dataset_needs_a_folder(hala: Hala, chats_file: Path, tmp_path: Path) -> None:
+    """A dataset cannot be printed; with --out it becomes rows, and --json tells the counts."""
+    assert hala("translate", chats_file, "--engine", "echo").code == 2
+    answer = hala("translate", chats_file, "--engine", "echo", "--out", tmp_path / "rows", "--json")
+    assert answer.code == 0 and json.loads(answer.out)["counts"]["kept"] == 8
+
+
+def test_single_verb_again_is_kept_and_changed_is_refused(hala: Hala, chats_file: Path, tmp_path: Path) -> None:
+    """The same command again does nothing; another setting is refused with both ways out, which exist for single verbs."""
+    words = ("translate", chats_file, "--engine", "echo", "--out", tmp_path / "rows")
+    assert hala(*words).code == 0 and hala(*words).code == 0
+    answer = hala(*words, "--set", "shard_rows=3")
+    assert answer.code == 2 and "config.shard_rows: 500 -> 3" in answer.err
+    assert "--out DIR" in answer.err and "removing" in answer.err and "--replace" not in answer.err
+
+
+def test_two_single_verbs_share_a_parent_folder(chats_file: Path, tmp_path: Path, hala: Hala) -> None:
+    """Only the folder of the result is locked, so two commands can work side by side."""
+    from hala import artifacts
+
+    with artifacts.lock(tmp_path / "one"):
+        assert hala("translate", chats_file, "--engine", "echo", "--out", tmp_path / "two").code == 0
+        answer = hala("translate", chats_file, "--engine", "echo", "--out", tmp_path / "one")
+        assert answer.code == 3 and f"process {os.getpid()}" in answer.err
+
+
+def test_interrupt_says_how_to_continue(recipe_file: Path, tmp_path: Path) -> None:
+    """Ctrl-C has exit code 130 and one line that says the work is not lost."""
+    text = recipe_file.read_text().replace("shard_rows: 3", "shard_rows: 1")
+    recipe_file.write_text(text)
+    code = "import time; from hala import artifacts; real = artifacts.write_rows\n"
+    code += "def slow(*a): time.sleep(0.3); real(*a)\n"
+    code += "artifacts.write_rows = slow\nfrom hala.cli import main\nmain()"
+    environment = {**os.environ, "PYTHONPATH": str(Path(package.__file__).parents[1])}
+    words = [sys.executable, "-c", code, "run", str(recipe_file), "--out", str(tmp_path / "run")]
+    with subprocess.Popen(words, stderr=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, text=True) as process:
+        deadline = time.monotonic() + 60
+        while not (tmp_path / "run/pairs/started.json").exists() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130 and "stopped. Run the same command again" in errors and "Traceback" not in errors

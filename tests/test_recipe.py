@@ -1,0 +1,69 @@
+"""The schema: frozen sections, documented keys, exclusive choices."""
+
+from __future__ import annotations
+
+import pytest
+from pydantic import ValidationError
+
+from hala import recipe
+from hala.recipe import SECTIONS, Data, Merge, Section, Tune
+from hala.recipe_file import PRODUCES
+
+SECTION_CLASSES = [each for each in vars(recipe).values() if isinstance(each, type) and issubclass(each, Section)]
+KNOBS = [each for each in SECTION_CLASSES if each.__name__ not in ("Section", "Step", "Recipe")]
+
+
+@pytest.mark.parametrize("section", KNOBS)
+def test_every_key_says_what_it_means(section: type[Section]) -> None:
+    """The meaning of a key stands under it in one or more sentences, for people and for the docs."""
+    undocumented = [name for name, info in section.model_fields.items() if not (info.description or "").endswith((".", "`"))]
+    assert not undocumented
+
+
+@pytest.mark.parametrize("section", SECTION_CLASSES)
+def test_unknown_keys_are_forbidden_everywhere(section: type[Section]) -> None:
+    """No section swallows a key that it does not know."""
+    assert section.model_config.get("extra") == "forbid" and section.model_config.get("frozen")
+
+
+def test_every_verb_leaves_something_known() -> None:
+    """The schema and the table of artefact kinds name the same verbs."""
+    assert SECTIONS.keys() == PRODUCES.keys()
+
+
+def test_values_never_change() -> None:
+    """What was validated is what runs."""
+    with pytest.raises(ValidationError):
+        Data(path="x").take = 3  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("given", [{}, {"path": "a", "hub": "b"}, {"ref": "a"}, {"ref": "$a", "sample": 0.5}, {"take": 3}])
+def test_data_is_exactly_one_thing(given: dict[str, object]) -> None:
+    """Data has one place, a reference is written with $, and no setting is ignored in silence."""
+    with pytest.raises(ValidationError):
+        Data(**given)
+
+
+def test_reference_takes_a_part_of_a_step() -> None:
+    """`skip` and `take` work on the rows of a step."""
+    assert Data(ref="$a", skip=1, take=2).take == 2
+
+
+def test_short_forms_of_data() -> None:
+    """A string is a path, `$name` a step, and one item may stand without its list."""
+    assert Tune(data="a.jsonl", base="m").data == (Data(path="a.jsonl"),)
+    assert Tune(data=["$a", ["b", "c"]], base="m").data == (Data(ref="$a"), Data(path="b"), Data(path="c"))
+
+
+@pytest.mark.parametrize("given", [{}, {"base": "m", "new": {}}])
+def test_tune_starts_from_exactly_one_thing(given: dict[str, object]) -> None:
+    """A checkpoint or random weights, never both and never neither."""
+    with pytest.raises(ValidationError, match="exactly one of base"):
+        Tune(data="a", **given)
+
+
+@pytest.mark.parametrize("t", [[], [0.5, 0.5], -0.1, 1.1, [0.5, 2]])
+def test_merge_stays_between_its_ends(t: object) -> None:
+    """t is between the two checkpoints, and each value once."""
+    with pytest.raises(ValidationError):
+        Merge(base="a", tuned="b", t=t)
