@@ -63,8 +63,9 @@ def python(*words: str, **options: Any) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize("code", ["import hala", "import hala.cli", "import sys; sys.argv = ['hala', '--help']; from hala.cli import main; main()"])
 def test_import_and_help_load_nothing_heavy(code: str) -> None:
     """`import hala` and `hala --help` answer at once, because nothing heavy loads before a command runs."""
-    tail = f"import sys; print('LOADED', [name for name in {HEAVY} if name in sys.modules])"
-    body = f"import atexit\natexit.register(lambda: exec({tail!r}))\n{code}"
+    body = f"""import atexit, sys
+atexit.register(lambda: print("LOADED", [name for name in {HEAVY} if name in sys.modules]))
+{code}"""
     done = python("-c", body)
     assert "LOADED []" in done.stdout, done.stdout + done.stderr
 
@@ -130,7 +131,7 @@ def test_text_from_the_command_line(hala: Hala, text: str) -> None:
         (("translate", ""), 2, "nothing to translate"),
         (("translate", "Hello"), 2, "--model"),
         (("translate", "Hello", "--engine", "ecoh"), 2, "Did you mean 'echo'"),
-        (("translate", "Hello", "--engine", "server"), 2, "url"),
+        (("translate", "Hello", "--engine", "server", "--model", "m"), 2, "url"),
         (("translate", "Hello", "--engine", "echo", "--set", "max_char=9"), 2, "Did you mean 'max_chars'"),
         (("translate", "Hello", "--engine", "echo", "--set", "max_chars"), 2, "key=value"),
         (("translate", "Hello", "--engine", "echo", "--set", "max_chars=["), 2, "max_chars"),

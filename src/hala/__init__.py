@@ -71,4 +71,4 @@ def read_rows(path: str | Path) -> Iterator[Row]:
 def _verb(verb: str, out: str | Path, languages: dict[str, str] | None = None, **settings: Any) -> Path:
     from hala import pipeline
 
-    return pipeline.run_verb(verb, settings, out, **(languages or {}))
+    return pipeline.run_verb(verb, settings, out, languages=languages)

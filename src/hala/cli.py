@@ -91,7 +91,7 @@ def _settings(overrides: list[str] | None, **given: Any) -> dict[str, Any]:
 def _run_verb(verb: str, out: Path, settings: dict[str, Any], as_json: bool = False, **languages: str) -> None:
     from hala import artifacts, pipeline
 
-    folder = pipeline.run_verb(verb, settings, out, _progress(as_json), **languages)
+    folder = pipeline.run_verb(verb, settings, out, _progress(as_json), languages)
     manifest = artifacts.read_manifest(folder)
     assert manifest is not None
     if as_json:

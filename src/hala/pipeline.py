@@ -63,10 +63,16 @@ def run(
     return run_recipe(load(recipe, overrides), Path(out) if out else None, choice, progress or Progress())
 
 
-def run_verb(verb: str, settings: Mapping[str, Any], out: str | Path, progress: Progress | None = None, **languages: str) -> Path:
+def run_verb(
+    verb: str,
+    settings: Mapping[str, Any],
+    out: str | Path,
+    progress: Progress | None = None,
+    languages: Mapping[str, str] | None = None,
+) -> Path:
     """The folder of one verb's artefact: the same checks, resume and manifest as a step of a recipe."""
     out = Path(out)
-    content = {"name": "single", "languages": languages, "steps": {verb: {verb: dict(settings)}}}
+    content = {"name": "single", "languages": dict(languages or {}), "steps": {verb: {verb: dict(settings)}}}
     recipe = from_content(content)
     with artifacts.lock(out):
         _run_step(recipe.steps[verb], recipe, out, out.parent, Choice(), progress or Progress())

@@ -132,8 +132,17 @@ class Compress(Section):
     """Largest output file in bytes; each finished file survives a kill."""
 
 
-class EngineSettings(Section):
-    """How a model is run."""
+class LocalSettings(Section):
+    """How a model is run in this process."""
+
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Number format; `auto` is bfloat16 where the hardware multiplies it natively, else float32."""
+    batch_tokens: int = Field(default=16_384, ge=64)
+    """Tokens in one batch of the local engine, prompts and answers together."""
+
+
+class EngineSettings(LocalSettings):
+    """How a model is run, here or elsewhere."""
 
     engine: Literal["local", "vllm", "server", "echo"] = "local"
     """`local` is transformers, `vllm` is for GPUs, `server` any OpenAI-compatible endpoint, `echo` returns the input."""
@@ -141,10 +150,6 @@ class EngineSettings(Section):
     """Address of the server, ending in /v1."""
     api_key_env: str | None = None
     """Name of the environment variable with the server's key; the key itself is never stored."""
-    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Number format; `auto` is bfloat16 where the hardware multiplies it natively, else float32."""
-    batch_tokens: int = Field(default=16_384, ge=64)
-    """Tokens in one batch of the local engine, prompts and answers together."""
     tensor_parallel: int = Field(default=1, ge=1)
     """GPUs that share one copy of the model (vllm)."""
     max_model_len: int | None = None
@@ -207,7 +212,7 @@ class Filter(Section):
     judge: Judge | None = None
     """Ask a language model about each pair."""
     decontaminate: Annotated[tuple[str, ...], BeforeValidator(_as_tuple)] = ()
-    """Benchmarks (names, or files of questions) whose items must not occur in the rows."""
+    """Suites or benchmarks by name whose questions must not occur in the rows."""
     questions: DataList = ()
     """Further questions that must not occur in the rows."""
     min_chars: int = Field(default=1, ge=0)
@@ -331,7 +336,7 @@ class Merge(Section):
         return self
 
 
-class Evaluate(EngineSettings):
+class Evaluate(LocalSettings):
     """Checkpoints in, scores with 95% intervals out."""
 
     models: Annotated[tuple[str, ...], BeforeValidator(_as_tuple), Accepts("checkpoint", "checkpoints")]

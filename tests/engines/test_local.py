@@ -110,18 +110,18 @@ def lfm2() -> Any:
 @pytest.mark.parametrize("family", ["lfm2", "llama", "gemma2"])
 def test_batched_answers_equal_single_answers(family: str) -> None:
     """Left padding, the convolution state, a sliding window and dropped rows never change a greedy answer."""
-    model, requests = make_model(family), make_requests(24)
+    model, requests = make_model(family), make_requests(16)
     together = answers(LocalEngine(model, byte_tokenizer(), batch_tokens=4096), requests)
     alone = answers(LocalEngine(model, byte_tokenizer(), batch_tokens=1), requests)
     assert together == alone
-    assert len({completion.text for completion in alone.values()}) > 12
+    assert len({completion.text for completion in alone.values()}) > 8
 
 
 @pytest.mark.parametrize("family", ["lfm2", "llama", "gemma2"])
 def test_single_answers_equal_generate(family: str) -> None:
     """The decoding loop says what transformers' own generate says for one unpadded prompt."""
     model, tokenizer = make_model(family), byte_tokenizer()
-    for request in make_requests(5, seed=3):
+    for request in make_requests(3, seed=3):
         prompt = tokenizer.apply_chat_template(
             [{"role": "user", "content": request.messages[0].content}],
             add_generation_prompt=True,
@@ -265,7 +265,7 @@ def test_sampler_follows_the_distribution() -> None:
 
 def test_out_of_memory_halves_the_batch(lfm2: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Short memory changes the batch size, never an answer; the size is kept for the batches that follow."""
-    requests, engine = make_requests(20), LocalEngine(lfm2, byte_tokenizer())
+    requests, engine = make_requests(10), LocalEngine(lfm2, byte_tokenizer())
     expected = answers(engine, requests)
     sizes: list[int] = []
     genuine = decoding.open_state
@@ -278,8 +278,8 @@ def test_out_of_memory_halves_the_batch(lfm2: Any, monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(decoding, "open_state", tight)
     assert answers(engine, requests) == expected
-    assert sum(size > 3 for size in sizes) == 3
-    assert max(sizes[3:]) <= 3
+    assert sum(size > 3 for size in sizes) == 2
+    assert max(sizes[2:]) <= 3
 
 
 def test_out_of_memory_alone_is_an_error(lfm2: Any, monkeypatch: pytest.MonkeyPatch) -> None:

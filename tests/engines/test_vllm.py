@@ -64,7 +64,15 @@ class LLM:
     fails = False
 
     def __init__(self, **settings: Any) -> None:
-        allowed = {"model", "tensor_parallel_size", "max_model_len", "gpu_memory_utilization", "dtype", "trust_remote_code"}
+        allowed = {
+            "model",
+            "revision",
+            "tensor_parallel_size",
+            "max_model_len",
+            "gpu_memory_utilization",
+            "dtype",
+            "trust_remote_code",
+        }
         assert set(settings) == allowed
         if settings["model"] == "broken":
             raise ValueError("no such model")
@@ -122,9 +130,10 @@ def user(name: str, text: str, max_tokens: int | None = None) -> Request:
 
 def test_start_passes_the_settings(fake_vllm: type[LLM]) -> None:
     """The settings reach vLLM under its own names, and code from a checkpoint stays off."""
-    VllmEngine("m", tensor_parallel=2, max_model_len=99, gpu_memory=0.5, dtype="bfloat16")
+    VllmEngine("m", revision="abc", tensor_parallel=2, max_model_len=99, gpu_memory=0.5, dtype="bfloat16")
     assert fake_vllm.started == {
         "model": "m",
+        "revision": "abc",
         "tensor_parallel_size": 2,
         "max_model_len": 99,
         "gpu_memory_utilization": 0.5,

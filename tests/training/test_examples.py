@@ -9,7 +9,7 @@ from hala.records import Message, Row
 from hala.training.examples import IGNORED, Form, make_examples
 from hala.training.tokenizer import train_tokenizer
 
-WORDS = "the river is wide and a bridge was old here there stone water".split()
+WORDS = ("the", "river", "is", "wide", "and", "a", "bridge", "was", "old", "here", "there", "stone", "water")
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,7 @@ def test_answers_and_their_ends_are_learned(tokenizer):
 
 
 def test_the_learned_prompt_is_the_prompt_of_inference(tokenizer):
-    """Protects against training on another tokenization than generation sees: the prompt's ids are a prefix, even next to spaces."""
+    """Protects against another tokenization than generation sees: the prompt's ids are a prefix, even next to spaces."""
     row = chat(("user", "wide"), ("assistant", "\n  the old"))
     (example,) = make_examples([row], tokenizer, Form()).examples
     turns = [{"role": "user", "content": "wide"}]

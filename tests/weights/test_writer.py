@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import errno
 import json
-import os
 import random
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -112,7 +110,7 @@ def test_a_full_disk_is_a_clear_error_and_can_be_continued(tmp_path: Path, monke
 
 
 ZYGOTE = """
-import json, os, sys, time
+import json, os, signal, sys, time
 import torch
 from hala.weights.fp8 import compress
 from hala.weights.slerp import merge
@@ -120,14 +118,16 @@ torch.set_num_threads(1)
 fsync = os.fsync
 os.fsync = lambda fd: (time.sleep(0.005), fsync(fd))
 for line in sys.stdin:
-    job, *folders, shard_bytes = json.loads(line)
+    kill_after, job, *folders, shard_bytes = json.loads(line)
     child = os.fork()
     if not child:
         {"compress": compress, "merge": merge}[job](*folders, shard_bytes=shard_bytes)
         peak = next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM"))
         print(peak, flush=True)
         os._exit(0)
-    print(child, flush=True)
+    if kill_after is not None:
+        time.sleep(kill_after)
+        os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
     print("over", flush=True)
 """
@@ -148,12 +148,8 @@ class Runner:
     def run(self, *command: object, kill_after: float | None = None) -> list[str]:
         """What the job printed; with `kill_after` it gets SIGKILL after that many seconds."""
         assert self.process.stdin and self.process.stdout
-        self.process.stdin.write(json.dumps([str(part) if isinstance(part, Path) else part for part in command]) + "\n")
+        self.process.stdin.write(json.dumps([kill_after, *command], default=str) + "\n")
         self.process.stdin.flush()
-        child = int(self.process.stdout.readline())
-        if kill_after is not None:
-            time.sleep(kill_after)
-            os.kill(child, signal.SIGKILL)
         return list(iter(self.process.stdout.readline, "over\n"))
 
 

@@ -100,7 +100,7 @@ def parse(record: Record, shape: str, columns: Mapping[str, str], target: str = 
 
 
 def _pair(record: Record, columns: Mapping[str, str], target: str) -> Parsed:
-    if isinstance(record.get("translation"), dict) and "source" not in columns:
+    if isinstance(record.get("translation"), dict) and columns.get("source") not in record:
         record = record["translation"]
     codes = language_pair(record, target)
     names = {"source": columns.get("source", ""), "target": columns.get("target", "")}

@@ -34,6 +34,7 @@ class VllmEngine:
         self,
         model: str,
         *,
+        revision: str | None = None,
         tensor_parallel: int = 1,
         max_model_len: int | None = None,
         gpu_memory: float = 0.9,
@@ -45,6 +46,7 @@ class VllmEngine:
         try:
             self.llm = self.vllm.LLM(
                 model=model,
+                revision=revision,
                 tensor_parallel_size=tensor_parallel,
                 max_model_len=max_model_len,
                 gpu_memory_utilization=gpu_memory,

@@ -90,9 +90,10 @@ def prune(root: Path, keep: int) -> None:
 def read_tensors(folder: Path, name: str) -> Tensors:
     """The tensors of one file of a checkpoint."""
     try:
-        return load_file(folder / f"{name}.safetensors")
+        tensors: Tensors = load_file(folder / f"{name}.safetensors")
     except (OSError, SafetensorError) as error:
         raise CorruptError(f"Cannot read {name} of {folder} ({error}).", "Delete the checkpoint and run again.") from error
+    return tensors
 
 
 def read_document(folder: Path, name: str) -> dict[str, Any]:

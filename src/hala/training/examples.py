@@ -176,7 +176,7 @@ def _end_of_turn(text: str, start: int, tokenizer: PreTrainedTokenizerBase) -> i
 
 def _template(messages: tuple[Message, ...], tokenizer: PreTrainedTokenizerBase, prompt: bool) -> str:
     chat = [{"role": message.role, "content": message.content} for message in messages]
-    text: str = tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=prompt)  # type: ignore[assignment]
+    text: str = tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=prompt)
     return text
 
 

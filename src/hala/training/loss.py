@@ -81,7 +81,7 @@ def packed_loss(model: nn.Module, batch: dict[str, torch.Tensor]) -> tuple[torch
     return head_loss(model, hidden[:, :-1][learned], goals[learned]), learned.sum()
 
 
-def hidden_states(model: nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+def hidden_states(model: Any, batch: dict[str, torch.Tensor]) -> torch.Tensor:
     """The decoder's last hidden states of a collated batch: (batch, length, hidden)."""
     extra = {"seq_idx": batch["seq_idx"]} if "conv" in (getattr(model.config, "layer_types", None) or ()) else {}
     output = model.get_decoder()(
@@ -95,7 +95,7 @@ def hidden_states(model: nn.Module, batch: dict[str, torch.Tensor]) -> torch.Ten
     return hidden
 
 
-def head_loss(model: nn.Module, hidden: torch.Tensor, goals: torch.Tensor) -> torch.Tensor:
+def head_loss(model: Any, hidden: torch.Tensor, goals: torch.Tensor) -> torch.Tensor:
     """The summed loss of gathered hidden states (n, d); autocast decides the dtype of the products, the sums are float32."""
     head = model.get_output_embeddings()
     device = hidden.device.type
@@ -104,5 +104,6 @@ def head_loss(model: nn.Module, hidden: torch.Tensor, goals: torch.Tensor) -> to
     cap = float(getattr(model.config, "final_logit_softcapping", None) or 0.0)
     scale = float(getattr(model.config, "logit_scale", None) or 1.0)
     with torch.autocast(device, enabled=False):
-        total: torch.Tensor = ChunkedCrossEntropy.apply(hidden, head.weight, goals, cap, scale, torch.is_grad_enabled())
+        learn = torch.is_grad_enabled()
+        total: torch.Tensor = ChunkedCrossEntropy.apply(hidden, head.weight, goals, cap, scale, learn)  # type: ignore[no-untyped-call]
     return total

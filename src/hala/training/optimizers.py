@@ -19,7 +19,7 @@ COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 """Quintic Newton-Schulz; source: K. Jordan et al., Muon (2024)."""
 
 
-def parameter_groups(model: nn.Module, settings: Any) -> list[dict[str, Any]]:
+def parameter_groups(model: Any, settings: Any) -> list[dict[str, Any]]:
     """Groups with `lr weight_decay muon maps`: matrices decay, vectors and convolution taps do not.
 
     `settings` has `optimizer learning_rate muon_learning_rate weight_decay`; `maps` is how many maps a matrix stacks.
@@ -65,7 +65,8 @@ class MuonAdamW(torch.optim.AdamW):
         for group in self.param_groups:
             if group.get("muon"):
                 self._orthogonal(group)
-        return super().step(closure)  # parameters without a gradient, as Muon leaves them, are passed over
+        result: float | None = super().step(closure)  # parameters without a gradient, as Muon leaves them, are passed over
+        return result
 
     def _orthogonal(self, group: dict[str, Any]) -> None:
         shapes: dict[tuple[int, ...], list[torch.Tensor]] = {}
@@ -103,4 +104,5 @@ def orthogonalise(matrices: torch.Tensor, steps: int = 5) -> torch.Tensor:
     for _ in range(steps):
         gram = x @ x.mT
         x = a * x + (b * gram + c * gram @ gram) @ x
-    return x.mT if tall else x
+    result: torch.Tensor = x.mT if tall else x
+    return result

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -104,7 +105,7 @@ def attention_masks(
     A model with several kinds of layers takes one mask per kind; a sliding window also bounds the distance. Eager attention
     adds its mask, so it gets 0 and the lowest number of its dtype instead.
     """
-    config = model.config
+    config: Any = model.config
     same = seq_idx[:, :, None] == seq_idx[:, None, :]
     distance = position_ids[:, :, None] - position_ids[:, None, :]
     causal = same & (distance >= 0)
@@ -127,5 +128,5 @@ def attention_masks(
         elif kind == "conv":
             masks[kind] = None  # documents are kept apart by seq_idx; there is no padding inside one
         else:
-            raise InputError(f"Layers of kind {kind!r} cannot be packed without leaking.", "Use a base with attention or conv layers.")
+            raise InputError(f"Layers of kind {kind!r} cannot be packed without leaking.", "Use another base.")
     return masks

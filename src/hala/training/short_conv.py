@@ -59,23 +59,15 @@ def same_document(seq_idx: torch.Tensor, taps: int, dtype: torch.dtype) -> list[
     return [(seq_idx[:, lag:] == seq_idx[:, :-lag]).to(dtype).unsqueeze(-1) for lag in lags]
 
 
-def masked_short_conv(module: nn.Module, hidden: torch.Tensor, seq_idx: torch.Tensor) -> torch.Tensor:
+def masked_short_conv(module: Any, hidden: torch.Tensor, seq_idx: torch.Tensor) -> torch.Tensor:
     """The output of an LFM2 conv block for packed rows: (batch, length, hidden), `seq_idx` (batch, length)."""
     bcx = module.in_proj(hidden)
     taps = module.conv.weight.squeeze(1).to(bcx.dtype)  # (hidden, k)
-    if module.conv.bias is not None:
-        return _biased(module, bcx, taps, seq_idx)
     same = same_document(seq_idx, taps.shape[1], bcx.dtype)
-    mixed = MaskedShortConv.apply(bcx, taps, *same)
+    mixed: torch.Tensor = MaskedShortConv.apply(bcx, taps, *same)  # type: ignore[no-untyped-call]
+    if module.conv.bias is not None:  # it joins before the output gate, so the plain product rule is enough
+        mixed = mixed + bcx.chunk(3, dim=-1)[1] * module.conv.bias.to(bcx.dtype)
     out: torch.Tensor = module.out_proj(mixed)
-    return out
-
-
-def _biased(module: nn.Module, bcx: torch.Tensor, taps: torch.Tensor, seq_idx: torch.Tensor) -> torch.Tensor:
-    """The rare variant with `conv_bias`: the bias joins before the output gate, so the plain product rule is enough."""
-    c = bcx.chunk(3, dim=-1)[1]
-    same = same_document(seq_idx, taps.shape[1], bcx.dtype)
-    out: torch.Tensor = module.out_proj(MaskedShortConv.apply(bcx, taps, *same) + c * module.conv.bias.to(bcx.dtype))
     return out
 
 

@@ -77,7 +77,7 @@ class TrainSettings:
 
 @dataclass(frozen=True, slots=True)
 class TrainResult:
-    """The trained model (float32) and what happened: `loss` is the mean of the last records, `tokens` counts all positions seen."""
+    """The trained model (float32) and what happened: `loss` is that of the last record, `tokens` counts all positions seen."""
 
     model: PreTrainedModel
     steps: int
@@ -170,10 +170,12 @@ class PackedRows(Dataset[list[Example]]):
         return [self.examples[i] for i in self.rows[place]]
 
 
-class PackedTrainer(Trainer):
+class PackedTrainer(Trainer):  # type: ignore[misc]
     """Trainer over rows in their given order, with our loss, optimizer and checkpoints; `run` watches every step."""
 
     run: _Run
+    optimizer: Any
+    lr_scheduler: Any
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
         return SequentialSampler(train_dataset if train_dataset is not None else self.train_dataset)
@@ -191,7 +193,7 @@ class PackedTrainer(Trainer):
     def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> torch.Tensor:
         self.model_accepts_loss_kwargs = True  # the loss is already normalised over the update
         tokens = inputs["input_ids"].numel() * self.args.world_size
-        loss = super().training_step(model, inputs, num_items_in_batch)
+        loss: torch.Tensor = super().training_step(model, inputs, num_items_in_batch)
         self.run.saw_loss(float(loss), tokens)
         return loss
 
@@ -200,7 +202,7 @@ class PackedTrainer(Trainer):
         self.run.saw_gradient(norm)
         return norm
 
-    def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
+    def create_optimizer(self, model: Any = None) -> Any:
         """AdamW, with Muon for hidden matrices when asked."""
         if self.optimizer is None:
             settings = self.run.settings
@@ -208,7 +210,7 @@ class PackedTrainer(Trainer):
             self.optimizer = MuonAdamW(groups, lr=settings.learning_rate, betas=(0.9, settings.beta2), fused=True)
         return self.optimizer
 
-    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> LambdaLR:
+    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
         """The learning rate as a function of the step alone."""
         if self.lr_scheduler is None:
             scale = functools.partial(lr_scale, total=num_training_steps, settings=self.run.settings)
@@ -243,7 +245,7 @@ class PackedTrainer(Trainer):
             )
 
 
-class _Run(TrainerCallback):
+class _Run(TrainerCallback):  # type: ignore[misc]
     """What one training remembers beyond Trainer: the curve, the guard against NaN, progress, and our checkpoints."""
 
     def __init__(

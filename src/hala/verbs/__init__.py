@@ -78,7 +78,11 @@ def open_engine(settings: EngineSettings, model: str, revision: str | None = Non
         from hala.engines.vllm import VllmEngine
 
         return VllmEngine(
-            model, tensor_parallel=settings.tensor_parallel, max_model_len=settings.max_model_len, dtype=settings.dtype
+            model,
+            revision=revision,
+            tensor_parallel=settings.tensor_parallel,
+            max_model_len=settings.max_model_len,
+            dtype=settings.dtype,
         )
     from hala.engines.local import LocalEngine
     from hala.weights.loading import load_model

@@ -92,7 +92,7 @@ def _leaks(settings: Filter, bad: Any) -> Any:
     from hala.data.sources import hub_records
     from hala.evals.benchmarks import find_suite, read
 
-    texts = {}
+    texts: dict[str, str] = {}
     for data in settings.questions:
         texts |= {question.id: question.question for question in open_questions(data, bad)}
     for name in settings.decontaminate:

@@ -57,7 +57,7 @@ def run(settings: Translate, context: Context) -> Outcome:
 def translate_document(text: str, settings: dict[str, Any], source: str, target: str) -> str:
     """The document in the target language, its structure untouched. Raises InputError when a part fails its checks."""
     step = {"translate": {"data": {"path": "-"}, **settings}}
-    recipe = from_content({"languages": {"source": source, "target": target}, "steps": {"text": step}}, "--set")
+    recipe = from_content({"name": "text", "languages": {"source": source, "target": target}, "steps": {"text": step}}, "--set")
     section = recipe.steps["text"].settings
     assert isinstance(section, Translate)
     engine = open_engine(section, section.model)

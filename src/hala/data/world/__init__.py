@@ -11,20 +11,23 @@ fact keeps at least two training phrasings, so a held-out question asks for some
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Iterator, Sequence
 from hashlib import blake2b
 from itertools import islice
+from pathlib import Path
 
 from hala.data.world.facts import Two
 from hala.data.world.pools import Chat, paragraphs, pool, questions_of
 from hala.errors import InputError, nearest
 from hala.records import Message, Question, Row
 
-__all__ = ["LICENCE", "SOURCE", "conversations", "pairs", "questions", "texts"]
+__all__ = ["LICENCE", "SOURCE", "conversations", "instructions", "pairs", "questions", "texts"]
 
 SOURCE, LICENCE = "world", "CC0-1.0"
 SPLITS = ("train", "heldout")
+FILE = Path(__file__).with_name("instructions.jsonl")
 
 
 def pairs(split: str, take: int | None = None, seed: int = 0) -> Iterator[Row]:
@@ -43,6 +46,23 @@ def conversations(split: str, lang: str = "en", take: int | None = None, seed: i
     chats = pool(split).chats
     for index in islice(_order(len(chats), seed), offset, None if take is None else offset + take):
         yield _chat_row("conversations", index, chats[index], lang)
+
+
+def instructions(split: str) -> Iterator[Row]:
+    """General instructions written by hand: English chats in "train"; in "heldout" their Arabic with the English `original`.
+
+    The few that do not survive translation (rhymes, spelling, "in English") are marked in the file and left out here.
+    """
+    _check(split, "en")
+    for line in FILE.read_text(encoding="utf-8").splitlines():
+        entry = json.loads(line)
+        if entry["split"] != split or entry["task"] != "translate":
+            continue
+        english, arabic = (tuple(Message(**turn) for turn in entry.get(key, ())) for key in ("messages", "arabic"))
+        if split == "train":
+            yield Row(f"{SOURCE}/{entry['id']}", english, "en", SOURCE, LICENCE)
+        else:
+            yield Row(f"{SOURCE}/{entry['id']}", arabic, "ar", SOURCE, LICENCE, english)
 
 
 def texts(split: str, take: int | None = None, seed: int = 0, arabic_share: float = 0.1) -> Iterator[Row]:
