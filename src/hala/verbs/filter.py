@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from hala.data.dedup import Seen
 from hala.data.gates import Gate, check
 from hala.data.translating import select_gates
 from hala.errors import InputError
@@ -102,30 +103,22 @@ def _leaks(settings: Filter, bad: Any) -> Any:
     return Index(texts)
 
 
-def _seen(settings: Filter, context: Context) -> set[bytes] | None:
-    """Keys of the rows that came through to the duplicate check in finished shards: a continued step drops the same ones."""
+def _seen(settings: Filter, context: Context) -> Seen | None:
+    """The rows that came through to the duplicate check in finished shards: a continued step drops the same ones."""
     from hala.artifacts import read_shard
-    from hala.data.dedup import row_key
 
     if not settings.dedup:
         return None
-    # The kept rows are written last: a shard without them is made again and must not meet itself.
-    kept = sorted((context.out / "rows").glob("*.parquet"))
-    files = [*kept, *(context.out / "rejected" / file.name for file in kept)]
-    judged = [item for file in files if file.exists() for item in read_shard(file)]
-    return {row_key(row) for row, verdict in judged if verdict.kept or verdict.reason.startswith("judge_")}
+    seen = Seen()
+    files = [*sorted((context.out / "rows").glob("*.parquet")), *sorted((context.out / "rejected").glob("*.parquet"))]
+    for row, verdict in (item for file in files for item in read_shard(file)):
+        if verdict.kept or verdict.reason.startswith("judge_"):
+            seen.check(row)
+    return seen
 
 
-def _duplicate(row: Row, verdict: Verdict, seen: set[bytes] | None) -> Verdict:
-    from hala.data.dedup import row_key
-
-    if seen is None or not verdict.kept:
-        return verdict
-    mine = row_key(row)
-    if mine in seen:
-        return rejected("duplicate", "the same text came before")
-    seen.add(mine)
-    return KEPT
+def _duplicate(row: Row, verdict: Verdict, seen: Seen | None) -> Verdict:
+    return seen.check(row) if seen is not None and verdict.kept else verdict
 
 
 def _judge(settings: Filter, context: Context) -> tuple[Engine, Sampling] | None:

@@ -47,6 +47,7 @@ def load_model(
     """
     from transformers import AutoConfig
 
+    hush()
     device = pick_device(device)
     torch_dtype = pick_dtype(dtype, device)
     path = fetch(path_or_id, revision)
@@ -70,6 +71,13 @@ def load_model(
     if quantised and round_activations:
         install_rounding(model, [name.removesuffix(SCALE) for name in checkpoint.tensors if name.endswith(SCALE)])
     return model.eval().to(device), tokenizer
+
+
+def hush() -> None:
+    """No more advice from transformers (install this kernel, that package); its errors still come through."""
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
 
 
 def causal_class(config: Any, path: Path) -> Any:
@@ -278,6 +286,7 @@ def new_lfm2(
     import torch
     from transformers import Lfm2Config, Lfm2ForCausalLM
 
+    hush()
     if hidden_size % num_heads or num_heads % kv_heads:
         raise RecipeError(
             f"hidden_size {hidden_size}, num_heads {num_heads} and kv_heads {kv_heads} do not divide.",

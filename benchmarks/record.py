@@ -1,0 +1,88 @@
+"""Keep what a run measured: benchmarks/results/NAME.json, and for the quickstart the tables in README.md.
+
+    .venv/bin/python benchmarks/record.py runs/quickstart
+    .venv/bin/python benchmarks/record.py --readme        # write README.md again from the committed JSON
+
+Nothing is typed by hand: the JSON comes from the run's manifests and the README from the JSON; a test compares the two.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
+BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
+
+
+def machine() -> dict[str, Any]:
+    """Processor, cores and memory; no names of hosts or users."""
+    model = next((line.split(":", 1)[1].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")), platform.machine())
+    memory = next((int(line.split()[1]) // 1_000_000 for line in _lines("/proc/meminfo") if line.startswith("MemTotal")), 0)
+    return {"cpu": model, "cores": os.cpu_count(), "memory_gb": memory, "system": platform.system(), "python": platform.python_version()}
+
+
+def _lines(path: str) -> list[str]:
+    return Path(path).read_text().splitlines() if Path(path).exists() else []
+
+
+def record(run: Path) -> dict[str, Any]:
+    """Everything that a reader needs to judge the run: machine, versions, seconds and facts of each step, tables."""
+    from hala.pipeline import steps_of
+    from hala.verbs.report import results_markdown
+
+    steps = {name: manifest for name, _, manifest in steps_of(run) if manifest}
+    return {
+        "name": run.name,
+        "machine": machine(),
+        "versions": next(iter(steps.values())).versions,
+        "seconds": round(sum(manifest.timings["seconds"] for manifest in steps.values()), 1),
+        "steps": {
+            name: {"verb": m.verb, "counts": m.counts, "facts": _brief(m.facts), "timings": m.timings, "digest": m.digest}
+            for name, m in steps.items()
+        },
+        "markdown": results_markdown(run),
+    }
+
+
+def _brief(facts: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in facts.items() if key != "examples"}
+
+
+def readme(text: str, result: dict[str, Any]) -> str:
+    """The README with its results block made from the JSON."""
+    before, rest = text.split(BEGIN, 1)
+    _, after = rest.split(END, 1)
+    where = result["machine"]
+    note = (
+        f"Measured by `make quickstart` in {result['seconds']:.0f} s on {where['cores']} cores ({where['cpu']}), "
+        f"kept by `benchmarks/record.py` in [benchmarks/results/{result['name']}.json](benchmarks/results/{result['name']}.json).\n"
+    )
+    return f"{before}{BEGIN}\n{note}\n{result['markdown'].strip()}\n{END}{after}"
+
+
+def main() -> None:
+    """Record a run, or write the README from what was recorded."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", nargs="?", type=Path, help="folder of a finished run")
+    parser.add_argument("--readme", action="store_true", help="write README.md from benchmarks/results/quickstart.json")
+    options = parser.parse_args()
+    if options.run:
+        RESULTS.mkdir(parents=True, exist_ok=True)
+        target = RESULTS / f"{options.run.name}.json"
+        target.write_text(json.dumps(record(options.run), ensure_ascii=False, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        print(target)
+    if options.readme:
+        result = json.loads((RESULTS / "quickstart.json").read_text(encoding="utf-8"))
+        page = ROOT / "README.md"
+        page.write_text(readme(page.read_text(encoding="utf-8"), result), encoding="utf-8")
+        print(page)
+
+
+if __name__ == "__main__":
+    main()
