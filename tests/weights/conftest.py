@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import settings
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
     Cohere2Config,
@@ -19,6 +20,10 @@ from transformers import (
 )
 
 from hala.weights.loading import new_lfm2, save_model
+
+# A busy machine is no failure: examples are not timed.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 TEXTS = ["the cat sat on the mat", "قرأت الكتاب في البيت", "a tale of two cities", "مرحبا بالعالم"]
 TEMPLATE = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import json
 import random
 import shutil
@@ -150,7 +151,7 @@ class Runner:
         assert self.process.stdin and self.process.stdout
         self.process.stdin.write(json.dumps([kill_after, *command], default=str) + "\n")
         self.process.stdin.flush()
-        return list(iter(self.process.stdout.readline, "over\n"))
+        return list(itertools.takewhile(lambda line: line != "over\n", self.process.stdout))
 
 
 @pytest.fixture(scope="module")

@@ -477,6 +477,8 @@ def _arguments(settings: TrainSettings, out_dir: Path, rows: PackedRows) -> Trai
         dataloader_num_workers=0,
         dataloader_pin_memory=torch.cuda.is_available(),
     )
+    if arguments.n_gpu > 1:  # several visible GPUs and no torchrun: DataParallel would split packed rows from their masks
+        arguments._n_gpu = 1
     world = max(1, arguments.world_size)
     per_device = max(1, rows.rows_per_step // world)
     micro = min(per_device, max(1, settings.micro_tokens // settings.row_length))
