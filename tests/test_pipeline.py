@@ -17,6 +17,7 @@ from hala.progress import Progress
 from hala.recipe_file import from_content
 
 QUIET = Progress(quiet=True)
+LANGUAGES = {"source": "en", "target": "ar"}
 
 
 def run(recipe: Path, out: Path, *overrides: str, **choice: Any) -> str:
@@ -255,12 +256,12 @@ def test_every_verb_of_the_schema_has_a_module() -> None:
 def test_single_verb_is_a_step(pairs_file: Path, tmp_path: Path) -> None:
     """A verb called from Python has the same manifest, skip and refusal."""
     settings = {"data": str(pairs_file), "gates": "none"}
-    out = pipeline.run_verb("filter", settings, tmp_path / "rows", QUIET, source="en", target="ar")
+    out = pipeline.run_verb("filter", settings, tmp_path / "rows", QUIET, LANGUAGES)
     first = artifacts.read_manifest(out)
     assert first is not None and first.counts["kept"] == 8 and first.config["languages"]["target"] == "ar"
-    assert artifacts.read_manifest(pipeline.run_verb("filter", settings, out, QUIET, source="en", target="ar")) == first
+    assert artifacts.read_manifest(pipeline.run_verb("filter", settings, out, QUIET, LANGUAGES)) == first
     with pytest.raises(DriftError, match="removing"):
-        pipeline.run_verb("filter", {**settings, "dedup": False}, out, QUIET, source="en", target="ar")
+        pipeline.run_verb("filter", {**settings, "dedup": False}, out, QUIET, LANGUAGES)
 
 
 def test_recipe_content_round_trips() -> None:

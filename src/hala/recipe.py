@@ -64,8 +64,10 @@ class Data(Section):
     """Second text file, aligned line by line with `path`."""
     hub: str | None = None
     """A dataset of the Hugging Face hub, `owner/name`."""
-    world: Literal["pairs", "conversations", "texts", "questions", "instructions"] | None = None
+    world: Literal["pairs", "sentences", "conversations", "texts", "questions", "instructions"] | None = None
     """The small bilingual world that ships with hala (CC0)."""
+    topics: tuple[str, ...] = ()
+    """Topics of the world's rows, for example `[capitals, months]`; none means all."""
     config: str | None = None
     """Configuration of the hub dataset."""
     revision: str | None = None

@@ -6,6 +6,7 @@ costs milliseconds instead of the imports.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -24,7 +25,7 @@ from hala.training.examples import Example
 from hala.training.trainer import TrainSettings, train
 
 SETTINGS = TrainSettings(
-    row_length=32, batch_tokens=128, micro_tokens=64, max_steps=24, save_steps=3, log_steps=4,
+    row_length=32, batch_tokens=128, micro_tokens=64, max_steps=16, save_steps=2, log_steps=4,
     optimizer="muon", learning_rate=1e-2, warmup=0.1, epochs=9,
 )  # fmt: skip
 
@@ -33,8 +34,8 @@ class Tokenizer:
     pad_token_id = 0
 
 
-def work(folder: Path) -> None:
-    """One attempt at the whole training; its weights are written at the end."""
+def work(folder: Path, pipe: int) -> None:
+    """One attempt at the whole training, a byte into `pipe` at every step; its weights are written at the end."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
     config = Lfm2Config(
@@ -46,52 +47,63 @@ def work(folder: Path) -> None:
     examples = [Example(str(number), ids, np.where(np.arange(len(ids)) < 2, -100, ids)) for number, ids in enumerate(documents)]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        result = train(Lfm2ForCausalLM(config), Tokenizer(), examples, SETTINGS, folder, eval_examples=examples[:8])
+        result = train(
+            Lfm2ForCausalLM(config), Tokenizer(), examples, SETTINGS, folder, lambda *_: os.write(pipe, b"."), examples[:8]
+        )
     weights = {name: p.detach().contiguous() for name, p in result.model.named_parameters()}
     save_file(weights, folder / "draft.safetensors")
     os.replace(folder / "draft.safetensors", folder / "final.safetensors")
 
 
-def start(folder: Path) -> int:
+def start(folder: Path) -> tuple[int, int]:
+    """(process, pipe of its steps)."""
+    read, write = os.pipe()
+    os.set_blocking(read, False)
     child = os.fork()
     if child == 0:
         try:
-            work(folder)
+            work(folder, write)
         except BaseException as error:
             print(repr(error), file=sys.stderr, flush=True)
             os._exit(1)
         os._exit(0)
-    return child
+    os.close(write)
+    return child, read
 
 
-def attempt(folder: Path, limit: float, in_save: bool) -> bool:
-    """Whether the attempt was killed: after `limit` seconds, or while a checkpoint is being written."""
-    child, begun = start(folder), time.monotonic()
-    while True:
-        done, status = os.waitpid(child, os.WNOHANG)
-        if done:
-            assert os.waitstatus_to_exitcode(status) == 0, "the training failed"
-            return False
-        saving = in_save and any((folder / "checkpoints").glob("*.tmp/*"))
-        if saving or time.monotonic() - begun > limit:
-            os.kill(child, signal.SIGKILL)
-            os.waitpid(child, 0)
-            return True
-        time.sleep(0.001)
+def attempt(folder: Path, steps: int, delay: float, in_save: bool) -> bool:
+    """Whether the attempt was killed: `delay` seconds after its step number `steps`, or earlier, inside a save."""
+    child, pipe = start(folder)
+    made = 0
+    try:
+        while True:
+            done, status = os.waitpid(child, os.WNOHANG)
+            if done:
+                assert os.waitstatus_to_exitcode(status) == 0, "the training failed"
+                return False
+            with contextlib.suppress(BlockingIOError):
+                made += len(os.read(pipe, 64))
+            saving = in_save and any((folder / "checkpoints").glob("*.tmp/*"))
+            if saving or made >= steps:
+                time.sleep(0 if saving else delay)
+                os.kill(child, signal.SIGKILL)
+                os.waitpid(child, 0)
+                return True
+            time.sleep(0.0005)
+    finally:
+        os.close(pipe)
 
 
 def main(root: Path, kills: int) -> None:
-    whole = root / "whole"
-    begun = time.monotonic()
-    attempt(whole, 600, False)
-    seconds = time.monotonic() - begun
+    never = 10**9
+    attempt(root / "whole", never, 0, False)
     rng, killed, broken = random.Random(0), 0, root / "broken"
-    while killed < kills:
-        if not attempt(broken, rng.uniform(0.05, 0.7) * seconds, in_save=killed % 2 == 1):
-            break
+    while killed < kills and attempt(broken, rng.randint(1, 5), rng.uniform(0, 0.1), in_save=killed % 2 == 1):
         killed += 1
-    attempt(broken, 600, False)
-    same = all((whole / name).read_bytes() == (broken / name).read_bytes() for name in ("final.safetensors", "curve.jsonl"))
+    attempt(broken, never, 0, False)
+    same = all(
+        (root / "whole" / name).read_bytes() == (broken / name).read_bytes() for name in ("final.safetensors", "curve.jsonl")
+    )
     print(json.dumps({"killed": killed, "identical": same}))
 
 

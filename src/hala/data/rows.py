@@ -75,7 +75,7 @@ def open_questions(data: Data, bad: Collected) -> Iterator[Question]:
     if data.world is not None:
         from hala.data import world
 
-        return world.questions(data.split, data.lang or "en", data.take, data.seed)
+        return world.questions(data.split, data.lang or "en", data.take, data.seed, data.topics)
     from hala.data.questions import read_questions
 
     return islice(read_questions(data.path or "", bad, lang=data.lang or ""), data.skip, _end(data))
@@ -109,12 +109,15 @@ def _slice(rows: Iterator[Row], data: Data) -> Iterator[Row]:
 def _world(data: Data) -> Iterator[Row]:
     from hala.data import world
 
+    end, about = _end(data), data.topics
     if data.world == "pairs":
-        rows = world.pairs(data.split, _end(data), data.seed)
+        rows = world.pairs(data.split, end, data.seed, about)
+    elif data.world == "sentences":
+        rows = world.sentences(data.split, end, data.seed, about)
     elif data.world == "texts":
-        rows = world.texts(data.split, _end(data), data.seed, data.arabic_share)
+        rows = world.texts(data.split, end, data.seed, data.arabic_share, about)
     elif data.world == "conversations":
-        rows = world.conversations(data.split, data.lang or "en", _end(data), data.seed)
+        rows = world.conversations(data.split, data.lang or "en", end, data.seed, about=about)
     elif data.world == "instructions":
         rows = world.instructions(data.split)
     else:

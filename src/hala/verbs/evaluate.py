@@ -166,7 +166,7 @@ def _score_questions(
 ) -> None:
     from hala.evals.profiles import find_profile
     from hala.evals.scoring import score, summarise
-    from hala.evals.statistics import paired_difference
+    from hala.evals.statistics import bootstrap_accuracy, paired_difference
 
     name, benchmark, items = named
     profile = find_profile(settings.profile or ("cloze" if benchmark.schema == "jsonl" else "oall-v2"))
@@ -179,6 +179,8 @@ def _score_questions(
     correct = [answer.correct for answer in answers]
     sheet.answers[name, model.name] = correct
     entry = _entry(model, name, "accuracy", headline, benchmark.lang)
+    drawn = bootstrap_accuracy(correct, settings.resamples, settings.seed)
+    entry |= {"bootstrap_low": 100 * drawn[0], "bootstrap_high": 100 * drawn[1]}
     entry |= {"ties": sum(answer.tied for answer in answers), "truncated": sum(answer.truncated > 0 for answer in answers)}
     if model != base:
         strata = [answer.subset for answer in answers] if benchmark.average == "macro" else None

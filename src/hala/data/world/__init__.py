@@ -14,36 +14,47 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from hashlib import blake2b
 from itertools import islice
 from pathlib import Path
 
 from hala.data.world.facts import Two
-from hala.data.world.pools import Chat, paragraphs, pool, questions_of
+from hala.data.world.pools import SENTENCES, Chat, paragraphs, pool, questions_of, topics
 from hala.errors import InputError, nearest
 from hala.records import Message, Question, Row
 
-__all__ = ["LICENCE", "SOURCE", "conversations", "instructions", "pairs", "questions", "texts"]
+__all__ = ["LICENCE", "SOURCE", "conversations", "instructions", "pairs", "questions", "sentences", "texts", "topics"]
 
 SOURCE, LICENCE = "world", "CC0-1.0"
 SPLITS = ("train", "heldout")
 FILE = Path(__file__).with_name("instructions.jsonl")
 
 
-def pairs(split: str, take: int | None = None, seed: int = 0) -> Iterator[Row]:
-    """Sentence pairs, Arabic with its English `original`: statements, requests, questions and answers, shuffled by `seed`."""
-    _check(split, "ar")
-    items = pool(split).pairs
+def pairs(split: str, take: int | None = None, seed: int = 0, about: Sequence[str] = ()) -> Iterator[Row]:
+    """Sentence pairs, Arabic with its English `original`: statements, requests, questions and answers, shuffled by `seed`.
+
+    `about` names topics here and below (`topics()` lists them); none means all.
+    """
+    items = pool(split, _check(split, "ar", about)).pairs
     for index in islice(_order(len(items), seed), take):
         two = items[index]
         target, source = (Message("text", two.ar),), (Message("text", two.en),)
         yield Row(_id("pairs", index, two.en + two.ar), target, "ar", SOURCE, LICENCE, source)
 
 
-def conversations(split: str, lang: str = "en", take: int | None = None, seed: int = 0, offset: int = 0) -> Iterator[Row]:
+def sentences(split: str, take: int | None = None, seed: int = 0, about: Sequence[str] = ()) -> Iterator[Row]:
+    """The English side of `pairs`, in the same order: something to translate."""
+    for row in pairs(split, take, seed, about):
+        assert row.original is not None
+        yield replace(row, messages=row.original, original=None, lang="en")
+
+
+def conversations(
+    split: str, lang: str = "en", take: int | None = None, seed: int = 0, offset: int = 0, about: Sequence[str] = ()
+) -> Iterator[Row]:
     """Chats of user and assistant in `en` or `ar`; `offset` skips that many, so that two uses of one seed never overlap."""
-    _check(split, lang)
-    chats = pool(split).chats
+    chats = pool(split, _check(split, lang, about)).chats
     for index in islice(_order(len(chats), seed), offset, None if take is None else offset + take):
         yield _chat_row("conversations", index, chats[index], lang)
 
@@ -65,18 +76,23 @@ def instructions(split: str) -> Iterator[Row]:
             yield Row(f"{SOURCE}/{entry['id']}", arabic, "ar", SOURCE, LICENCE, english)
 
 
-def texts(split: str, take: int | None = None, seed: int = 0, arabic_share: float = 0.1) -> Iterator[Row]:
-    """Running text for a base model: English paragraphs and chats, and `arabic_share` of Arabic paragraphs (statements only)."""
-    _check(split, "en")
+def texts(
+    split: str, take: int | None = None, seed: int = 0, arabic_share: float = 0.1, about: Sequence[str] = ()
+) -> Iterator[Row]:
+    """Running text for a base model: English paragraphs and chats, and `arabic_share` of Arabic paragraphs.
+
+    The Arabic is sentences alone: no question and no fact that questions ask for, which is left to be learned later.
+    """
+    wanted = _check(split, "en", about)
     if not 0 <= arabic_share <= 1:
         raise InputError(f"arabic_share is {arabic_share}.", "Choose a share between 0 and 1.")
-    chats, running = pool(split).chats, paragraphs(split)
+    chats, running, plain = pool(split, wanted).chats, paragraphs(split, wanted), paragraphs(split, (SENTENCES,))
     english = [*range(len(chats)), *range(-len(running), 0)]
-    order, arabic, rng = _order(len(english), seed), _order(len(running), seed + 1), random.Random(seed)
+    order, arabic, rng = _order(len(english), seed), _order(len(plain), seed + 1), random.Random(seed)
     for _ in range(len(english) if take is None else take):
         index = next(arabic, None) if rng.random() < arabic_share else None
         if index is not None:
-            yield _text_row(index, running[index], "ar")
+            yield _text_row(index, plain[index], "ar")
             continue
         place = next(order, None)
         if place is None:
@@ -88,10 +104,9 @@ def texts(split: str, take: int | None = None, seed: int = 0, arabic_share: floa
             yield _chat_row("texts/chat", place, chats[place], "en")
 
 
-def questions(split: str, lang: str, take: int | None = None, seed: int = 0) -> Iterator[Question]:
+def questions(split: str, lang: str, take: int | None = None, seed: int = 0, about: Sequence[str] = ()) -> Iterator[Question]:
     """Four-option questions in `en` or `ar`, the same items in the same order in both; an option is a whole answer sentence."""
-    _check(split, lang)
-    items = questions_of(split)
+    items = questions_of(split, _check(split, lang, about))
     places: list[int] = []
     for index in islice(_order(len(items), seed), take):
         ask, fact = items[index]
@@ -129,8 +144,13 @@ def _order(n: int, seed: int) -> Iterator[int]:
     return iter(indexes)
 
 
-def _check(split: str, lang: str) -> None:
+def _check(split: str, lang: str, about: Sequence[str] = ()) -> tuple[str, ...]:
+    """The topics, sorted; raises InputError for a split, language or topic that the world does not have."""
     if split not in SPLITS:
         raise InputError(f"The world has no split {split!r}.{nearest(split, SPLITS)}", "Choose train or heldout.")
     if lang not in ("en", "ar"):
         raise InputError(f"The world is not written in {lang!r}.", "Choose en or ar.")
+    for topic in about:
+        if topic not in topics():
+            raise InputError(f"The world has no topic {topic!r}.{nearest(topic, topics())}", f"Choose from: {', '.join(topics())}.")
+    return tuple(sorted(set(about)))

@@ -140,28 +140,46 @@ def _paragraphs(statements: Sequence[Sentence], answers: Sequence[Fact]) -> list
     return found
 
 
+SENTENCES = "sentences"
+"""The topic of everything that is no fact and no chat."""
+
+Topics = tuple[str, ...]
+
+
 @cache
-def pool(split: str) -> Pool:
-    """Pairs, chats and phrasings of a split."""
+def topics() -> Topics:
+    """All topics, sorted."""
+    return tuple(sorted({SENTENCES, *(fact.topic for fact in facts())}))
+
+
+def _facts(wanted: Topics) -> list[Fact]:
+    return [fact for fact in facts() if not wanted or fact.topic in wanted]
+
+
+@cache
+def pool(split: str, wanted: Topics = ()) -> Pool:
+    """Pairs, chats and phrasings of a split, of all topics or of the `wanted` ones."""
     train = split == "train"
-    asked, stated = _asked()[0 if train else 1], _stated()[0 if train else 1]
-    said = [Two(s.en, s.ar) for s in stated]
-    answers = [*(fact.answer for fact in facts() if "\n" not in fact.answer.en), *steps()] if train else []
+    said = [Two(s.en, s.ar) for s in _stated()[0 if train else 1]] if not wanted or SENTENCES in wanted else []
+    asked = tuple((ask, fact) for ask, fact in _asked()[0 if train else 1] if not wanted or fact.topic in wanted)
+    answers = [fact.answer for fact in _facts(wanted) if "\n" not in fact.answer.en] if train else []
+    listed = steps() if train and not wanted else ()
     chats: list[Chat] = [(ask, fact.answer) for ask, fact in asked] + _follow_ups(asked)
     return Pool(
-        pairs=_unique([*said, *(ask for ask, _ in asked), *answers]),
+        pairs=_unique([*said, *(ask for ask, _ in asked), *answers, *listed]),
         chats=tuple(dict.fromkeys(chats)),
         asked=asked,
     )
 
 
 @cache
-def paragraphs(split: str) -> tuple[Chat, ...]:
+def paragraphs(split: str, wanted: Topics = ()) -> tuple[Chat, ...]:
     """The running text of a split: short groups of its statements and, in training, of its answers."""
-    return tuple(_paragraphs(_stated()[0 if split == "train" else 1], facts() if split == "train" else ()))
+    stated = _stated()[0 if split == "train" else 1] if not wanted or SENTENCES in wanted else ()
+    return tuple(_paragraphs(stated, _facts(wanted) if split == "train" else ()))
 
 
 @cache
-def questions_of(split: str) -> tuple[tuple[Two, Fact], ...]:
+def questions_of(split: str, wanted: Topics = ()) -> tuple[tuple[Two, Fact], ...]:
     """The phrasings of a split whose fact has three wrong answers, each with its fact."""
-    return tuple((ask, fact) for ask, fact in pool(split).asked if len(fact.wrong) >= 3)
+    return tuple((ask, fact) for ask, fact in pool(split, wanted).asked if len(fact.wrong) >= 3)

@@ -1,0 +1,84 @@
+"""The rows behind `data`: earlier steps, files and the world, cut by skip and take, with every malformed row kept for people."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from hala import artifacts
+from hala.data.readers import BadRow
+from hala.data.rows import Collected, fingerprint, open_all, open_questions, open_rows
+from hala.errors import InputError
+from hala.recipe import Data
+from hala.records import KEPT, Message, Row
+
+
+def ids(data: Data, **inputs: Path) -> list[str]:
+    """The ids of a source's rows."""
+    return [row.id for row in open_rows(data, Collected(), inputs)]
+
+
+@pytest.fixture
+def step(tmp_path: Path) -> Path:
+    """A data step of ten rows in two shards."""
+    rows = [(Row(f"r/{number}", (Message("user", str(number)),)), KEPT) for number in range(10)]
+    artifacts.write_rows(tmp_path / "step/rows/000000.parquet", rows[:6])
+    artifacts.write_rows(tmp_path / "step/rows/000001.parquet", rows[6:])
+    return tmp_path / "step"
+
+
+@pytest.mark.parametrize(("skip", "take", "wanted"), [(0, None, range(10)), (4, 3, range(4, 7)), (8, 9, range(8, 10)), (20, 5, [])])
+def test_part_of_a_step(step: Path, skip: int, take: int | None, wanted: range) -> None:
+    """skip and take count rows over all shards."""
+    assert ids(Data(ref="$s", skip=skip, take=take), s=step) == [f"r/{number}" for number in wanted]
+
+
+def test_sources_come_one_after_the_other(step: Path, pairs_file: Path) -> None:
+    """A list of sources is read in its order."""
+    rows = list(open_all((Data(path=str(pairs_file), take=2), Data(ref="$s", take=1)), {"s": step}, Collected()))
+    assert [row.id.partition("/")[0] for row in rows] == ["pairs", "pairs", "r"]
+
+
+@pytest.mark.parametrize("world", ["pairs", "texts", "conversations"])
+def test_parts_of_the_world_do_not_overlap(world: str) -> None:
+    """`take: 5` and `skip: 5, take: 5` are the first ten, so two steps can share the world without sharing rows."""
+    both = ids(Data(world=world, take=5)) + ids(Data(world=world, skip=5, take=5))  # type: ignore[arg-type]
+    assert both == ids(Data(world=world, take=10)) and len(set(both)) == 10  # type: ignore[arg-type]
+
+
+def test_questions_of_the_world_are_no_rows() -> None:
+    """Questions named as rows are refused with the right place; under questions they are read."""
+    with pytest.raises(InputError, match="questions:"):
+        ids(Data(world="questions"))
+    found = list(open_questions(Data(world="questions", split="heldout", lang="ar", take=3), Collected()))
+    assert len(found) == 3 and all(0 <= question.answer < len(question.options) for question in found)
+
+
+def test_fingerprint_follows_the_content(pairs_file: Path, tmp_path: Path) -> None:
+    """A file's fingerprint is that of its bytes, not of its name; the world has its own."""
+    copy = tmp_path / "copy.jsonl"
+    copy.write_bytes(pairs_file.read_bytes())
+    before = fingerprint(Data(path=str(pairs_file)))
+    assert fingerprint(Data(path=str(copy))) == before
+    copy.write_bytes(pairs_file.read_bytes() + b"\n")
+    assert fingerprint(Data(path=str(copy))) != before
+    assert fingerprint(Data(world="pairs")).startswith("world:")
+
+
+def test_malformed_rows_are_counted_and_stored(tmp_path: Path) -> None:
+    """All are counted, the first ones are stored with file, position, reason and excerpt, lone surrogates included."""
+    bad = Collected(keep=2)
+    for number in range(5):
+        bad(BadRow("a.jsonl", number, "bad_json", "مرحبا \ud800"))
+    bad.write(tmp_path)
+    lines = [json.loads(line) for line in (tmp_path / "malformed.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert bad.count == 5 and [line["position"] for line in lines] == [0, 1]
+    assert lines[0]["file"] == "a.jsonl" and lines[0]["reason"] == "bad_json" and "مرحبا" in lines[0]["excerpt"]
+
+
+def test_no_malformed_rows_no_file(tmp_path: Path) -> None:
+    """A clean source leaves no empty file behind."""
+    Collected().write(tmp_path)
+    assert not list(tmp_path.iterdir())

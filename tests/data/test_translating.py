@@ -1,0 +1,123 @@
+"""Texts through an engine: whole or not at all, tried again when they fail, and never an answer that belongs elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hala.data.prompts import extract
+from hala.data.translating import Plan, select_gates, translate_texts
+from hala.engines.scripted import EchoEngine, Faults, ScriptedEngine
+from hala.errors import EngineError, RecipeError
+from hala.languages import language
+from hala.records import Completion, Request, Sampling
+
+PLAN = Plan("default", language("en"), language("ar"), Sampling(64), {})
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=80)
+
+
+class Noted:
+    """An engine that remembers what it was asked."""
+
+    def __init__(self, answer: str = "") -> None:
+        self.requests: list[Request] = []
+        self.samplings: list[Sampling] = []
+        self.answer = answer
+
+    def complete(self, requests: Iterable[Request], sampling: Sampling) -> Iterator[Completion]:
+        """The same answer for all, or the source back."""
+        self.samplings.append(sampling)
+        for request in requests:
+            self.requests.append(request)
+            yield Completion(request.id, self.answer or extract(request), "stop", 3)
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(TEXT, max_size=4), st.booleans())
+def test_identity_translator_gives_every_byte_back(texts: list[str], whole: bool) -> None:
+    """Split, masked, translated by nothing, unmasked and joined, a text is what it was."""
+    results = translate_texts(texts, EchoEngine(extract), replace(PLAN, whole=whole))
+    assert [result.text for result in results] == texts
+    assert all(result.verdict.kept for result in results)
+
+
+def test_equal_segments_are_asked_once() -> None:
+    """A sentence that occurs in a hundred rows costs one request."""
+    engine = Noted()
+    translate_texts(["Hello there.", "Hello there.\n\nHello there."], engine, PLAN)
+    assert len(engine.requests) == 1
+
+
+def test_code_never_reaches_the_engine() -> None:
+    """The engine sees sentinels for spans and nothing of blocks."""
+    engine = Noted()
+    text = "Run `rm -rf /` now.\n\n```sh\nrm -rf /\n```\n"
+    [result] = translate_texts([text], engine, PLAN)
+    assert all("rm -rf" not in message.content for request in engine.requests for message in request.messages)
+    assert result.text == text
+
+
+def test_failed_segment_is_tried_again_with_another_seed() -> None:
+    """Retries are sampled, each with its own seed, and only what failed is sent."""
+    engine = Noted("wrong")  # loses the sentinel
+    [bad, good] = translate_texts(["Use `x` here.", "Plain words."], engine, replace(PLAN, retries=2))
+    assert not bad.verdict.kept and bad.tries == 3 and good.verdict.kept and good.tries == 1
+    assert [(each.temperature, each.seed) for each in engine.samplings] == [(0.0, 0), (0.3, 1), (0.3, 2)]
+    assert len(engine.requests) == 4 and len({request.id for request in engine.requests}) == 4
+
+
+def test_one_failed_segment_fails_its_text_alone() -> None:
+    """Never half a translation: the text is empty, the reason is there, and the neighbour is kept."""
+    engine = ScriptedEngine(lambda request: None if "Bad" in extract(request) else extract(request))  # type: ignore[arg-type,return-value]
+    [bad, good] = translate_texts(["Fine.\n\nBad.", "Fine."], engine, PLAN)
+    assert bad.text == "" and bad.verdict.reason == "engine_error" and "Bad." in bad.verdict.detail
+    assert good.text == "Fine." and good.verdict.kept
+
+
+def test_whitespace_around_a_segment_is_the_documents() -> None:
+    """An engine that adds or drops white space changes nothing outside its words."""
+    [result] = translate_texts(["  Hello.  \n\nThere.\n"], Noted("  مرحبا \n"), PLAN)
+    assert result.text == "  مرحبا  \n\nمرحبا\n"
+
+
+class Unruly:
+    """Answers twice, answers what nobody asked, and leaves one request without an answer."""
+
+    def complete(self, requests: Iterable[Request], sampling: Sampling) -> Iterator[Completion]:
+        """Wrong in every way that the protocol forbids."""
+        waiting = list(requests)
+        yield Completion("nobody asked", "intruder", "stop")
+        for request in waiting[1:]:
+            yield Completion(request.id, extract(request), "stop")
+            yield Completion(request.id, "second answer", "stop")
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+def test_engine_that_breaks_the_protocol_does_no_harm() -> None:
+    """Foreign and second answers are ignored; a request without answer is an engine error of that text alone."""
+    [silent, kept] = translate_texts(["One.", "Two."], Unruly(), replace(PLAN, retries=0))
+    assert silent.verdict.reason == "engine_error" and "no answer" in silent.verdict.detail
+    assert (kept.text, kept.verdict.kept) == ("Two.", True)
+
+
+def test_dead_engine_is_raised() -> None:
+    """That an engine is dead is no rejection of rows."""
+    with pytest.raises(EngineError):
+        translate_texts(["One.", "Two."], ScriptedEngine(extract, Faults(dies_after=1)), PLAN)
+
+
+def test_gates_by_name() -> None:
+    """`default` is all, `none` is none, a name is that one, an unknown name is answered."""
+    assert select_gates(["none"]) == {} and "truncated" in select_gates(["default"])
+    assert list(select_gates(["truncated"])) == ["truncated"]
+    with pytest.raises(RecipeError, match="Did you mean 'truncated'"):
+        select_gates(["trunkated"])

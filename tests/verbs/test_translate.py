@@ -1,0 +1,197 @@
+"""translate: every input row ends kept or rejected with a reason, whatever the engine does."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from hala import artifacts
+from hala.data.prompts import extract
+from hala.engines.scripted import Faults, ScriptedEngine
+from hala.errors import EngineError, InputError, RecipeError
+from hala.progress import Progress
+from hala.recipe import Languages, Translate
+from hala.records import Message, Row, Verdict
+from hala.verbs import Context
+from hala.verbs.translate import make_plan, run, translate_document, translate_rows
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=30) | st.sampled_from(["Hello there.", "Run `ls` now."])
+CHATS = st.lists(st.lists(TEXT, min_size=1, max_size=3), max_size=9)
+SHARE = st.floats(0.0, 0.4)
+FAULTS = st.builds(
+    Faults,
+    seed=st.integers(0, 99),
+    error=SHARE,
+    empty=SHARE,
+    looping=SHARE,
+    too_long=SHARE,
+    duplicated=SHARE,
+    late=st.floats(0.0, 1.0),
+    shuffled=st.integers(1, 6),
+)
+
+
+def plan(**changes: Any) -> Any:
+    """A plan of the recipe's defaults with the scripted engine's identity."""
+    return make_plan(Translate(data="x", **{"engine": "echo", **changes}), "", "en", "ar")
+
+
+def rows_of(chats: list[list[str]]) -> list[Row]:
+    """A row for each list of contents."""
+    roles = ("user", "assistant")
+    return [
+        Row(f"r/{index}", tuple(Message(roles[i % 2], text) for i, text in enumerate(texts)), "en") for index, texts in enumerate(chats)
+    ]
+
+
+def silent(engine: ScriptedEngine, every: int) -> ScriptedEngine:
+    """The engine with each `every`-th completion lost and the one after it given twice."""
+    real = engine.complete
+
+    def complete(requests: Any, sampling: Any) -> Any:
+        for number, completion in enumerate(real(requests, sampling)):
+            if number % every == 0:
+                continue
+            yield completion
+            if number % every == 1:
+                yield completion
+
+    engine.complete = complete  # type: ignore[method-assign]
+    return engine
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(CHATS, FAULTS, st.sampled_from(["none", "default"]), st.integers(1, 4), st.sampled_from([0, 2, 3]))
+def test_rows_in_are_kept_plus_rejected_whatever_the_engine_does(
+    chats: list[list[str]], faults: Faults, gates: str, shard_rows: int, lost: int
+) -> None:
+    """Late, shuffled, failing, empty, looping, too long, doubled or silent: each row ends once, whole or with a reason."""
+    rows = rows_of(chats)
+    engine = ScriptedEngine(extract, faults)
+    if lost:
+        engine = silent(engine, lost)
+    chosen = plan(gates=gates, engine="local" if gates == "default" else "echo", model="m")
+
+    def process(batch: list[Row]) -> list[tuple[Row, Verdict]]:
+        return translate_rows(batch, engine, chosen)[0]
+
+    with tempfile.TemporaryDirectory() as folder:
+        counts: Counter[str] = artifacts.run_shards(Path(folder), iter(rows), shard_rows, process, lambda done, counts: None)
+        kept, refused = list(artifacts.read_rows(folder)), list(artifacts.read_rejected(folder))
+    reasons = Counter(f"rejected/{verdict.reason}" for _, verdict in refused)
+    assert counts["rows"] == len(rows) == counts["kept"] + reasons.total()
+    assert counts == Counter({"rows": len(rows), "kept": len(kept)}) + reasons
+    assert sorted([row.id for row in kept] + [row.id for row, _ in refused]) == sorted(row.id for row in rows)
+    by_id = {row.id: row for row in rows}
+    for row in kept:
+        source = by_id[row.id]
+        assert row.original == source.messages and row.lang == "ar"
+        assert [message.role for message in row.messages] == [message.role for message in source.messages]
+    for row, verdict in refused:
+        assert row == by_id[row.id] and verdict.reason
+
+
+@settings(max_examples=30, deadline=None)
+@given(CHATS, FAULTS)
+def test_shards_and_order_of_answers_do_not_change_the_rows(chats: list[list[str]], faults: Faults) -> None:
+    """The same faults give the same rows for any shard size: nothing depends on what is in flight together."""
+    found = []
+    for size in (1, 4, 100):
+        rows, judged = rows_of(chats), []
+        for start in range(0, len(rows), size):
+            judged += translate_rows(rows[start : start + size], ScriptedEngine(extract, faults), plan())[0]
+        found.append(judged)
+    assert found[0] == found[1] == found[2]
+
+
+def context(out: Path) -> Context:
+    """A step without earlier steps."""
+    return Context("step", out, out.parent, Languages(), {}, Progress(quiet=True))
+
+
+def test_dataset_with_malformed_lines(tmp_path: Path, chats_file: Path) -> None:
+    """Broken lines are counted and stored beside the rows, with file, position and reason."""
+    good = chats_file.read_text(encoding="utf-8").splitlines()
+    lines = [good[0], "{broken", good[1], "[1, 2]", '{"unknown": 1}', good[2]]
+    chats_file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    outcome = run(Translate(data=str(chats_file), engine="echo"), context(tmp_path / "out"))
+    assert (outcome.counts["rows"], outcome.counts["kept"], outcome.counts["malformed"]) == (3, 3, 3)
+    stored = [json.loads(line) for line in (tmp_path / "out/malformed.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [(each["position"], each["reason"]) for each in stored] == [(1, "bad_json"), (3, "not_an_object"), (4, "unknown_shape")]
+    assert all(each["file"] == str(chats_file) for each in stored)
+
+
+def test_no_rows_at_all_is_an_error(tmp_path: Path, chats_file: Path) -> None:
+    """A step without input says so."""
+    with pytest.raises(InputError, match="no records"):
+        run(Translate(data={"path": str(chats_file), "skip": 99}, engine="echo"), context(tmp_path / "out"))
+
+
+def test_dead_engine_keeps_finished_shards(tmp_path: Path, chats_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the engine dies, what was finished is kept, and a new engine continues behind it."""
+    from hala.verbs import translate as verb
+
+    engines = [ScriptedEngine(extract, Faults(dies_after=9)), ScriptedEngine(extract)]
+    monkeypatch.setattr(verb, "open_engine", lambda *_: engines[0] if not engines[0].closed else engines[1])
+    section = Translate(data=str(chats_file), engine="echo", shard_rows=2)
+    with pytest.raises(EngineError):
+        run(section, context(tmp_path / "out"))
+    before = len(list((tmp_path / "out/rows").glob("*.parquet")))
+    assert before == 2 and engines[0].closed
+    assert run(section, context(tmp_path / "out")).counts["kept"] == 8
+    assert engines[1].calls < engines[0].calls + 4 and engines[1].closed
+
+
+def test_too_many_rejections_stop_the_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chats_file: Path) -> None:
+    """`stop_above` ends a hopeless step early and names the worst reason."""
+    from hala.verbs import translate as verb
+
+    monkeypatch.setattr(verb, "MIN_ROWS_TO_STOP", 4)
+    monkeypatch.setattr(verb, "open_engine", lambda *_: ScriptedEngine({}))
+    section = Translate(data=str(chats_file), engine="echo", shard_rows=2, stop_above=0.5)
+    with pytest.raises(InputError, match=r"4 of 4 rows were rejected.*rejected/engine_error"):
+        run(section, context(tmp_path / "out"))
+
+
+def test_document_that_fails_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A text that cannot be translated is an error with the segment, never half a text."""
+    from hala.verbs import translate as verb
+
+    monkeypatch.setattr(verb, "open_engine", lambda *_: ScriptedEngine({}))
+    with pytest.raises(InputError, match="engine_error"):
+        translate_document("Hello there.", {"engine": "echo"}, "en", "ar")
+
+
+def test_checkpoint_knows_its_languages_and_prompt(tmp_path: Path) -> None:
+    """A translator's own prompt is used; other languages than it learnt are refused; a damaged hala.json is named."""
+    about: Callable[[Any], None] = lambda value: (tmp_path / "hala.json").write_text(json.dumps(value))  # noqa: E731
+    about({"task": "translation", "prompt": "Say: {text}", "source": "en", "target": "ar"})
+    section = Translate(data="x", model=str(tmp_path))
+    assert make_plan(section, str(tmp_path), "en", "ar").prompt == "Say: {text}"
+    with pytest.raises(RecipeError, match="en -> ar, not en -> hi"):
+        make_plan(section, str(tmp_path), "en", "hi")
+    about({"task": "translation", "target": "ar"})
+    with pytest.raises(RecipeError, match="not en -> hi"):
+        make_plan(section, str(tmp_path), "en", "hi")
+    about({"task": "chat", "prompt": "{text}", "target": "ar"})
+    assert make_plan(section, str(tmp_path), "en", "hi").prompt == "default"
+    for damaged in ("{", "[]"):
+        (tmp_path / "hala.json").write_text(damaged)
+        with pytest.raises(InputError, match=r"hala\.json"):
+            make_plan(section, str(tmp_path), "en", "ar")
+
+
+def test_real_model_end_to_end(tmp_path: Path, tiny: Path, chats_file: Path) -> None:
+    """A tiny real model translates through the local engine, and its nonsense is rejected by the gates, not kept."""
+    section = Translate(data={"path": str(chats_file), "take": 3}, model=str(tiny), max_tokens=6, retries=0, dtype="float32")
+    outcome = run(section, context(tmp_path / "out"))
+    assert outcome.counts["rows"] == 3 == sum(value for key, value in outcome.counts.items() if key == "kept" or "/" in key)
+    assert outcome.counts["kept"] == 0 and outcome.facts["prompt"] == "{text}"

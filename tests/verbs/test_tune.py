@@ -1,0 +1,76 @@
+"""tune as a step: rows become a checkpoint, and whatever was not learned from is counted."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from hala import artifacts
+from hala.errors import InputError
+from hala.progress import Progress
+from hala.recipe import Languages, Tune
+from hala.records import KEPT, Message, Row
+from hala.verbs import Context, Outcome
+from hala.verbs.tune import run
+
+QUICK = {"max_steps": 2, "batch_tokens": 128, "max_length": 64, "precision": "float32", "learning_rate": 1e-3}
+NEW = {"hidden_size": 32, "layers": 2, "ff_size": 64, "heads": 2, "kv_heads": 1, "vocab_size": 320, "max_positions": 128}
+
+
+def tune(out: Path, inputs: dict[str, Path] | None = None, **settings: object) -> Outcome:
+    """The outcome of a training of two small steps."""
+    out.mkdir()
+    section = Tune(**{**QUICK, **settings})
+    return run(section, Context("step", out, out.parent, Languages(), inputs or {}, Progress(quiet=True)))
+
+
+def test_new_translator_from_pairs(tmp_path: Path, pairs_file: Path) -> None:
+    """Random weights and a new tokenizer become a checkpoint that loads and knows its task, prompt and languages."""
+    from hala.weights.loading import load_model
+
+    outcome = tune(tmp_path / "out", data=str(pairs_file), new=NEW, task="translation", prompt="To {language}: {text}")
+    about = json.loads((tmp_path / "out/hala.json").read_text(encoding="utf-8"))
+    assert about["task"] == "translation" and about["prompt"] == "To Arabic: {text}" and about["target"] == "ar"
+    model, tokenizer = load_model(tmp_path / "out", "float32")
+    assert outcome.facts["parameters"] == sum(each.numel() for each in model.parameters()) and len(tokenizer) <= 320
+    assert outcome.counts["pairs"] == 8 == outcome.counts["examples"] and outcome.facts["steps"] == 2
+    assert (tmp_path / "out/curve.jsonl").read_text(encoding="utf-8").count("\n") >= 1
+
+
+def test_everything_left_out_is_counted(tmp_path: Path, tiny: Path, pairs_file: Path) -> None:
+    """Malformed lines, pairs without partner, lost spans and too long examples: pairs = examples + rejected."""
+    with pairs_file.open("a", encoding="utf-8") as stream:
+        stream.write('{"en": "Run `ls`.", "ar": "نفذ."}\n{broken\n')
+        stream.write(json.dumps({"en": "long " * 99, "ar": "طويل " * 99}) + "\n")
+    counts = tune(tmp_path / "out", data=str(pairs_file), base=str(tiny), task="translation").counts
+    assert counts["malformed"] == 1 and counts["rows"] == 10 and counts["rejected/spans_differ"] == 1
+    left_out = sum(value for key, value in counts.items() if key.startswith("rejected/"))
+    assert counts["pairs"] == counts["examples"] + left_out == 10 and left_out == 2
+
+
+def test_malformed_training_and_evaluation_lines_are_both_stored(tmp_path: Path, tiny: Path, chats_file: Path) -> None:
+    """The broken lines of the evaluation data do not replace those of the training data."""
+    checks = tmp_path / "checks.jsonl"
+    checks.write_text(chats_file.read_text(encoding="utf-8") + "{bad check\n", encoding="utf-8")
+    chats_file.write_text(chats_file.read_text(encoding="utf-8") + "{bad row\n", encoding="utf-8")
+    outcome = tune(tmp_path / "out", data=str(chats_file), eval_data=str(checks), base=str(tiny))
+    stored = [json.loads(line)["file"] for line in (tmp_path / "out/malformed.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert stored == [str(chats_file), str(checks)] and outcome.counts["malformed"] == 2
+    assert outcome.facts["eval_loss"] > 0
+
+
+def test_licences_travel(tmp_path: Path, tiny: Path) -> None:
+    """The checkpoint names the licence of every row that it learned from."""
+    rows = [Row(f"r/{i}", (Message("text", f"Some text, number {i}."),), licence=name) for i, name in enumerate(["MIT", "CC0-1.0", "", "MIT"])]
+    artifacts.write_rows(tmp_path / "rows/rows/000000.parquet", [(row, KEPT) for row in rows])
+    tune(tmp_path / "out", {"rows": tmp_path / "rows"}, data="$rows", base=str(tiny), task="text")
+    about = json.loads((tmp_path / "out/hala.json").read_text(encoding="utf-8"))
+    assert about["data_licences"] == ["CC0-1.0", "MIT", "unknown"] and "prompt" not in about
+
+
+def test_nothing_to_learn_from_is_an_error(tmp_path: Path, tiny: Path, chats_file: Path) -> None:
+    """A translator cannot learn from rows without original, and the reason is said."""
+    with pytest.raises(InputError, match=r"nothing to learn from: 8 rows read, .*not_a_pair 8"):
+        tune(tmp_path / "out", data=str(chats_file), base=str(tiny), task="translation")
