@@ -77,7 +77,8 @@ def pairs_file(tmp_path: Path) -> Path:
 def chats_file(tmp_path: Path) -> Path:
     """English chats as JSON lines."""
     chats = [
-        {"messages": [{"role": "user", "content": f"{en} Why?"}, {"role": "assistant", "content": f"Because. {en}"}]} for en, _ in PAIRS
+        {"messages": [{"role": "user", "content": f"{en} Why?"}, {"role": "assistant", "content": f"Because. {en}"}]}
+        for en, _ in PAIRS
     ]
     return write_jsonl(tmp_path / "chats.jsonl", chats)
 

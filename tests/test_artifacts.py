@@ -194,7 +194,10 @@ def test_errors_that_are_not_the_disk_pass_through(tmp_path: Path) -> None:
 def test_folder_that_cannot_be_made_is_a_disk_error(tmp_path: Path) -> None:
     """--out below a file is one clear line."""
     (tmp_path / "file").write_text("x")
-    for act in (lambda: artifacts.write_json(tmp_path / "file/x.json", 1), lambda: artifacts.lock(tmp_path / "file/run").__enter__()):
+    for act in (
+        lambda: artifacts.write_json(tmp_path / "file/x.json", 1),
+        lambda: artifacts.lock(tmp_path / "file/run").__enter__(),
+    ):
         with pytest.raises(DiskError, match="cannot"):
             act()
 

@@ -101,7 +101,9 @@ def test_damaged_checkpoint(hala: Hala, tmp_path: Path, tiny: Path, kind: str) -
     assert not list(tmp_path.glob("[cm]/manifest.json"))
 
 
-@pytest.mark.parametrize("words", [("compress", "NO"), ("merge", "NO", "NO"), ("export", "NO"), ("tune", "--base", "NO", "--data", "CHATS")])
+@pytest.mark.parametrize(
+    "words", [("compress", "NO"), ("merge", "NO", "NO"), ("export", "NO"), ("tune", "--base", "NO", "--data", "CHATS")]
+)
 def test_unknown_model_folder(hala: Hala, tmp_path: Path, chats_file: Path, words: tuple[str, ...]) -> None:
     """A folder that is not there is named; the same command works once it is."""
     names = {"NO": str(tmp_path / "nothing/here"), "CHATS": str(chats_file)}
@@ -122,12 +124,15 @@ def file_limit(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-@pytest.mark.parametrize("words", [("compress", "TINY"), ("merge", "TINY", "TINY"), ("export", "TINY"), ("tune", "--base", "TINY", "--data", "CHATS")])
+@pytest.mark.parametrize(
+    "words", [("compress", "TINY"), ("merge", "TINY", "TINY"), ("tune", "--base", "TINY", "--data", "CHATS")]
+)
 def test_disk_that_takes_no_more_bytes(hala: Hala, tmp_path: Path, tiny: Path, chats_file: Path, words: tuple[str, ...]) -> None:
     """A real refusal of the kernel while weights are written is exit code 5, and with room the same command finishes."""
     names = {"TINY": str(tiny), "CHATS": str(chats_file)}
     quick = [f"--set={pair}" for pair in ("max_steps=1", "batch_tokens=128", "max_length=64", "precision=float32")]
-    command = [*(names.get(word, word) for word in words), "--out", tmp_path / "out", *(quick if words[0] == "tune" else [])]
+    settings = {"tune": quick}
+    command = [*(names.get(word, word) for word in words), "--out", tmp_path / "out", *settings.get(words[0], [])]
     with file_limit(20_000):
         answer = hala(*command)
     one_line(answer, 5, "again")

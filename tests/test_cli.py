@@ -60,7 +60,9 @@ def python(*words: str, **options: Any) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, *words], capture_output=True, text=True, env=environment, timeout=120, **options)
 
 
-@pytest.mark.parametrize("code", ["import hala", "import hala.cli", "import sys; sys.argv = ['hala', '--help']; from hala.cli import main; main()"])
+@pytest.mark.parametrize(
+    "code", ["import hala", "import hala.cli", "import sys; sys.argv = ['hala', '--help']; from hala.cli import main; main()"]
+)
 def test_import_and_help_load_nothing_heavy(code: str) -> None:
     """`import hala` and `hala --help` answer at once, because nothing heavy loads before a command runs."""
     body = f"""import atexit, sys
@@ -74,7 +76,11 @@ def test_every_command_is_explained(hala: Hala) -> None:
     """The help names every command, and every command says in a sentence what it does."""
     answer = hala("--help")
     assert answer.code == 0
-    listed = {line.split()[0]: line.split(maxsplit=1)[1] for line in answer.out.partition("Commands:")[2].splitlines() if len(line.split()) > 1}
+    listed = {
+        line.split()[0]: line.split(maxsplit=1)[1]
+        for line in answer.out.partition("Commands:")[2].splitlines()
+        if len(line.split()) > 1
+    }
     assert set(COMMANDS) <= set(listed)
 
 
@@ -118,7 +124,9 @@ def test_text_from_a_pipe(hala: Hala, monkeypatch: pytest.MonkeyPatch) -> None:
     assert hala("translate", "-", "--engine", "echo").out == DOCUMENT
 
 
-@pytest.mark.parametrize("text", ["Hello world", "one\ntwo `code` three", "مرحبا {name}", "x" * 5000, "word " * 400, "../a b", "100%", "{}"])
+@pytest.mark.parametrize(
+    "text", ["Hello world", "one\ntwo `code` three", "مرحبا {name}", "x" * 5000, "word " * 400, "../a b", "100%", "{}"]
+)
 def test_text_from_the_command_line(hala: Hala, text: str) -> None:
     """Any words are a text, also thousands of them; the terminal gets a line end."""
     answer = hala("translate", text, "--engine", "echo")

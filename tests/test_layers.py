@@ -83,7 +83,9 @@ def test_imports_follow_the_layers(path: Path) -> None:
             assert other.partition(".")[0] in allowed(mine), f"{mine} imports {module}"
 
 
-@pytest.mark.parametrize("path", [path for path in FILES if path.parent.name == "verbs" and path.stem in VERB_MODULES], ids=name_of)
+@pytest.mark.parametrize(
+    "path", [path for path in FILES if path.parent.name == "verbs" and path.stem in VERB_MODULES], ids=name_of
+)
 def test_verbs_never_call_each_other(path: Path) -> None:
     """A verb reads finished artefacts; it knows no other verb."""
     others = {f"hala.verbs.{verb}" for verb in VERB_MODULES - {path.stem}}
@@ -116,7 +118,18 @@ def dotted(node: ast.expr) -> str:
     return ""
 
 
-FORBIDDEN_CALLS = {"eval", "exec", "compile", "__import__", "torch.load", "torch.save", "os.system", "os.popen", "np.load", "numpy.load"}
+FORBIDDEN_CALLS = {
+    "eval",
+    "exec",
+    "compile",
+    "__import__",
+    "torch.load",
+    "torch.save",
+    "os.system",
+    "os.popen",
+    "np.load",
+    "numpy.load",
+}
 FORBIDDEN_MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
 
 

@@ -108,7 +108,7 @@ def test_changed_input_is_refused(recipe_file: Path, pairs_file: Path, tmp_path:
     """The same path with other content is another input."""
     run(recipe_file, tmp_path / "run")
     pairs_file.write_text(pairs_file.read_text() + '{"en": "New.", "ar": "جديد."}\n')
-    with pytest.raises(DriftError, match="inputs.data:"):
+    with pytest.raises(DriftError, match=r"inputs.data:"):
         run(recipe_file, tmp_path / "run")
 
 

@@ -148,10 +148,18 @@ def test_missing_file_folder_and_unreadable_name(tmp_path: Path) -> None:
         ("tuned: $second}}", "tuned: $first}}", ["wants checkpoint here", "r.yaml:14"]),
         ("tuned: $second}}", "tuned: $second, t: 2}}", ["between 0 and 1", "r.yaml:14"]),
         ("tuned: $second}}", "tuned: $second, t: []}}", ["between 0 and 1", "r.yaml:14"]),
-        ("third: {merge: {base: some/model, tuned: $second}}", "third: {merge: {tuned: $second}}", ["missing key 'base'", "r.yaml:14"]),
+        (
+            "third: {merge: {base: some/model, tuned: $second}}",
+            "third: {merge: {tuned: $second}}",
+            ["missing key 'base'", "r.yaml:14"],
+        ),
         ("third: {merge", "third: {filter: {}, merge", ["exactly one verb", "filter, merge", "r.yaml:14"]),
         ("third: {merge: {base: some/model, tuned: $second}}", "third: 5", ["exactly one verb", "r.yaml:14"]),
-        ("third: {merge: {base: some/model, tuned: $second}}", "third: {merge: 5}", ["third wants a mapping, found 5", "r.yaml:14"]),
+        (
+            "third: {merge: {base: some/model, tuned: $second}}",
+            "third: {merge: 5}",
+            ["third wants a mapping, found 5", "r.yaml:14"],
+        ),
         ("third:", "Third step:", ["cannot name a folder", "r.yaml:14"]),
         ("third:", "../third:", ["cannot name a folder", "r.yaml:14"]),
         ("name: good", "name: ../evil", ["cannot name a folder", "r.yaml:1"]),
@@ -347,4 +355,6 @@ def test_any_value_anywhere_is_loaded_or_refused(verb: str, data: st.DataObject,
 
 def test_filter_alone_is_enough() -> None:
     """The smallest recipe has one step with one setting."""
-    assert from_content({"steps": {"a": {"filter": {"data": "x.jsonl"}}}}, "tiny.yaml").steps["a"].settings == Filter(data="x.jsonl")
+    assert from_content({"steps": {"a": {"filter": {"data": "x.jsonl"}}}}, "tiny.yaml").steps["a"].settings == Filter(
+        data="x.jsonl"
+    )

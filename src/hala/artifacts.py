@@ -14,6 +14,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -35,6 +36,7 @@ SCRATCH = ".work"
 LOCK = ".lock"
 FORMAT = 1
 DISK_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO}
+OS_ERROR = re.compile(r"\(os error (\d+)\)")
 
 Judged = tuple[Row, Verdict]
 
@@ -64,11 +66,12 @@ def disk_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        number = getattr(error, "errno", None)
+        told = OS_ERROR.search(str(error))  # what a library in Rust makes of it
+        number = getattr(error, "errno", None) or (int(told[1]) if told else None)
         if isinstance(error, DiskError) or not (number in DISK_ERRNOS or "No space left on device" in str(error)):
             raise
         raise DiskError(
-            f"cannot write below {path}: {os.strerror(number) if number else error}.",
+            f"cannot write below {path}: {os.strerror(number) if number in DISK_ERRNOS else error}.",
             "Finished parts are safe. Make room and run the same command again to continue.",
         ) from error
 
@@ -78,7 +81,9 @@ def make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise DiskError(f"cannot make the folder {folder}: {error.strerror}.", "Choose another --out, or make room there.") from None
+        raise DiskError(
+            f"cannot make the folder {folder}: {error.strerror}.", "Choose another --out, or make room there."
+        ) from None
 
 
 def sync_folder(folder: Path) -> None:

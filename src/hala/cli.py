@@ -80,7 +80,9 @@ def _settings(overrides: list[str] | None, **given: Any) -> dict[str, Any]:
         for parent in parents:
             target = target.setdefault(parent, {})
             if not isinstance(target, dict):
-                raise RecipeError(f"--set {key}: '{parent}' is {target!r} and has no keys.", f"Give all of it: --set '{parent}={{...}}'")
+                raise RecipeError(
+                    f"--set {key}: '{parent}' is {target!r} and has no keys.", f"Give all of it: --set '{parent}={{...}}'"
+                )
         try:
             target[last] = YAML(typ="safe", pure=True).load(value)
         except YAMLError as error:
@@ -193,11 +195,15 @@ def compress(
 
 @app.command()
 def translate(
-    source: Annotated[str, typer.Argument(metavar="INPUT", help="A text, a file (.md .txt .jsonl .parquet ...), a folder, or -.")],
+    source: Annotated[
+        str, typer.Argument(metavar="INPUT", help="A text, a file (.md .txt .jsonl .parquet ...), a folder, or -.")
+    ],
     to: Annotated[str, typer.Option(help="Target language.")] = "ar",
     start: Annotated[str, typer.Option("--from", help="Source language.")] = "en",
     model: Annotated[str | None, typer.Option(help="Translator: checkpoint folder or hub id.")] = None,
-    engine: Annotated[str | None, typer.Option(help="local, vllm, server or echo; default server with --url, else local.")] = None,
+    engine: Annotated[
+        str | None, typer.Option(help="local, vllm, server or echo; default server with --url, else local.")
+    ] = None,
     url: Annotated[str | None, typer.Option(help="OpenAI-compatible server, ending in /v1.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for rows, or file for a text.")] = None,
     overrides: SetOption = None,
@@ -223,7 +229,9 @@ def _is_document(source: str) -> bool:
     from hala.errors import InputError, RecipeError
 
     if not source:
-        raise RecipeError("there is nothing to translate.", 'Give a text, a file, or - to read from a pipe: hala translate "Hello"')
+        raise RecipeError(
+            "there is nothing to translate.", 'Give a text, a file, or - to read from a pipe: hala translate "Hello"'
+        )
     path = Path(source)
     looks_like_file = path.suffix in {".jsonl", ".json", ".csv", ".tsv", ".parquet", ".gz", ".md", ".txt"} and " " not in source
     if looks_like_file and not _exists(source):
@@ -282,7 +290,9 @@ def filter_(
 def tune(
     data: Annotated[str, typer.Option(help="Rows: a file or a folder made by hala.")],
     out: OutOption,
-    base: Annotated[str | None, typer.Option(help="Checkpoint to start from; --set new.hidden_size=... starts from nothing.")] = None,
+    base: Annotated[
+        str | None, typer.Option(help="Checkpoint to start from; --set new.hidden_size=... starts from nothing.")
+    ] = None,
     task: Annotated[str, typer.Option(help="chat, translation or text.")] = "chat",
     overrides: SetOption = None,
     as_json: JsonOption = False,

@@ -195,7 +195,12 @@ def _is_finished(step: Step, out: Path, identity: dict[str, Any], choice: Choice
     manifest = artifacts.read_manifest(out)
     before: dict[str, Any] | None = None
     if manifest is not None:
-        before = {"verb": manifest.verb, "config": manifest.config, "inputs": manifest.inputs, "fingerprint": manifest.fingerprint}
+        before = {
+            "verb": manifest.verb,
+            "config": manifest.config,
+            "inputs": manifest.inputs,
+            "fingerprint": manifest.fingerprint,
+        }
     elif (out / STARTED).exists():
         before = _started(out)
     elif out.exists() and any(path.name != artifacts.LOCK for path in out.iterdir()):
@@ -210,7 +215,9 @@ def _is_finished(step: Step, out: Path, identity: dict[str, Any], choice: Choice
     artifacts.tidy(out)
     wrong = artifacts.check_files(out, manifest)
     if wrong:
-        raise CorruptError(f"step {step.name} is damaged: {out}: {'; '.join(wrong)}.", f"Run `hala repair {out.parent}`, then again.")
+        raise CorruptError(
+            f"step {step.name} is damaged: {out}: {'; '.join(wrong)}.", f"Run `hala repair {out.parent}`, then again."
+        )
     return True
 
 
@@ -230,7 +237,9 @@ def _drift(name: str, out: Path, before: dict[str, Any], now: dict[str, Any], fi
     lines = [f"step {name} is {state} with other settings or inputs ({out}):"]
     for part in ("config", "inputs"):
         lines += [f"  {key}: {old} -> {new}" for key, old, new in _changes(before.get(part, {}), now[part], part)]
-    again = "--replace makes changed steps again in place" if (out.parent / "recipe.json").exists() else f"removing {out} starts anew"
+    again = (
+        "--replace makes changed steps again in place" if (out.parent / "recipe.json").exists() else f"removing {out} starts anew"
+    )
     lines.append(f"Two ways out: --out DIR makes a new one beside it; {again}.")
     return "\n".join(lines)
 
@@ -258,7 +267,9 @@ def input_digests(step: Step, root: Path) -> dict[str, str]:
     for _, name, _ in references(step.settings):
         manifest = artifacts.read_manifest(root / name)
         if manifest is None:
-            raise RecipeError(f"step {step.name} needs ${name}, which is not finished ({root / name}).", "Run the earlier steps first.")
+            raise RecipeError(
+                f"step {step.name} needs ${name}, which is not finished ({root / name}).", "Run the earlier steps first."
+            )
         digests[f"${name}"] = manifest.digest
     for kind, value in _outside(step.settings):
         digests[f"{kind}:{value if isinstance(value, str) else value.path or value.hub or value.world}"] = _outside_digest(value)

@@ -372,6 +372,8 @@ class Export(Section):
     """GGUF, as llama.cpp reads it."""
     quant: Literal["f32", "f16", "q8_0"] = "q8_0"
     """Number format of the matrices."""
+    splitter: str | None = None
+    """llama.cpp's name of the rule that cuts text into words, for example `gpt-2`; none means that the tokenizer tells."""
 
 
 class Report(Section):

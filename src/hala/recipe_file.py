@@ -192,7 +192,9 @@ def _build(source: Source) -> Recipe:
     content = {"vars": {}, **content}
     variables = content.pop("vars") or {}
     if not isinstance(variables, dict):
-        raise RecipeError(f"vars wants a mapping, found {variables!r} ({source.where(('vars',))}).", "For example: vars: {size: 10}")
+        raise RecipeError(
+            f"vars wants a mapping, found {variables!r} ({source.where(('vars',))}).", "For example: vars: {size: 10}"
+        )
     content = _interpolate(content, variables, source, ())
     steps = content.get("steps")
     if not isinstance(steps, dict) or not steps:
@@ -297,4 +299,3 @@ def _check_references(step: Step, built: Mapping[str, Step], names: list[str], s
             fits = [name for name, other in built.items() if name != step.name and produces(other) in kinds]
             hint = f" Steps that fit: {', '.join(fits)}." if fits else ""
             raise RecipeError(f"step '{step.name}' wants {wanted} here, but ${target} makes {kind} ({where}).{hint}")
-

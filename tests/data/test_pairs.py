@@ -54,7 +54,14 @@ def test_empty_side_and_missing_original() -> None:
 
 def test_conversations_give_a_pair_for_every_turn() -> None:
     """Licence, language and source go with each pair."""
-    row = Row("c", (Message("user", "س؟"), Message("assistant", "ج.")), "ar", "s", "MIT", (Message("user", "Q?"), Message("assistant", "A.")))
+    row = Row(
+        "c",
+        (Message("user", "س؟"), Message("assistant", "ج.")),
+        "ar",
+        "s",
+        "MIT",
+        (Message("user", "Q?"), Message("assistant", "A.")),
+    )
     made = [each for each, verdict in training_pairs(row) if verdict.kept]
     assert [each.id for each in made] == ["c/0/0", "c/1/0"]
     assert all((each.licence, each.lang, each.source) == ("MIT", "ar", "s") for each in made)

@@ -29,7 +29,9 @@ def step(tmp_path: Path) -> Path:
     return tmp_path / "step"
 
 
-@pytest.mark.parametrize(("skip", "take", "wanted"), [(0, None, range(10)), (4, 3, range(4, 7)), (8, 9, range(8, 10)), (20, 5, [])])
+@pytest.mark.parametrize(
+    ("skip", "take", "wanted"), [(0, None, range(10)), (4, 3, range(4, 7)), (8, 9, range(8, 10)), (20, 5, [])]
+)
 def test_part_of_a_step(step: Path, skip: int, take: int | None, wanted: range) -> None:
     """skip and take count rows over all shards."""
     assert ids(Data(ref="$s", skip=skip, take=take), s=step) == [f"r/{number}" for number in wanted]

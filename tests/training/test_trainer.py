@@ -10,7 +10,9 @@ import pytest
 import torch
 
 from hala.errors import DriftError, HalaError, InputError
-from hala.training.trainer import PackedRows, TrainSettings, choose_precision, eval_loss, lr_scale, train
+from hala.training.settings import TrainSettings
+from hala.training.trainer import PackedRows, train
+from hala.training.watch import eval_loss
 
 SMALL = TrainSettings(
     row_length=32, batch_tokens=128, micro_tokens=64, max_steps=8, save_steps=4, log_steps=2, learning_rate=1e-2
@@ -151,26 +153,6 @@ def test_evaluation_is_the_mean_over_learned_tokens(tiny):
     whole = eval_loss(model, docs, changed(row_length=128, micro_tokens=128), 0)
     alone = eval_loss(model, docs, changed(row_length=32, micro_tokens=32), 0)
     assert whole == pytest.approx(alone, rel=1e-5) and model.training
-
-
-@pytest.mark.parametrize("schedule", ["cosine", "wsd", "linear", "constant"])
-def test_schedules_rise_then_fall_to_the_floor(schedule):
-    """Protects the learning rate: it starts above zero, peaks at one, never rises again, and ends at its floor."""
-    settings = TrainSettings(schedule=schedule, warmup=0.1, min_lr=0.05)
-    scales = [lr_scale(step, 100, settings) for step in range(101)]
-    assert scales[0] == 0.1 and scales[9] == 1.0 and max(scales) == 1.0
-    assert scales[9:] == sorted(scales[9:], reverse=True)
-    assert scales[-1] == pytest.approx(1.0 if schedule == "constant" else 0.05)
-
-
-def test_bfloat16_is_chosen_only_where_it_is_native(monkeypatch):
-    """Protects speed and precision on plain CPUs: emulated bfloat16 is never picked, a wish is obeyed."""
-    cpu = torch.device("cpu")
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_f": True})
-    assert choose_precision("auto", cpu) == "float32"
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": True})
-    assert choose_precision("auto", cpu) == "bfloat16"
-    assert choose_precision("float32", cpu) == "float32"
 
 
 def test_bfloat16_training_keeps_float32_masters(tiny, tmp_path):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import torch
 
+from hala.errors import InputError
 from hala.progress import Progress
 from hala.recipe import Compress, Languages
 from hala.verbs import Context, Outcome
@@ -31,7 +33,7 @@ def test_copy_is_smaller_close_and_loads(tmp_path: Path, tiny: Path) -> None:
     assert torch.nn.functional.cosine_similarity(one.flatten(), two.flatten(), dim=0) > 0.98
 
 
-def test_nothing_left_to_compress_is_no_crash(tmp_path: Path, tiny: Path) -> None:
-    """With every module ignored, the copy is the original and the error is zero."""
-    outcome = compress(tmp_path / "out", tiny, ignore=["re:.*"])
-    assert outcome.counts["tensors_fp8"] == 0 and outcome.facts["mean_rel_error"] == 0
+def test_nothing_left_to_compress_is_an_error(tmp_path: Path, tiny: Path) -> None:
+    """With every module ignored there is no FP8 copy to speak of."""
+    with pytest.raises(InputError, match="no matrix to quantise"):
+        compress(tmp_path / "out", tiny, ignore=["re:.*"])

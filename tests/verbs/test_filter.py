@@ -65,7 +65,11 @@ def test_gates_and_duplicates_can_be_left_out(tmp_path: Path) -> None:
 def test_lengths(tmp_path: Path) -> None:
     """The shortest message and the whole row are measured in characters."""
     source = step(tmp_path / "in", [Row("a", (Message("user", "xxxx"), Message("assistant", "x" * 30)))])
-    for settings, reason in (({"min_chars": 5}, "too_short"), ({"max_chars": 34}, "too_long"), ({"min_chars": 4, "max_chars": 35}, "")):
+    for settings, reason in (
+        ({"min_chars": 5}, "too_short"),
+        ({"max_chars": 34}, "too_long"),
+        ({"min_chars": 4, "max_chars": 35}, ""),
+    ):
         out = tmp_path / f"out{reason}"
         run(Filter(data="$in", gates="none", **settings), context(out, **{"in": source}))  # type: ignore[arg-type]
         assert [verdict.reason for _, verdict in artifacts.read_rejected(out)] == ([reason] if reason else [])
@@ -76,7 +80,10 @@ def test_questions_of_the_world_do_not_leak(tmp_path: Path) -> None:
     from hala.data import world
 
     question = next(world.questions("heldout", "ar", 1))
-    rows = [Row("leak", (Message("user", question.question), Message("assistant", "نعم"))), Row("fine", (Message("user", "شيء آخر تماما"),))]
+    rows = [
+        Row("leak", (Message("user", question.question), Message("assistant", "نعم"))),
+        Row("fine", (Message("user", "شيء آخر تماما"),)),
+    ]
     source = step(tmp_path / "in", rows)
     section = Filter(data="$in", gates="none", questions={"world": "questions", "split": "heldout", "lang": "ar"})
     run(section, context(tmp_path / "out", **{"in": source}))

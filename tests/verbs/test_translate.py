@@ -48,7 +48,8 @@ def rows_of(chats: list[list[str]]) -> list[Row]:
     """A row for each list of contents."""
     roles = ("user", "assistant")
     return [
-        Row(f"r/{index}", tuple(Message(roles[i % 2], text) for i, text in enumerate(texts)), "en") for index, texts in enumerate(chats)
+        Row(f"r/{index}", tuple(Message(roles[i % 2], text) for i, text in enumerate(texts)), "en")
+        for index, texts in enumerate(chats)
     ]
 
 
@@ -125,7 +126,11 @@ def test_dataset_with_malformed_lines(tmp_path: Path, chats_file: Path) -> None:
     outcome = run(Translate(data=str(chats_file), engine="echo"), context(tmp_path / "out"))
     assert (outcome.counts["rows"], outcome.counts["kept"], outcome.counts["malformed"]) == (3, 3, 3)
     stored = [json.loads(line) for line in (tmp_path / "out/malformed.jsonl").read_text(encoding="utf-8").splitlines()]
-    assert [(each["position"], each["reason"]) for each in stored] == [(1, "bad_json"), (3, "not_an_object"), (4, "unknown_shape")]
+    assert [(each["position"], each["reason"]) for each in stored] == [
+        (1, "bad_json"),
+        (3, "not_an_object"),
+        (4, "unknown_shape"),
+    ]
     assert all(each["file"] == str(chats_file) for each in stored)
 
 

@@ -44,7 +44,7 @@ def test_everything_left_out_is_counted(tmp_path: Path, tiny: Path, pairs_file: 
     with pairs_file.open("a", encoding="utf-8") as stream:
         stream.write('{"en": "Run `ls`.", "ar": "نفذ."}\n{broken\n')
         stream.write(json.dumps({"en": "long " * 99, "ar": "طويل " * 99}) + "\n")
-    counts = tune(tmp_path / "out", data=str(pairs_file), base=str(tiny), task="translation").counts
+    counts = tune(tmp_path / "out", data=str(pairs_file), base=str(tiny), task="translation", prompt="{text}").counts
     assert counts["malformed"] == 1 and counts["rows"] == 10 and counts["rejected/spans_differ"] == 1
     left_out = sum(value for key, value in counts.items() if key.startswith("rejected/"))
     assert counts["pairs"] == counts["examples"] + left_out == 10 and left_out == 2
@@ -63,7 +63,10 @@ def test_malformed_training_and_evaluation_lines_are_both_stored(tmp_path: Path,
 
 def test_licences_travel(tmp_path: Path, tiny: Path) -> None:
     """The checkpoint names the licence of every row that it learned from."""
-    rows = [Row(f"r/{i}", (Message("text", f"Some text, number {i}."),), licence=name) for i, name in enumerate(["MIT", "CC0-1.0", "", "MIT"])]
+    rows = [
+        Row(f"r/{i}", (Message("text", f"Some text, number {i}."),), licence=name)
+        for i, name in enumerate(["MIT", "CC0-1.0", "", "MIT"])
+    ]
     artifacts.write_rows(tmp_path / "rows/rows/000000.parquet", [(row, KEPT) for row in rows])
     tune(tmp_path / "out", {"rows": tmp_path / "rows"}, data="$rows", base=str(tiny), task="text")
     about = json.loads((tmp_path / "out/hala.json").read_text(encoding="utf-8"))

@@ -95,7 +95,9 @@ def _attempt(waiting: list[_Segment], engine: Engine, plan: Plan, attempt: int) 
     if attempt:
         sampling = replace(sampling, temperature=plan.retry_temperature, seed=sampling.seed + attempt)
     by_id = {f"{_key(segment.text)}-{attempt}": segment for segment in waiting}
-    requests = [Request(key, render(plan.prompt, segment.masked.text, plan.target, plan.source)) for key, segment in by_id.items()]
+    requests = [
+        Request(key, render(plan.prompt, segment.masked.text, plan.target, plan.source)) for key, segment in by_id.items()
+    ]
     answered: set[str] = set()
     for completion in engine.complete(iter(requests), sampling):
         segment = by_id.get(completion.id)

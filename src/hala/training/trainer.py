@@ -14,65 +14,28 @@ import functools
 import hashlib
 import json
 import math
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import Dataset, Sampler, SequentialSampler
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback, Trainer, TrainingArguments
 
-from hala.errors import DriftError, HalaError, InputError
+from hala.errors import InputError
 from hala.training import checkpoints
 from hala.training.examples import IGNORED, Example
 from hala.training.loss import packed_loss
 from hala.training.optimizers import MuonAdamW, parameter_groups
 from hala.training.packing import Packing, collate, measure, pack
+from hala.training.settings import TrainSettings, autocast, choose_precision, lr_scale
 from hala.training.short_conv import leak_free
+from hala.training.watch import Progress, Watch
 
-Progress = Callable[[int, int, float, float, float], None]
-"""progress(step, total, tokens_per_s, loss, seconds_left)."""
-
-
-@dataclass(frozen=True, slots=True)
-class TrainSettings:
-    """Every knob of a training. Lengths and batches count tokens, fractions are of all steps."""
-
-    epochs: float = 1.0
-    max_steps: int = 0
-    """Updates in all; 0 lets `epochs` decide."""
-    row_length: int = 512
-    """Tokens a packed row holds; no example may be longer."""
-    batch_tokens: int = 8192
-    """Tokens an update sees, over all devices."""
-    micro_tokens: int = 4096
-    """Tokens of one forward pass on one device: memory, not results."""
-    optimizer: Literal["adamw", "muon"] = "adamw"
-    learning_rate: float = 2e-5
-    muon_learning_rate: float = 0.02
-    schedule: Literal["cosine", "wsd", "linear", "constant"] = "cosine"
-    warmup: float = 0.03
-    decay: float = 0.2
-    """The last fraction, over which `wsd` falls."""
-    min_lr: float = 0.1
-    """The final learning rate as a fraction of the highest."""
-    weight_decay: float = 0.01
-    beta2: float = 0.95
-    max_grad_norm: float = 1.0
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Of the matrix products; weights, sums and the loss stay float32."""
-    gradient_checkpointing: bool = False
-    compile: bool = False
-    """Fuse each layer with torch.compile: needs a C++ compiler, costs half a minute, then a step takes a fifth less."""
-    seed: int = 0
-    log_steps: int = 10
-    eval_steps: int = 0
-    """0 evaluates at the end only."""
-    save_steps: int = 200
+__all__ = ["PackedRows", "PackedTrainer", "Progress", "TrainResult", "TrainSettings", "train"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +82,7 @@ def train(
             data_collator=functools.partial(collate, row_length=settings.row_length, pad_id=pad_id),
         )
         trainer.remove_callback(PrinterCallback)
-        run = _Run(trainer, settings, out_dir, progress, eval_examples or (), pad_id)
+        run = Watch(trainer, settings, out_dir, progress, eval_examples or (), pad_id)
         resumed = run.begin(_fingerprint(examples, settings, model))
         trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
         eval_loss = run.evaluate()
@@ -173,7 +136,7 @@ class PackedRows(Dataset[list[Example]]):
 class PackedTrainer(Trainer):  # type: ignore[misc]
     """Trainer over rows in their given order, with our loss, optimizer and checkpoints; `run` watches every step."""
 
-    run: _Run
+    run: Watch
     optimizer: Any
     lr_scheduler: Any
 
@@ -245,200 +208,12 @@ class PackedTrainer(Trainer):  # type: ignore[misc]
             )
 
 
-class _Run(TrainerCallback):  # type: ignore[misc]
-    """What one training remembers beyond Trainer: the curve, the guard against NaN, progress, and our checkpoints."""
-
-    def __init__(
-        self,
-        trainer: PackedTrainer,
-        settings: TrainSettings,
-        out_dir: Path,
-        progress: Progress | None,
-        eval_examples: Sequence[Example],
-        pad_id: int,
-    ) -> None:
-        self.trainer, self.settings, self.progress = trainer, settings, progress
-        self.curve = out_dir / "curve.jsonl"
-        self.root = out_dir / "checkpoints"
-        self.eval_examples, self.pad_id = eval_examples, pad_id
-        self.tokens = self.first_step = self.first_tokens = 0
-        self.step_loss = self.grad_norm = self.last_loss = 0.0
-        self.losses: list[float] = []  # of the steps since the last record
-        self.evaluated: tuple[int, float] | None = None
-        self.fingerprint = ""
-        self.started = time.monotonic()
-        trainer.run = self
-        trainer.add_callback(self)
-
-    def begin(self, fingerprint: str) -> Path | None:
-        """The checkpoint to resume from, with the curve cut back to it."""
-        self.fingerprint = fingerprint
-        folder = checkpoints.newest(self.root)
-        if folder is None:
-            self.curve.write_text("", encoding="utf-8")
-            return None
-        state = checkpoints.read_document(folder, "run")
-        if state["fingerprint"] != fingerprint:
-            raise DriftError(
-                f"The checkpoints in {self.root} are of other examples, settings or weights.",
-                "Use a new output folder, or delete them.",
-            )
-        self.tokens, self.first_step, self.last_loss = state["tokens"], state["step"], state["last_loss"]
-        self.losses, self.first_tokens = state["losses"], state["tokens"]
-        lines = self.curve.read_text(encoding="utf-8").splitlines(keepends=True) if self.curve.exists() else []
-        self.curve.write_text("".join(lines[: state["records"]]), encoding="utf-8")
-        return folder
-
-    def saw_loss(self, loss: float, tokens: int) -> None:
-        """Called for every micro batch, before the update."""
-        if not math.isfinite(loss):
-            self._stop("loss", loss)
-        self.step_loss += loss
-        self.tokens += tokens
-
-    def saw_gradient(self, norm: float) -> None:
-        """Called once an update, before it."""
-        if not math.isfinite(norm):
-            self._stop("gradient norm", norm)
-        self.grad_norm = norm
-
-    def _stop(self, what: str, value: float) -> None:
-        step = self.trainer.state.global_step + 1
-        raise HalaError(
-            f"The {what} is {value} at step {step}; the update was not made.",
-            "Lower learning_rate, or look for broken examples; the same command continues from the last checkpoint.",
-        )
-
-    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self.started = time.monotonic()
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self.losses.append(self.step_loss)
-        self.step_loss = 0.0
-        last = state.global_step >= state.max_steps
-        every = self.settings.eval_steps
-        evaluate = bool(self.eval_examples) and (last or (every > 0 and state.global_step % every == 0))
-        if last or evaluate or state.global_step % self.settings.log_steps == 0:
-            self._record(state.global_step, evaluate)
-        control.should_save = last or state.global_step % self.settings.save_steps == 0
-        if self.progress is not None:
-            speed = self.speed()
-            done = max(1, state.global_step - self.first_step)
-            left = (time.monotonic() - self.started) / done * (state.max_steps - state.global_step)
-            self.progress(state.global_step, state.max_steps, speed, self.losses[-1] if self.losses else self.last_loss, left)
-
-    def _record(self, step: int, evaluate: bool) -> None:
-        self.last_loss = sum(self.losses) / len(self.losses)
-        self.losses = []
-        record = {
-            "step": step,
-            "tokens": self.tokens,
-            "loss": self.last_loss,
-            "learning_rate": self.trainer.optimizer.param_groups[0]["lr"],
-            "grad_norm": self.grad_norm,
-        }
-        if evaluate:
-            record["eval_loss"] = self.evaluate()
-        if self.trainer.is_world_process_zero():
-            with self.curve.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(record, sort_keys=True) + "\n")
-
-    def evaluate(self) -> float | None:
-        """The mean loss of a learned token of the evaluation examples, computed once a step; None without any."""
-        step = self.trainer.state.global_step
-        if not self.eval_examples:
-            return None
-        if self.evaluated is None or self.evaluated[0] != step:
-            self.evaluated = (step, eval_loss(self.trainer.model, self.eval_examples, self.settings, self.pad_id))
-        return self.evaluated[1]
-
-    def save(self) -> None:
-        """A checkpoint of this step."""
-        model, optimizer, step = self.trainer.model, self.trainer.optimizer, self.trainer.state.global_step
-        generators, generator_document = checkpoints.random_state()
-        records = len(self.curve.read_text(encoding="utf-8").splitlines())
-        run = {
-            "step": step, "tokens": self.tokens, "last_loss": self.last_loss, "losses": self.losses,
-            "records": records, "fingerprint": self.fingerprint,
-        }  # fmt: skip
-        scheduler = {key: value for key, value in self.trainer.lr_scheduler.state_dict().items() if key != "lr_lambdas"}
-        tensors = {
-            "model": checkpoints.model_tensors(model),
-            "optimizer": checkpoints.optimizer_tensors(model, optimizer),
-            "random": generators,
-        }
-        documents = {
-            "run": run,
-            "scheduler": scheduler | {"lr_lambdas": [None] * len(optimizer.param_groups)},
-            "random": generator_document,
-            "trainer_state": dataclasses.asdict(self.trainer.state) | {"log_history": []},
-        }
-        checkpoints.save(self.root, step, tensors, documents)
-        checkpoints.prune(self.root, keep=2)
-
-    def speed(self) -> float:
-        """Tokens a second since this process began to train."""
-        return (self.tokens - self.first_tokens) / max(time.monotonic() - self.started, 1e-9)
-
-
-def lr_scale(step: int, total: int, settings: TrainSettings) -> float:
-    """The learning rate at `step` of `total` as a fraction of the highest, in (0, 1]."""
-    warm = max(1, round(settings.warmup * total))
-    if step < warm:
-        return (step + 1) / warm
-    floor = settings.min_lr
-    through = min(1.0, (step - warm) / max(1, total - warm))
-    if settings.schedule == "cosine":
-        return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * through))
-    if settings.schedule == "linear":
-        return floor + (1 - floor) * (1 - through)
-    if settings.schedule == "wsd":
-        start = 1 - settings.decay
-        return 1.0 if through < start else floor + (1 - floor) * (1 - through) / max(settings.decay, 1e-9)
-    return 1.0
-
-
-def choose_precision(wanted: str, device: torch.device) -> str:
-    """`bfloat16` only where the hardware multiplies in it, else `float32`: emulated bfloat16 is slower and less exact."""
-    if wanted != "auto":
-        return wanted
-    if device.type == "cuda":
-        native = torch.cuda.is_bf16_supported(including_emulation=False)
-    elif device.type == "cpu":
-        capabilities = torch.cpu.get_capabilities()
-        native = bool(capabilities.get("amx_bf16") or capabilities.get("avx512_bf16"))
-    else:
-        native = False
-    return "bfloat16" if native else "float32"
-
-
-@torch.no_grad()
-def eval_loss(model: PreTrainedModel, examples: Sequence[Example], settings: TrainSettings, pad_id: int) -> float:
-    """The mean cross-entropy of a learned token, in nats; the model is left in the mode it came in."""
-    was_training = model.training
-    model.eval()
-    rows = pack([len(example) for example in examples], settings.row_length, seed=0)
-    per_batch = max(1, settings.micro_tokens // settings.row_length)
-    total, count = 0.0, 0
-    with leak_free(model), _precision(choose_precision(settings.precision, model.device), model.device.type):
-        for start in range(0, len(rows), per_batch):
-            batch = collate([[examples[i] for i in row] for row in rows[start : start + per_batch]], settings.row_length, pad_id)
-            loss, learned = packed_loss(model, {name: tensor.to(model.device) for name, tensor in batch.items()})
-            total, count = total + float(loss), count + int(learned)
-    model.train(was_training)
-    return total / max(1, count)
-
-
-def _precision(precision: str, device: str) -> torch.autocast:
-    return torch.autocast(device, dtype=torch.bfloat16, enabled=precision == "bfloat16")
-
-
 @contextmanager
 def _loss_as_forward(model: PreTrainedModel, precision: str) -> Iterator[None]:
     """While it lasts, calling the model returns the summed loss: so wrappers (DDP) see one ordinary forward."""
 
     def forward(**batch: torch.Tensor) -> torch.Tensor:
-        with _precision(precision, batch["input_ids"].device.type):
+        with autocast(precision, batch["input_ids"].device.type):
             return packed_loss(model, batch)[0]
 
     model.forward = forward

@@ -47,9 +47,7 @@ def run(settings: Evaluate, context: Context) -> Outcome:
     models = [replace(each, name=name) for each, name in zip(found, unique([each.name for each in found]), strict=True)]
     bad = Collected()
     pair_names = unique([_set_name(data) for data in settings.pairs])
-    pair_sets = {
-        name: _pairs(data, context, bad, settings.limit) for name, data in zip(pair_names, settings.pairs, strict=True)
-    }
+    pair_sets = {name: _pairs(data, context, bad, settings.limit) for name, data in zip(pair_names, settings.pairs, strict=True)}
     question_sets = dict(_question_sets(settings, bad))
     sheet, described = Sheet(), []
     for number, model in enumerate(models, 1):
@@ -107,7 +105,8 @@ def unique(names: list[str]) -> list[str]:
 
 def _set_name(data: Data) -> str:
     if data.world is not None:
-        return f"world {data.world}" + (f" {data.lang}" if data.world == "questions" else "")
+        about = f" {data.topics[0]}" if len(data.topics) == 1 else f" {len(data.topics)} topics" if data.topics else ""
+        return f"world {data.world}{about}" + (f" {data.lang}" if data.world == "questions" else "")
     if data.ref is not None:
         return data.ref.removeprefix("$")
     return Path(data.path).name if data.path else str(data.hub)
@@ -162,7 +161,13 @@ def _hub_rows(benchmark: Any, subset: str) -> Iterator[Mapping[str, Any]]:
 
 
 def _score_questions(
-    sheet: Sheet, settings: Evaluate, model: Contestant, base: Contestant, named: tuple[str, Any, list[Any]], loaded: Any, context: Context
+    sheet: Sheet,
+    settings: Evaluate,
+    model: Contestant,
+    base: Contestant,
+    named: tuple[str, Any, list[Any]],
+    loaded: Any,
+    context: Context,
 ) -> None:
     from hala.evals.profiles import find_profile
     from hala.evals.scoring import score, summarise
@@ -188,7 +193,14 @@ def _score_questions(
         entry |= {"delta": 100 * gain.value, "delta_low": 100 * gain.low, "delta_high": 100 * gain.high, "p": gain.p}
     sheet.scores.append(entry)
     sheet.records += [
-        {"set": name, "model": model.name, "id": a.id, "gold": a.gold, "prediction": a.prediction, "scores": [round(s, 5) for s in a.scores]}
+        {
+            "set": name,
+            "model": model.name,
+            "id": a.id,
+            "gold": a.gold,
+            "prediction": a.prediction,
+            "scores": [round(s, 5) for s in a.scores],
+        }
         for a in answers
     ]
 
@@ -220,12 +232,20 @@ def _pairs(data: Data, context: Context, bad: Any, limit: int | None) -> list[Ro
 
     rows = [row for row in islice(open_rows(data, bad, context.inputs), limit) if row.original is not None]
     if not rows:
-        raise InputError(f"{_set_name(data)} holds no sentence pairs.", "Declare the columns, for example {source: en, target: ar}.")
+        raise InputError(
+            f"{_set_name(data)} holds no sentence pairs.", "Declare the columns, for example {source: en, target: ar}."
+        )
     return rows
 
 
 def _score_pairs(
-    sheet: Sheet, settings: Evaluate, model: Contestant, base: Contestant, named: tuple[str, list[Row]], loaded: Any, context: Context
+    sheet: Sheet,
+    settings: Evaluate,
+    model: Contestant,
+    base: Contestant,
+    named: tuple[str, list[Row]],
+    loaded: Any,
+    context: Context,
 ) -> None:
     from hala.evals.translation import SCRIPTS, Metrics, compare_translations, score_translations
     from hala.languages import language

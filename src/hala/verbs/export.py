@@ -13,7 +13,7 @@ def run(settings: Export, context: Context) -> Outcome:
 
     source = fetch(context.locate(settings.model), None)
     target = context.out / f"model-{settings.quant}.gguf"
-    report = export(source, target, settings.quant)
+    report = export(source, target, settings.quant, splitter=settings.splitter)
     facts = {
         "file": target.name,
         "bytes": target.stat().st_size,

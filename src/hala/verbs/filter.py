@@ -79,6 +79,8 @@ def _length(row: Row, settings: Filter) -> Verdict:
 
 def _gates(row: Row, gates: Mapping[str, Gate], source: Language, target: Language) -> Verdict:
     """Each message against its original; rows without original pass here."""
+    if row.original is not None and len(row.original) != len(row.messages):
+        return rejected("not_a_pair", f"{len(row.messages)} messages for {len(row.original)} originals")
     for original, message in zip(row.original or (), row.messages, strict=False):
         verdict = check(original.content, message.content, "stop", target, gates, source)
         if not verdict.kept:
@@ -110,7 +112,9 @@ def _seen(settings: Filter, context: Context) -> Seen | None:
     if not settings.dedup:
         return None
     seen = Seen()
-    files = [*sorted((context.out / "rows").glob("*.parquet")), *sorted((context.out / "rejected").glob("*.parquet"))]
+    # The kept rows are written last: a shard without them is made again and must not meet itself.
+    kept = sorted((context.out / "rows").glob("*.parquet"))
+    files = [file for file in (*kept, *(context.out / "rejected" / each.name for each in kept)) if file.exists()]
     for row, verdict in (item for file in files for item in read_shard(file)):
         if verdict.kept or verdict.reason.startswith("judge_"):
             seen.check(row)

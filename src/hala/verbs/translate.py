@@ -80,7 +80,9 @@ def make_plan(settings: Translate, model: str, source: str, target: str) -> Plan
     for key, wanted in (("source", source), ("target", target)):
         if trained.get(key, wanted) != wanted:
             learnt = f"{trained.get('source', source)} -> {trained.get('target', target)}"
-            raise RecipeError(f"{model} translates {learnt}, not {source} -> {target}.", "Choose another model or other languages.")
+            raise RecipeError(
+                f"{model} translates {learnt}, not {source} -> {target}.", "Choose another model or other languages."
+            )
     gates = settings.gates
     if settings.engine == "echo" and gates == ("default",):
         gates = ("none",)  # the echo gives the source back on purpose
@@ -127,6 +129,7 @@ def _stop_early(settings: Translate, done: int, counts: Counter[str]) -> None:
         reasons = {key: value for key, value in counts.items() if key.startswith("rejected/")}
         worst = max(reasons, key=lambda key: reasons[key])
         raise InputError(
-            f"{done - counts['kept']:,} of {done:,} rows were rejected, more than stop_above {settings.stop_above:.0%}; most often {worst}.",
+            f"{done - counts['kept']:,} of {done:,} rows were rejected, more than stop_above {settings.stop_above:.0%};"
+            f" most often {worst}.",
             "Look at them with `hala show --rejected`, then mend the prompt, the model or the data.",
         )

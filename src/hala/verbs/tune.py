@@ -120,13 +120,25 @@ def _check(made: Examples, counts: Counter[str], context: Context) -> None:
     counts.update({f"rejected/{reason}": number for reason, number in made.counts.items()})
     if not made.examples:
         reasons = ", ".join(f"{key.partition('/')[2]} {value}" for key, value in counts.items() if "/" in key) or "no rows"
-        raise InputError(f"step {context.step} has nothing to learn from: {counts['rows']} rows read, {reasons}.", "Check `data` and `task`.")
+        raise InputError(
+            f"step {context.step} has nothing to learn from: {counts['rows']} rows read, {reasons}.", "Check `data` and `task`."
+        )
 
 
 def _train_settings(settings: Tune) -> TrainSettings:
     from hala.training.trainer import TrainSettings
 
-    same = ("optimizer", "learning_rate", "muon_learning_rate", "schedule", "warmup", "weight_decay", "beta2", "epochs", "precision")
+    same = (
+        "optimizer",
+        "learning_rate",
+        "muon_learning_rate",
+        "schedule",
+        "warmup",
+        "weight_decay",
+        "beta2",
+        "epochs",
+        "precision",
+    )
     return TrainSettings(
         **{name: getattr(settings, name) for name in (*same, "batch_tokens", "seed", "save_steps", "eval_steps")},
         max_steps=settings.max_steps or 0,

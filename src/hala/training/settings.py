@@ -1,0 +1,87 @@
+"""Every knob of a training, and what follows from the knobs alone: the learning rate of a step, the precision of a machine.
+
+>>> from hala.training.settings import TrainSettings, lr_scale
+>>> lr_scale(0, 100, TrainSettings(warmup=0.1))
+0.1
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+
+
+@dataclass(frozen=True, slots=True)
+class TrainSettings:
+    """Every knob of a training. Lengths and batches count tokens, fractions are of all steps."""
+
+    epochs: float = 1.0
+    max_steps: int = 0
+    """Updates in all; 0 lets `epochs` decide."""
+    row_length: int = 512
+    """Tokens a packed row holds; no example may be longer."""
+    batch_tokens: int = 8192
+    """Tokens an update sees, over all devices."""
+    micro_tokens: int = 4096
+    """Tokens of one forward pass on one device: memory, not results."""
+    optimizer: Literal["adamw", "muon"] = "adamw"
+    learning_rate: float = 2e-5
+    muon_learning_rate: float = 0.02
+    schedule: Literal["cosine", "wsd", "linear", "constant"] = "cosine"
+    warmup: float = 0.03
+    decay: float = 0.2
+    """The last fraction, over which `wsd` falls."""
+    min_lr: float = 0.1
+    """The final learning rate as a fraction of the highest."""
+    weight_decay: float = 0.01
+    beta2: float = 0.95
+    max_grad_norm: float = 1.0
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Of the matrix products; weights, sums and the loss stay float32."""
+    gradient_checkpointing: bool = False
+    compile: bool = False
+    """Fuse each layer with torch.compile: needs a C++ compiler, costs half a minute, then a step takes a fifth less."""
+    seed: int = 0
+    log_steps: int = 10
+    eval_steps: int = 0
+    """0 evaluates at the end only."""
+    save_steps: int = 200
+
+
+def lr_scale(step: int, total: int, settings: TrainSettings) -> float:
+    """The learning rate at `step` of `total` as a fraction of the highest, in (0, 1]."""
+    warm = max(1, round(settings.warmup * total))
+    if step < warm:
+        return (step + 1) / warm
+    floor = settings.min_lr
+    through = min(1.0, (step - warm) / max(1, total - warm))
+    if settings.schedule == "cosine":
+        return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * through))
+    if settings.schedule == "linear":
+        return floor + (1 - floor) * (1 - through)
+    if settings.schedule == "wsd":
+        start = 1 - settings.decay
+        return 1.0 if through < start else floor + (1 - floor) * (1 - through) / max(settings.decay, 1e-9)
+    return 1.0
+
+
+def choose_precision(wanted: str, device: torch.device) -> str:
+    """`bfloat16` only where the hardware multiplies in it, else `float32`: emulated bfloat16 is slower and less exact."""
+    if wanted != "auto":
+        return wanted
+    if device.type == "cuda":
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+    elif device.type == "cpu":
+        capabilities = torch.cpu.get_capabilities()
+        native = bool(capabilities.get("amx_bf16") or capabilities.get("avx512_bf16"))
+    else:
+        native = False
+    return "bfloat16" if native else "float32"
+
+
+def autocast(precision: str, device: str) -> torch.autocast:
+    """A context in which matrix products run in `precision`."""
+    return torch.autocast(device, dtype=torch.bfloat16, enabled=precision == "bfloat16")

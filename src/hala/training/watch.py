@@ -1,0 +1,182 @@
+"""What one training remembers beyond Trainer: the learning curve, the guard against NaN, progress and our checkpoints.
+
+The one idea: the curve is a function of the training alone (no clock in it), so a training that was killed and continued
+leaves the same file as one that was not.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel, TrainerCallback
+
+from hala.errors import DriftError, HalaError
+from hala.training import checkpoints
+from hala.training.examples import Example
+from hala.training.loss import packed_loss
+from hala.training.packing import collate, pack
+from hala.training.settings import TrainSettings, autocast, choose_precision
+from hala.training.short_conv import leak_free
+
+Progress = Callable[[int, int, float, float, float], None]
+"""progress(step, total, tokens_per_s, loss, seconds_left)."""
+
+
+class Watch(TrainerCallback):  # type: ignore[misc]
+    """What one training remembers beyond Trainer: the curve, the guard against NaN, progress, and our checkpoints."""
+
+    def __init__(
+        self,
+        trainer: Any,
+        settings: TrainSettings,
+        out_dir: Path,
+        progress: Progress | None,
+        eval_examples: Sequence[Example],
+        pad_id: int,
+    ) -> None:
+        self.trainer, self.settings, self.progress = trainer, settings, progress
+        self.curve = out_dir / "curve.jsonl"
+        self.root = out_dir / "checkpoints"
+        self.eval_examples, self.pad_id = eval_examples, pad_id
+        self.tokens = self.first_step = self.first_tokens = 0
+        self.step_loss = self.grad_norm = self.last_loss = 0.0
+        self.losses: list[float] = []  # of the steps since the last record
+        self.evaluated: tuple[int, float] | None = None
+        self.fingerprint = ""
+        self.started = time.monotonic()
+        trainer.run = self
+        trainer.add_callback(self)
+
+    def begin(self, fingerprint: str) -> Path | None:
+        """The checkpoint to resume from, with the curve cut back to it."""
+        self.fingerprint = fingerprint
+        folder = checkpoints.newest(self.root)
+        if folder is None:
+            self.curve.write_text("", encoding="utf-8")
+            return None
+        state = checkpoints.read_document(folder, "run")
+        if state["fingerprint"] != fingerprint:
+            raise DriftError(
+                f"The checkpoints in {self.root} are of other examples, settings or weights.",
+                "Use a new output folder, or delete them.",
+            )
+        self.tokens, self.first_step, self.last_loss = state["tokens"], state["step"], state["last_loss"]
+        self.losses, self.first_tokens = state["losses"], state["tokens"]
+        lines = self.curve.read_text(encoding="utf-8").splitlines(keepends=True) if self.curve.exists() else []
+        self.curve.write_text("".join(lines[: state["records"]]), encoding="utf-8")
+        return folder
+
+    def saw_loss(self, loss: float, tokens: int) -> None:
+        """Called for every micro batch, before the update."""
+        if not math.isfinite(loss):
+            self._stop("loss", loss)
+        self.step_loss += loss
+        self.tokens += tokens
+
+    def saw_gradient(self, norm: float) -> None:
+        """Called once an update, before it."""
+        if not math.isfinite(norm):
+            self._stop("gradient norm", norm)
+        self.grad_norm = norm
+
+    def _stop(self, what: str, value: float) -> None:
+        step = self.trainer.state.global_step + 1
+        raise HalaError(
+            f"The {what} is {value} at step {step}; the update was not made.",
+            "Lower learning_rate, or look for broken examples; the same command continues from the last checkpoint.",
+        )
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.started = time.monotonic()
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.losses.append(self.step_loss)
+        self.step_loss = 0.0
+        last = state.global_step >= state.max_steps
+        every = self.settings.eval_steps
+        evaluate = bool(self.eval_examples) and (last or (every > 0 and state.global_step % every == 0))
+        if last or evaluate or state.global_step % self.settings.log_steps == 0:
+            self._record(state.global_step, evaluate)
+        control.should_save = last or state.global_step % self.settings.save_steps == 0
+        if self.progress is not None:
+            speed = self.speed()
+            done = max(1, state.global_step - self.first_step)
+            left = (time.monotonic() - self.started) / done * (state.max_steps - state.global_step)
+            self.progress(state.global_step, state.max_steps, speed, self.losses[-1] if self.losses else self.last_loss, left)
+
+    def _record(self, step: int, evaluate: bool) -> None:
+        self.last_loss = sum(self.losses) / len(self.losses)
+        self.losses = []
+        record = {
+            "step": step,
+            "tokens": self.tokens,
+            "loss": self.last_loss,
+            "learning_rate": self.trainer.optimizer.param_groups[0]["lr"],
+            "grad_norm": self.grad_norm,
+        }
+        if evaluate:
+            record["eval_loss"] = self.evaluate()
+        if self.trainer.is_world_process_zero():
+            with self.curve.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(record, sort_keys=True) + "\n")
+
+    def evaluate(self) -> float | None:
+        """The mean loss of a learned token of the evaluation examples, computed once a step; None without any."""
+        step = self.trainer.state.global_step
+        if not self.eval_examples:
+            return None
+        if self.evaluated is None or self.evaluated[0] != step:
+            self.evaluated = (step, eval_loss(self.trainer.model, self.eval_examples, self.settings, self.pad_id))
+        return self.evaluated[1]
+
+    def save(self) -> None:
+        """A checkpoint of this step."""
+        model, optimizer, step = self.trainer.model, self.trainer.optimizer, self.trainer.state.global_step
+        generators, generator_document = checkpoints.random_state()
+        records = len(self.curve.read_text(encoding="utf-8").splitlines())
+        run = {
+            "step": step, "tokens": self.tokens, "last_loss": self.last_loss, "losses": self.losses,
+            "records": records, "fingerprint": self.fingerprint,
+        }  # fmt: skip
+        scheduler = {key: value for key, value in self.trainer.lr_scheduler.state_dict().items() if key != "lr_lambdas"}
+        tensors = {
+            "model": checkpoints.model_tensors(model),
+            "optimizer": checkpoints.optimizer_tensors(model, optimizer),
+            "random": generators,
+        }
+        documents = {
+            "run": run,
+            "scheduler": scheduler | {"lr_lambdas": [None] * len(optimizer.param_groups)},
+            "random": generator_document,
+            "trainer_state": dataclasses.asdict(self.trainer.state) | {"log_history": []},
+        }
+        checkpoints.save(self.root, step, tensors, documents)
+        checkpoints.prune(self.root, keep=2)
+
+    def speed(self) -> float:
+        """Tokens a second since this process began to train."""
+        return (self.tokens - self.first_tokens) / max(time.monotonic() - self.started, 1e-9)
+
+
+@torch.no_grad()
+def eval_loss(model: PreTrainedModel, examples: Sequence[Example], settings: TrainSettings, pad_id: int) -> float:
+    """The mean cross-entropy of a learned token, in nats; the model is left in the mode it came in."""
+    was_training = model.training
+    model.eval()
+    rows = pack([len(example) for example in examples], settings.row_length, seed=0)
+    per_batch = max(1, settings.micro_tokens // settings.row_length)
+    total, count = 0.0, 0
+    with leak_free(model), autocast(choose_precision(settings.precision, model.device), model.device.type):
+        for start in range(0, len(rows), per_batch):
+            batch = collate([[examples[i] for i in row] for row in rows[start : start + per_batch]], settings.row_length, pad_id)
+            loss, learned = packed_loss(model, {name: tensor.to(model.device) for name, tensor in batch.items()})
+            total, count = total + float(loss), count + int(learned)
+    model.train(was_training)
+    return total / max(1, count)
