@@ -19,6 +19,7 @@ CODES = {
     "DiskError": 5,
     "CorruptError": 6,
     "EngineError": 7,
+    "TrainingError": 10,
 }
 CLASSES = [value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, HalaError)]
 

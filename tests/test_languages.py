@@ -60,3 +60,11 @@ def test_foreign_letters_share_the_script_only() -> None:
 def test_fold_digits() -> None:
     """Digits of any script become ASCII digits and nothing else changes."""
     assert fold_digits("٢٠٢٥ / २०२५ / x²") == "2025 / 2025 / x²"
+
+
+@pytest.mark.parametrize("code", sorted(LANGUAGES))
+def test_both_names_of_a_script_agree(code: str) -> None:
+    """The ISO 15924 code and the Unicode name of a language's script are of one script, as the scores know it."""
+    from hala.evals.translation import SCRIPTS
+
+    assert SCRIPTS[LANGUAGES[code].iso] == LANGUAGES[code].script.upper()

@@ -56,7 +56,9 @@ def test_rate_counts_only_what_this_run_did(clock: list[float]) -> None:
     """A continued step starts at 100 of 200; the rate is of the rows since then."""
     stream = io.StringIO()
     shown = Progress(stream)
-    shown._start(100)
+    shown.step("student")
+    clock[0] += 3
+    shown.skip(100)
     clock[0] += 10
     shown.update(150, 200, "rows")
     assert "5 rows/s" in stream.getvalue() and "0:10 left" in stream.getvalue()

@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from hala import recipe
-from hala.recipe import SECTIONS, Data, Merge, Section, Tune
+from hala.recipe import SECTIONS, Data, Evaluate, Filter, Merge, Section, Tune
 from hala.recipe_file import PRODUCES
 
 SECTION_CLASSES = [each for each in vars(recipe).values() if isinstance(each, type) and issubclass(each, Section)]
@@ -67,3 +67,34 @@ def test_merge_stays_between_its_ends(t: object) -> None:
     """t is between the two checkpoints, and each value once."""
     with pytest.raises(ValidationError):
         Merge(base="a", tuned="b", t=t)
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"path": "a", "split": "heldout"}, "add holdout .* or drop split"),
+        ({"world": "pairs", "sample": 0.5}, "sample does nothing for the world"),
+        ({"world": "pairs", "where": {"a": "b"}, "holdout": "doc"}, "holdout, where does nothing"),
+        ({"path": "a", "topics": ["capitals"]}, "topics does nothing for path"),
+        ({"hub": "a/b", "arabic_share": 0.1}, "arabic_share does nothing for hub"),
+    ],
+)
+def test_settings_without_effect_are_refused(given: dict[str, object], says: str) -> None:
+    """What a place cannot do is said, not ignored."""
+    with pytest.raises(ValidationError, match=says):
+        Data(**given)
+
+
+def test_settings_with_effect_are_taken() -> None:
+    """Splits of divided files, of hub data sets and of the world, and the world's own settings."""
+    assert Data(path="a", split="heldout", holdout="doc").split == "heldout" and Data(hub="a/b", split="test", sample=0.5)
+    assert Data(path="a", split="train") and Data(world="texts", split="heldout", topics=["capitals"], arabic_share=0.5, seed=1)
+
+
+@pytest.mark.parametrize("questions", ["$a", {"hub": "a/b"}, {"world": "pairs"}, {"path": "a", "where": {"a": "b"}}])
+def test_questions_are_files_or_the_world(questions: object) -> None:
+    """Data that cannot be read as questions is refused in the recipe, with what can."""
+    for section in (lambda **each: Filter(data="a", **each), lambda **each: Evaluate(models="m", **each)):
+        with pytest.raises(ValidationError, match="questions"):
+            section(questions=questions)
+        assert section(questions=["q.jsonl", {"world": "questions", "lang": "ar"}]).questions[0].path == "q.jsonl"

@@ -86,9 +86,9 @@ def make_folder(folder: Path) -> None:
         ) from None
 
 
-def sync_folder(folder: Path) -> None:
-    """Makes renames inside `folder` survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def sync(path: Path) -> None:
+    """Makes the bytes of a file, or the renames inside a folder, survive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
@@ -103,10 +103,9 @@ def atomic_file(path: Path) -> Iterator[Path]:
     try:
         with disk_errors(path.parent):
             yield temporary
-            with temporary.open("rb") as stream:
-                os.fsync(stream.fileno())
+            sync(temporary)
             temporary.replace(path)
-            sync_folder(path.parent)
+            sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -362,7 +362,7 @@ def release(
 def show(
     rows: Annotated[Path, typer.Argument(help="A data step's folder.")],
     rejected: Annotated[bool, typer.Option("--rejected", help="Show what was rejected, with the reason.")] = False,
-    count: Annotated[int, typer.Option("-n", help="How many rows.")] = 5,
+    count: Annotated[int, typer.Option("-n", min=0, help="How many rows.")] = 5,
 ) -> None:
     """Print some rows, the originals beside them."""
     from hala.verbs.report import show_rows

@@ -63,6 +63,12 @@ class EngineError(HalaError, RuntimeError):
     exit_code = 7
 
 
+class TrainingError(HalaError):
+    """A training diverged: its loss or gradient is no finite number any more (exit code 10)."""
+
+    exit_code = 10
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """` Did you mean 'x'?` with the closest of `known`, or an empty string when nothing is near."""
     matches = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)

@@ -40,6 +40,8 @@ class Language:
     native: str
     script: str = ""
     """Unicode script name; empty when unknown, which switches script checks off."""
+    iso: str = ""
+    """The script's ISO 15924 code; empty when unknown."""
     direction: str = "ltr"
     digits: str = "0123456789"
     """The ten native digits in order; ASCII digits are acceptable everywhere."""
@@ -66,27 +68,27 @@ def _words(text: str) -> frozenset[str]:
 
 _KNOWN = (
     Language(
-        "en", "English", "English", "Latin", labels=("eng",),
+        "en", "English", "English", "Latin", "Latn", labels=("eng",),
         frequent=_words("the of and to in is that for it with as was on are be this by from at have or not an you we which"
                         " can will your they has their but how what if when there would he she his her i do does my me"),
     ),
     Language(
-        "ar", "Arabic", "العربية", "Arabic", "rtl", "٠١٢٣٤٥٦٧٨٩", ".!?؟…", "؟", 0.35, 0.87,
+        "ar", "Arabic", "العربية", "Arabic", "Arab", "rtl", "٠١٢٣٤٥٦٧٨٩", ".!?؟…", "؟", 0.35, 0.87,
         labels=("arb", "ara", "acm", "acq", "aeb", "ajp", "apc", "ars", "ary", "arz"),
         foreign="پچژگکیہےٹڈڑںھۀۂۓ",
         frequent=_words("في من على إلى أن عن مع هذا هذه التي الذي لا ما كان هو هي أو ثم قد كل بين بعد قبل عند إذا يتم لم لن"),
     ),
     Language(
-        "hi", "Hindi", "हिन्दी", "Devanagari", "ltr", "०१२३४५६७८९", ".!?।…", "?", 0.40, 1.0, labels=("hin",),
+        "hi", "Hindi", "हिन्दी", "Devanagari", "Deva", "ltr", "०१२३४५६७८९", ".!?।…", "?", 0.40, 1.0, labels=("hin",),
         frequent=_words("के है में की से को और का एक पर यह हैं कि नहीं लिए भी इस तो था ने कर या जो करने अपने आप वह हो"),
     ),
     Language(
-        "vi", "Vietnamese", "Tiếng Việt", "Latin", expansion=1.06, labels=("vie",),
+        "vi", "Vietnamese", "Tiếng Việt", "Latin", "Latn", expansion=1.06, labels=("vie",),
         marked="ăâđêôơưàảãạằẳẵặắầẩẫậấèẻẽẹéềểễệếìỉĩịíòỏõọóồổỗộốờởỡợớùủũụúừửữựứỳỷỹỵý",
         frequent=_words("và của là có trong cho các được một không với để này người khi những đã từ đến bạn về ở tôi như"),
     ),
     Language(
-        "sw", "Swahili", "Kiswahili", "Latin", expansion=1.04, labels=("swh", "swa", "swc"),
+        "sw", "Swahili", "Kiswahili", "Latin", "Latn", expansion=1.04, labels=("swh", "swa", "swc"),
         frequent=_words("ya na wa kwa ni katika za la kama hii cha kuwa hiyo huo yake zaidi au lakini pia sana hivyo yao"
                         " baada kila watu alisema mwaka kutoka hilo wakati ambayo ambao vya huu hizo"),
     ),

@@ -44,6 +44,10 @@ class Progress:
         self.label = label
         self._start(0)
 
+    def skip(self, done: float) -> None:
+        """So much was done before this session: the rate and the time left count from here."""
+        self.began, self.first = time.monotonic(), done
+
     def update(self, done: float, total: float | None, unit: str, note: str = "", rate: float | None = None) -> None:
         """Show `done` of `total`; the rate in `unit`/s is measured unless given. Cheap to call often."""
         now = time.monotonic()

@@ -10,9 +10,10 @@ refused with file and line before anything heavy loads.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 
 class Section(BaseModel):
@@ -26,6 +27,10 @@ class Accepts:
 
     def __init__(self, *kinds: str) -> None:
         self.kinds = kinds
+
+
+class Execution:
+    """Marks a field that says where or how long a step works and never changes a byte of what it makes: no part of its identity."""
 
 
 def _as_tuple(value: Any) -> Any:
@@ -73,13 +78,20 @@ class Data(Section):
     revision: str | None = None
     """Commit, tag or branch of the hub dataset; none means the newest, and the manifest says which it was."""
     split: str = "train"
-    """`train`, `test`, ... of a hub dataset; `train` or `heldout` of the world."""
+    """`train`, `test`, ... of a hub dataset; `train` or `heldout` of the world, and of files divided by `holdout`."""
+    format: Literal["jsonl", "json", "csv", "tsv", "parquet", "txt", "document"] | None = None
+    """Format of `path`; none means that the file's ending tells."""
+    header: bool | None = None
+    """Whether the first line of a .csv or .tsv file names the columns; none means that its words tell."""
+    shape: Literal["messages", "conversations", "instruction", "prompt", "question", "pair", "text"] | None = None
+    """What a record holds; none means that its field names, or those of `columns`, tell."""
     columns: dict[str, str] | None = None
     """Column map, for example `{source: en, target: ar}`; none means that the shape is recognised from the rows."""
     where: dict[str, str | list[str]] | None = None
     """Keep rows whose column equals the value, or is one of the values: `{translation: HT}`."""
     holdout: str | None = None
-    """Column whose values are divided by hash into train and held-out groups, for example `doc`: no group is in both."""
+    """Column whose values are divided by hash into train and held-out groups, for example `doc`: no group is in both.
+    A record without it is malformed."""
     holdout_share: float = Field(default=0.02, gt=0.0, lt=1.0)
     """Share of the groups that `split: heldout` keeps and `split: train` leaves out, when `holdout` names a column."""
     sample: float = Field(default=1.0, gt=0.0, le=1.0)
@@ -91,7 +103,8 @@ class Data(Section):
     seed: int = 0
     """Order of the world's rows."""
     lang: str | None = None
-    """Language of the rows; none means the source language, or the target language for pairs."""
+    """Language of the rows; none means what the target column of pairs is named after, else unknown. The world knows its own;
+    there it chooses the language of conversations and questions, `en` or `ar`."""
     arabic_share: float = Field(default=0.1, ge=0.0, le=1.0)
     """Share of Arabic statements in the world's running text."""
     licence: str = ""
@@ -102,18 +115,43 @@ class Data(Section):
         named = [key for key in ("ref", "path", "hub", "world") if getattr(self, key) is not None]
         if len(named) != 1:
             raise ValueError(f"data needs exactly one of ref, path, hub, world; found {', '.join(named) or 'none'}")
-        if self.ref is not None:
-            if not self.ref.startswith("$"):
-                raise ValueError(f"ref names an earlier step, '${self.ref}'; found '{self.ref}'")
-            # A step's rows are read as they are; a setting that would do nothing is refused.
-            idle = sorted(self.model_fields_set - {"ref", "skip", "take"})
-            if idle:
-                raise ValueError(f"{', '.join(idle)} does nothing for rows of a step; ref knows skip and take")
+        if self.ref is not None and not self.ref.startswith("$"):
+            raise ValueError(f"ref names an earlier step, '${self.ref}'; found '{self.ref}'")
+        self._refuse_idle(named[0])
         return self
+
+    def _refuse_idle(self, place: str) -> None:
+        """A setting that would do nothing is refused. Raises ValueError."""
+        given = self.model_fields_set
+        if place == "ref" and (idle := sorted(given - {"ref", "skip", "take"})):
+            raise ValueError(f"{', '.join(idle)} does nothing for rows of a step; ref knows skip and take")
+        if place == "world" and (idle := sorted(given - WORLD_KEYS)):
+            raise ValueError(f"{', '.join(idle)} does nothing for the world; it knows {', '.join(sorted(WORLD_KEYS - {'world'}))}")
+        if place != "world" and (idle := sorted(given & {"topics", "arabic_share"})):
+            raise ValueError(f"{', '.join(idle)} does nothing for {place}; only the world has topics and shares")
+        if place == "path" and self.split != "train" and not self.holdout:
+            raise ValueError(f"a file has no split '{self.split}'; add holdout (a column that divides it), or drop split")
+
+
+WORLD_KEYS = {"world", "topics", "split", "skip", "take", "seed", "lang", "arabic_share"}
+"""Settings of the world's rows."""
+
+
+def _only_questions(datas: tuple[Data, ...]) -> tuple[Data, ...]:
+    """Files and the world's questions. Raises ValueError for any other data, and for settings that questions do not have."""
+    for data in datas:
+        if data.path is None and data.world != "questions":
+            found = f"world: {data.world}" if data.world else f"ref: {data.ref}" if data.ref else f"hub: {data.hub}"
+            raise ValueError(f"questions come from path (a file) or world: questions; found {found}")
+        idle = sorted(data.model_fields_set & {"target", "columns", "where", "holdout", "sample"})
+        if idle:
+            raise ValueError(f"{', '.join(idle)} does nothing for questions; a file of questions knows lang, skip and take")
+    return datas
 
 
 OneData = Annotated[Data, BeforeValidator(_as_data)]
 DataList = Annotated[tuple[Data, ...], BeforeValidator(_as_data_tuple)]
+QuestionList = Annotated[tuple[Data, ...], BeforeValidator(_as_data_tuple), AfterValidator(_only_questions)]
 Names = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
 
 
@@ -148,11 +186,11 @@ class EngineSettings(LocalSettings):
 
     engine: Literal["local", "vllm", "server", "echo"] = "local"
     """`local` is transformers, `vllm` is for GPUs, `server` any OpenAI-compatible endpoint, `echo` returns the input."""
-    url: str | None = None
+    url: Annotated[str | None, Execution()] = None
     """Address of the server, ending in /v1."""
-    api_key_env: str | None = None
+    api_key_env: Annotated[str | None, Execution()] = None
     """Name of the environment variable with the server's key; the key itself is never stored."""
-    tensor_parallel: int = Field(default=1, ge=1)
+    tensor_parallel: Annotated[int, Execution()] = Field(default=1, ge=1)
     """GPUs that share one copy of the model (vllm)."""
     max_model_len: int | None = None
     """Longest prompt plus answer in tokens (vllm); none means the model's own."""
@@ -187,7 +225,7 @@ class Translate(EngineSettings):
     """Seed of sampling."""
     shard_rows: int = Field(default=500, ge=1)
     """Input rows in one shard: what a kill can cost."""
-    stop_above: float = Field(default=1.0, gt=0.0, le=1.0)
+    stop_above: Annotated[float, Execution()] = Field(default=1.0, gt=0.0, le=1.0)
     """Stop when more than this share of the rows read so far (at least 1,000) is rejected."""
 
 
@@ -208,15 +246,16 @@ class Filter(Section):
     data: DataList
     """Rows to look at."""
     gates: Names = ("default",)
-    """`default`, `none`, or names of gates; rows without `original` are only checked where a gate needs no source."""
+    """`default`, `none`, or names of gates. Rows without `original` in the target language (their `lang`) meet html,
+    literal_newline, latex, repetition, script and wrong_language; where `lang` is unknown the first four; others none."""
     dedup: bool = True
     """Drop exact duplicates after normalisation, first one kept."""
     judge: Judge | None = None
     """Ask a language model about each pair."""
     decontaminate: Annotated[tuple[str, ...], BeforeValidator(_as_tuple)] = ()
     """Suites or benchmarks by name whose questions must not occur in the rows."""
-    questions: DataList = ()
-    """Further questions that must not occur in the rows."""
+    questions: QuestionList = ()
+    """Further questions that must not occur in the rows: files, or `world: questions`."""
     min_chars: int = Field(default=1, ge=0)
     """Shortest message in characters."""
     max_chars: int = Field(default=100_000, ge=1)
@@ -294,14 +333,16 @@ class Tune(Section):
     batch_tokens: int = Field(default=65_536, ge=64)
     """Tokens in one optimizer step, over all devices."""
     micro_tokens: int | None = Field(default=None, ge=64)
-    """Tokens in one forward pass; none means the whole batch on CPU and one packed row on a GPU."""
+    """Tokens in one forward pass; none means the whole step up to 4,096 tokens, and at least one packed row, on any device."""
+    gradient_checkpointing: bool = False
+    """Compute activations again in the backward pass instead of keeping them: less memory, about a third more time."""
     max_length: int = Field(default=4096, ge=16)
     """Length of a packed row; longer examples are split (text) or rejected (chat, translation), and counted."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Arithmetic; masters stay float32. `auto` is bfloat16 where the hardware multiplies it natively."""
     save_dtype: Literal["float32", "bfloat16"] = "float32"
     """Of the finished checkpoint. Float32 masters keep small changes that merging needs; bfloat16 is half the size."""
-    save_steps: int = Field(default=500, ge=1)
+    save_steps: Annotated[int, Execution()] = Field(default=500, ge=1)
     """Optimizer steps between checkpoints for resuming."""
     eval_steps: int = Field(default=200, ge=1)
     """Optimizer steps between evaluations."""
@@ -345,10 +386,10 @@ class Evaluate(LocalSettings):
     """Checkpoints to compare; the first is the baseline."""
     pairs: DataList = ()
     """Sentence pairs: BLEU and chrF++ of the models as translators."""
-    questions: DataList = ()
-    """Multiple-choice questions, scored by log-likelihood."""
+    questions: QuestionList = ()
+    """Multiple-choice questions, scored by log-likelihood: files, or `world: questions`."""
     suite: str | None = None
-    """A named set of benchmarks from the hub, for example `oall-v2`."""
+    """A named set of benchmarks from the hub, for example `oall-v2`; the mean of several is one score more."""
     profile: str | None = None
     """How questions become prompts; none means `oall-v2` for that suite and `cloze` for own questions."""
     prompt: str | None = None
@@ -356,9 +397,10 @@ class Evaluate(LocalSettings):
     max_tokens: int = Field(default=256, ge=1)
     """Longest translation in tokens."""
     limit: int | None = Field(default=None, ge=1)
-    """Only the first so many items of each set."""
+    """At most so many items of each set: the first sentence pairs, but questions evenly spaced, so that all subjects stay."""
     resamples: int = Field(default=1000, ge=100)
-    """Bootstrap resamples behind the intervals."""
+    """Bootstrap resamples behind the intervals. Accuracies have Wilson's (or, for a mean of subsets, the normal) interval in
+    `low` and `high`; `scores.json` adds `bootstrap_low` and `bootstrap_high` where the score counts items, not subsets."""
     seed: int = 12345
     """Seed of the bootstrap."""
 
@@ -409,6 +451,19 @@ SECTIONS: dict[str, type[Section]] = {
     "report": Report,
     "release": Release,
 }
+
+
+def identity(kind: type[Section], config: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of a section's plain settings that decides what the step makes: all but the fields marked Execution."""
+    kept: dict[str, Any] = {}
+    for name, value in config.items():
+        info = kind.model_fields.get(name)
+        if info is not None and any(isinstance(mark, Execution) for mark in info.metadata):
+            continue
+        parts = get_args(info.annotation) if info is not None and isinstance(value, dict) else ()
+        inner = next((part for part in parts if isinstance(part, type) and issubclass(part, Section)), None)
+        kept[name] = identity(inner, value) if inner is not None else value
+    return kept
 
 
 class Step(Section):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from hala.data.contamination import build_index, words
+from hala.data.contamination import Index, words
 
 LONG = "A farmer has seven fields and plants wheat in three of them, then sells one field to a neighbour; how many are left?"
 ARABIC = "إذا كان لدى المزارع سبعة حقول وزرع القمح في ثلاثة منها ثم باع حقلا واحدا لجاره الذي يزرع الشعير فكم حقلا بقي له؟"
-INDEX = build_index({"long": LONG, "arabic": ARABIC, "short": "Which planet is closest to the sun?", "tiny": "Who won?"})
+INDEX = Index({"long": LONG, "arabic": ARABIC, "short": "Which planet is closest to the sun?", "tiny": "Who won?"})
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_ordinary_text_passes(text: str) -> None:
 
 def test_very_short_question_must_be_the_whole_message() -> None:
     """Two or three words occur by chance; as a whole message they are the question."""
-    index = build_index({"q": "Why is the sky blue?"})
+    index = Index({"q": "Why is the sky blue?"})
     assert index.check("Ask a child why is the sky blue and wait.").kept
     assert not index.check("why is the sky blue").kept
 
@@ -52,7 +52,7 @@ def test_very_short_question_must_be_the_whole_message() -> None:
 def test_common_instructions_are_no_leak() -> None:
     """Words that many questions share do not convict a text."""
     start = "Read the following passage with great care and then choose the one best answer about the topic of"
-    index = build_index(
+    index = Index(
         {
             f"q{n}": f"{start} item{n} alpha{n} beta{n} gamma{n} delta{n} epsilon{n} zeta{n} eta{n} theta{n} iota{n}"
             for n in range(20)

@@ -18,6 +18,11 @@ def test_one_request_a_message() -> None:
     assert "Arabic" in question and "English" in question and request.max_tokens
 
 
+def test_equal_ids_can_be_told_apart() -> None:
+    """A prefix keeps the requests of two rows with one id apart."""
+    assert [requests(PAIR, "en", f"{place}/")[0].id for place in range(2)] == ["0/p/1#0", "1/p/1#0"]
+
+
 def test_rows_without_original_are_not_asked() -> None:
     """Only pairs can be judged; a row whose sides differ in length is an error."""
     assert requests(Row("a", (Message("text", "x"),))) == ()

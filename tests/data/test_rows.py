@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from hala import artifacts
-from hala.data.readers import BadRow
+from hala.data.readers import FORMATS, BadRow
 from hala.data.rows import Collected, fingerprint, open_all, open_questions, open_rows
+from hala.data.shapes import SHAPES
 from hala.errors import InputError
 from hala.recipe import Data
 from hala.records import KEPT, Message, Row
@@ -84,3 +86,42 @@ def test_no_malformed_rows_no_file(tmp_path: Path) -> None:
     """A clean source leaves no empty file behind."""
     Collected().write(tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_keys_that_errors_advise_can_be_written(tmp_path: Path) -> None:
+    """shape, format and header reach the reader: a nameless file of pairs whose first line is text."""
+    (tmp_path / "pairs").write_text("source\ttarget\nHello\tمرحبا\n", encoding="utf-8")
+    columns = {"source": "0", "target": "1"}
+    data = Data(path=str(tmp_path / "pairs"), format="tsv", header=False, shape="pair", columns=columns)
+    assert [row.messages[0].content for row in open_rows(data, Collected())] == ["target", "مرحبا"]
+    with pytest.raises(InputError, match="format:"):
+        ids(Data(path=str(tmp_path / "pairs")))
+
+
+def test_recipes_know_every_shape_and_format() -> None:
+    """What a recipe may name is what the readers can read."""
+    for key, known in (("shape", SHAPES), ("format", set(FORMATS.values()))):
+        choices = get_args(get_args(Data.model_fields[key].annotation)[0])
+        assert set(choices) == set(known)
+
+
+def test_records_without_their_group_are_malformed(tmp_path: Path) -> None:
+    """A record that lacks the `holdout` column is in neither part: it could be in both."""
+    path = tmp_path / "x.jsonl"
+    records = [{"text": f"t{n}", "doc": f"d{n}"} for n in range(40)] + [{"text": "none"}, {"text": "null", "doc": None}]
+    path.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
+    texts = []
+    for split in ("train", "heldout"):
+        bad = Collected()
+        texts += [row.text for row in open_rows(Data(path=str(path), holdout="doc", holdout_share=0.3, split=split), bad)]
+        assert [(each.reason, each.position) for each in bad.rows] == [("missing_field", 40), ("missing_field", 41)]
+    assert sorted(texts) == sorted(f"t{n}" for n in range(40))
+
+
+def test_questions_of_the_world_can_be_skipped() -> None:
+    """`skip` and `take` cut the world's questions as they cut its rows."""
+    first, rest = (
+        [question.id for question in open_questions(Data(world="questions", **cut), Collected())]
+        for cut in ({"take": 5}, {"skip": 3, "take": 2})
+    )
+    assert rest == first[3:]

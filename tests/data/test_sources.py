@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from hala.data.sources import BadRow, SourceSpec, fingerprint, open_source, resolve_revision
+from hala.data.sources import BadRow, SourceSpec, fingerprint, hub_records, open_source, resolve_revision
 from hala.errors import InputError
 from hala.records import Message, Row
 
@@ -217,6 +217,35 @@ def test_parquet_and_folder(tmp_path: Path) -> None:
     rows, bad = read(SourceSpec(path=str(tmp_path), name="set"))
     assert [row.text for row in rows] == ["first", "a", "c"] and [each.reason for each in bad] == ["missing_field"]
     assert [row.id.split("-")[0] for row in rows] == ["set/0", "set/1", "set/3"]
+
+
+def test_card_beside_the_data_is_no_data(tmp_path: Path) -> None:
+    """A folder's README.md is neither read nor fingerprinted; named itself, a document is data."""
+    write(tmp_path / "1.jsonl", lines({"text": "first"}))
+    alone = fingerprint(SourceSpec(path=str(tmp_path)))
+    card = write(tmp_path / "README.md", "# About\n\nWords.\n")
+    assert [row.text for row in read(SourceSpec(path=str(tmp_path)))[0]] == ["first"]
+    assert fingerprint(SourceSpec(path=str(tmp_path))) == alone
+    assert "Words." in read(SourceSpec(path=card))[0][0].text
+
+
+def test_being_offline_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the hub's client raises without a network is no bug of ours, for the commit as for the records."""
+    import sys
+    from types import SimpleNamespace
+
+    import httpx
+    import huggingface_hub
+
+    def offline(*_: object, **__: object) -> None:
+        raise httpx.ConnectError("no route to host")
+
+    monkeypatch.setattr(huggingface_hub.HfApi, "dataset_info", offline)
+    monkeypatch.setitem(sys.modules, "datasets", SimpleNamespace(load_dataset=offline))
+    with pytest.raises(InputError, match=r"owner/name.*no route.*path:"):
+        resolve_revision(SourceSpec(hub="owner/name"))
+    with pytest.raises(InputError, match=r"owner/name.*no route.*path:"):
+        next(hub_records("owner/name", None, "train", None))
 
 
 def test_parallel_text(tmp_path: Path) -> None:

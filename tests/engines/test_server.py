@@ -234,7 +234,6 @@ LASTING: dict[str, tuple[Callable[[Handler], None], int]] = {
     "no text": (lambda h: h.answer(None), 1),
     "half a character": (lambda h: h.answer("\ud800"), 1),
     "redirect": (lambda h: bad_status(h, 302, Location="http://127.0.0.1:1/"), 1),
-    "gone": (lambda h: bad_status(h, 404), 1),
 }
 
 
@@ -359,6 +358,21 @@ def test_refusal_before_any_answer_stops_at_once(
     assert "sk-secret" not in str(caught.value)
     assert "hidden" not in str(caught.value)
     assert other.bodies == []
+
+
+@pytest.mark.parametrize("status", [401, 403, 404])
+def test_refusal_in_the_middle_stops_too(serve: Callable[[Script], Server], status: int) -> None:
+    """A key that was revoked or a model that was unloaded burns no further row; answers given before stay valid."""
+
+    def script(handler: Handler, body: dict[str, Any], number: int) -> None:
+        bad_status(handler, status) if body["messages"][-1]["content"] == "text 3" else echo(handler, body, number)
+
+    engine, found = connect(serve(script).url, in_flight=1), []
+    with pytest.raises(EngineError, match=f"status {status}"):
+        for completion in engine.complete(iter(make_requests(9)), Sampling()):
+            found.append(completion.finish)
+    engine.close()
+    assert found == ["stop"] * 3
 
 
 def test_requests_that_cannot_be_sent_are_errors(serve: Callable[[Script], Server]) -> None:

@@ -14,7 +14,6 @@ from hala.evals.benchmarks import (
     MADINAH_QA,
     SUITES,
     find_suite,
-    jsonl_benchmark,
     read,
 )
 
@@ -67,21 +66,6 @@ def test_ids_name_benchmark_subset_and_row():
     assert [item.question.id for item in reading.items] == ["arabic_mmlu/Driving Test/1"]
 
 
-def test_jsonl_takes_index_or_letter_and_keeps_extras():
-    """Own questions choose their letters by language and carry id, topic and context along."""
-    rows = [
-        {"question": "س", "options": ["١", "٢"], "answer": 1, "lang": "ar", "id": "q1", "context": "نص"},
-        {"question": "Q", "options": ["1", 2, 3.5], "answer": "C", "topic": "sums"},
-        {"question": "Q", "options": ["1", "2"], "answer": 0, "id": "q1"},
-    ]
-    reading = read(jsonl_benchmark("own", "own.jsonl"), lambda _benchmark, _subset: rows)
-    first, second = reading.items
-    assert (first.labels, first.question.id, first.context) == (("أ", "ب"), "q1", "نص")
-    assert (second.labels, second.question.id, second.question.answer) == (("A", "B", "C"), "own/1", 2)
-    assert second.question.options == ("1", "2", "3.5")
-    assert [bad.reason for bad in reading.malformed] == ["id 'q1' was used before"]
-
-
 @pytest.mark.parametrize(
     ("benchmark", "row", "reason"),
     [
@@ -115,12 +99,11 @@ KEYS = ["question", "options", "answer", "Question", "Option 1", "Option 2", "An
         "subject", "query", "sol1", "sol2", "label", "choices"]  # fmt: skip
 
 
-@given(st.lists(st.dictionaries(st.sampled_from(KEYS), CELL), max_size=5), st.sampled_from([*SUITES["oall-v2"], None]))
+@given(st.lists(st.dictionaries(st.sampled_from(KEYS), CELL), max_size=5), st.sampled_from(SUITES["oall-v2"]))
 def test_every_row_is_an_item_or_malformed(rows, benchmark):
     """Law: rows = items + malformed, whatever the cells hold, for every schema."""
-    chosen = benchmark or jsonl_benchmark("own", "own.jsonl")
     try:
-        reading = read(chosen, lambda _benchmark, name: rows if name == chosen.subsets[0] else [])
+        reading = read(benchmark, lambda _benchmark, name: rows if name == benchmark.subsets[0] else [])
     except InputError as problem:
         assert "no usable row" in problem.message
         return
@@ -130,7 +113,7 @@ def test_every_row_is_an_item_or_malformed(rows, benchmark):
 def test_nothing_usable_is_an_error_with_the_first_reason():
     """An empty benchmark must not become a score of 0 over 0 items."""
     with pytest.raises(InputError, match="column 'question' is missing"):
-        read(jsonl_benchmark("own", "own.jsonl"), lambda _benchmark, _subset: [{"options": ["a", "b"], "answer": 0}])
+        read(ARBMMLU_HT, lambda _benchmark, _subset: [{"choices": ["a", "b"], "answer": 0}])
 
 
 def test_find_suite():

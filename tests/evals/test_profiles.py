@@ -3,8 +3,9 @@
 import pytest
 
 from hala.errors import RecipeError
-from hala.evals.benchmarks import ALGHAFA, ARABIC_MMLU, ARATRUST, ARBMMLU_HT, EXAMS, MADINAH_QA, jsonl_benchmark, read
+from hala.evals.benchmarks import ALGHAFA, ARABIC_MMLU, ARATRUST, ARBMMLU_HT, EXAMS, MADINAH_QA, Item, read
 from hala.evals.profiles import PROFILES, find_profile, render
+from hala.records import Question
 
 CHOOSE = "السؤال التالي هو سؤال متعدد الإختيارات. اختر الإجابة الصحيحة:\n\n"
 CONTEXT = "بناءً على السياق أدناه، اختر الإجابة الصحيحة للسؤال التالي من قائمة الأجوبة:\n\n"
@@ -89,11 +90,8 @@ def test_cloze_puts_a_context_first():
 
 def test_own_questions_follow_their_language():
     """Arabic lines get the Arabic frame, others a bare list, both with and without a context."""
-    rows = [
-        {"question": "س؟", "options": ["نعم", "لا"], "answer": 0, "lang": "ar"},
-        {"question": "Why?", "options": ["x", "y"], "answer": 0, "context": "Because of y."},
-    ]
-    arabic, other = read(jsonl_benchmark("own", "own.jsonl"), lambda _benchmark, _subset: rows).items
+    arabic = Item(Question("0", "س؟", ("نعم", "لا"), 0, "ar"), "own", "", "jsonl", ("أ", "ب"))
+    other = Item(Question("1", "Why?", ("x", "y"), 0, "en"), "own", "", "jsonl", ("A", "B"), "Because of y.")
     assert render(PROFILES["oall-v2"], arabic).text == CHOOSE + "س؟\nأ. نعم\nب. لا\nالإجابة:"
     assert render(PROFILES["oall-v2"], other).text == "Because of y.\n\nWhy?\nA. x\nB. y\nAnswer:"
 

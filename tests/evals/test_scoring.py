@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hala.errors import EngineError, InputError
-from hala.evals.benchmarks import ARABIC_MMLU, Item, jsonl_benchmark
+from hala.evals.benchmarks import ARABIC_MMLU, LATIN_LETTERS, Benchmark, Item
 from hala.evals.profiles import PROFILES, render
-from hala.evals.scoring import Answer, compare, score, summarise, summarise_suite
+from hala.evals.scoring import Answer, score, summarise, summarise_suite
 from hala.records import Question
 
 OPTIONS = [("القاهرة", "دمشق", "بغداد", "تونس"), ("3", "4 and a half", "five", "a much longer answer, indeed"), ("نعم", "لا")]
@@ -210,6 +210,10 @@ def test_broken_models_do_not_get_a_score(loaded):
             weight.copy_(kept)
 
 
+def _own(name, average):
+    return Benchmark(name, f"{name}.jsonl", ("",), "test", "jsonl", LATIN_LETTERS, average, "", "")
+
+
 def _answers(*subsets):
     """(right, wrong) counts per subset as answers."""
     made = []
@@ -222,7 +226,7 @@ def _answers(*subsets):
 
 def test_summary_has_macro_micro_and_subsets_in_points():
     """Both averages are always there, in points, and the headline follows the benchmark."""
-    own = jsonl_benchmark("own", "own.jsonl", "macro")
+    own = _own("own", "macro")
     scores = {one.name: one for one in summarise(own, PROFILES["cloze"], _answers((1, 1), (10, 0)))}
     assert list(scores) == ["own", "own.macro", "own.micro", "own/a", "own/b"]
     assert scores["own"].value == scores["own.macro"].value == pytest.approx(75)
@@ -236,17 +240,7 @@ def test_summary_has_macro_micro_and_subsets_in_points():
 
 def test_suite_is_the_mean_of_headlines():
     """The overall number weighs each benchmark once, whatever its size."""
-    micro, macro = jsonl_benchmark("one", "1"), jsonl_benchmark("two", "2", "macro")
+    micro, macro = _own("one", "micro"), _own("two", "macro")
     overall = summarise_suite("both", [(micro, _answers((1, 1), (10, 0))), (macro, _answers((1, 1), (10, 0)))])
     assert overall.value == pytest.approx((100 * 11 / 12 + 75) / 2)
     assert "members:one+two" in overall.signature
-
-
-def test_compare_pairs_by_id():
-    """Order does not matter, other items do, and the difference is in points."""
-    own = jsonl_benchmark("own", "own.jsonl")
-    base, better = _answers((2, 2)), _answers((4, 0))
-    found = compare(own, base, better[::-1])
-    assert (found.name, found.value, found.wins, found.losses, found.ties) == ("own", 50, 2, 0, 2)
-    with pytest.raises(InputError, match="different items"):
-        compare(own, base, better[1:])

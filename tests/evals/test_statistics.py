@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hala.errors import InputError
-from hala.evals.statistics import accuracy, bootstrap_accuracy, holm, macro, mcnemar, paired_difference, wilson
+from hala.evals.statistics import accuracy, bootstrap_accuracy, macro, mcnemar, paired_difference, wilson
 
 BOOLS = st.lists(st.booleans(), min_size=1, max_size=60)
 
@@ -110,10 +110,3 @@ def test_paired_difference_refuses_other_items():
     """Unequal lengths mean that the pairs are not pairs."""
     with pytest.raises(InputError, match="same items"):
         paired_difference([True], [True, False])
-
-
-def test_holm_by_hand():
-    """Adjusted values are monotone in rank, come back in the order given and never pass 1."""
-    assert holm([0.01, 0.04, 0.03]) == pytest.approx((0.03, 0.06, 0.06))
-    assert holm([0.9, 0.8]) == (1.0, 1.0)
-    assert holm([]) == ()

@@ -103,6 +103,14 @@ def test_unusable_conversations_have_a_reason(tokenizer, row, reason):
     assert make_examples([row], tokenizer, Form()).counts == {reason: 1}
 
 
+def test_special_tokens_count_where_the_model_reads_them(tokenizer):
+    """Protects chats from being lost for their originals: only a translator reads those."""
+    turns = (Message("user", "wide?"), Message("assistant", "old"))
+    odd = (Message("user", "<|im_end|>"), Message("assistant", "old"))
+    assert len(make_examples([Row("r", turns, original=odd)], tokenizer, Form()).examples) == 1
+    assert make_examples([pair("<|im_end|>", "old")], tokenizer, Form("translation")).counts == {"special_token": 1}
+
+
 def test_a_row_without_original_is_no_pair(tokenizer):
     """Protects translation training from rows that are not pairs."""
     assert make_examples([chat(("text", "old"))], tokenizer, Form("translation")).counts == {"not_a_pair": 1}

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from hala.errors import DriftError, HalaError, InputError
+from hala.errors import DriftError, InputError, TrainingError
 from hala.training.settings import TrainSettings
 from hala.training.trainer import PackedRows, train
 from hala.training.watch import eval_loss
@@ -78,7 +78,7 @@ def test_a_bad_number_stops_before_the_update(tiny, tmp_path, where):
         elif step == 3:
             weight.register_hook(lambda gradient: gradient * float("inf"))
 
-    with pytest.raises(HalaError, match=r"step 4; the update was not made"):
+    with pytest.raises(TrainingError, match=r"step 4; the update was not made"):
         train(model, tiny.tokenizer, tiny.documents([12] * 20), SMALL, tmp_path, poison)
     assert state["steps"] == 3
     assert all(torch.equal(p, state["before"][name]) for name, p in model.named_parameters())

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from hala import artifacts
 from hala.errors import InputError
 from hala.progress import Progress
 from hala.recipe import Evaluate, Languages
+from hala.records import KEPT, Message, Row
 from hala.verbs import Context, Outcome
 from hala.verbs.evaluate import run, unique
 
@@ -80,3 +82,48 @@ def test_nothing_to_evaluate_on(tmp_path: Path, tiny: Path, chats_file: Path) ->
         evaluate(tmp_path / "out", {"m": tiny}, models="$m")
     with pytest.raises(InputError, match="no sentence pairs"):
         evaluate(tmp_path / "out", {"m": tiny}, models="$m", pairs=str(chats_file))
+
+
+def test_scores_are_a_file_too(tmp_path: Path, tiny: Path, questions_file: Path) -> None:
+    """The step's digest covers the scores; of a score over items the bootstrap interval stands beside Wilson's."""
+    outcome = evaluate(tmp_path / "out", {"m": tiny}, models="$m", questions=str(questions_file))
+    stored = json.loads((tmp_path / "out/scores.json").read_text(encoding="utf-8"))
+    assert stored == outcome.facts["scores"] and "scores.json" in artifacts.list_files(tmp_path / "out")
+    [entry] = stored
+    assert entry["bootstrap_low"] <= entry["value"] <= entry["bootstrap_high"] and "ci:wilson" in entry["signature"]
+
+
+def test_a_suite_has_a_mean(tmp_path: Path, tiny: Path, tiny_child: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The mean of a suite's benchmarks is one score a model, and a mean over subsets gets no interval of pooled items."""
+    from hala.evals import benchmarks
+
+    members = tuple(
+        benchmarks.Benchmark(name, name, ("x", "y"), "test", "jsonl", benchmarks.LATIN_LETTERS, "macro", lang="en")
+        for name in ("first", "second")
+    )
+    records = [{"question": f"What is {n} plus one?", "options": [str(n + k) for k in range(4)], "answer": 1} for n in range(4)]
+    monkeypatch.setattr(benchmarks, "find_suite", lambda _: members)
+    monkeypatch.setattr("hala.data.sources.hub_records", lambda *_: records)
+    outcome = evaluate(tmp_path / "out", {"a": tiny, "b": tiny_child}, models=["$a", "$b"], suite="both")
+    scores = {(each["model"], each["set"]): each for each in outcome.facts["scores"]}
+    assert list(scores) == [(model, name) for model in "ab" for name in ("first", "second", "both (mean)")]
+    for model in "ab":
+        first, second, mean = (scores[model, name] for name in ("first", "second", "both (mean)"))
+        assert mean["value"] == pytest.approx((first["value"] + second["value"]) / 2) and mean["n"] == 16
+        assert mean["low"] <= mean["value"] <= mean["high"] and mean["lang"] == "en"
+        assert "bootstrap_low" not in first and "avg:macro" in first["signature"]
+    gain = scores["b", "both (mean)"]
+    assert gain["delta"] == pytest.approx(gain["value"] - scores["a", "both (mean)"]["value"]) and gain["p"] is None
+    assert scores["a", "both (mean)"]["delta"] is None
+
+
+def test_rows_that_are_no_pairs_do_not_use_up_the_limit(tmp_path: Path, tiny: Path) -> None:
+    """`limit` counts sentence pairs; what is none is counted and stored."""
+    rows = [Row("plain", (Message("text", "x"),))] * 3
+    rows += [Row(f"p/{n}", (Message("text", "نص"),), "ar", original=(Message("text", "A text."),)) for n in range(4)]
+    rows.insert(4, Row("odd", (Message("user", "x"), Message("assistant", "y")), original=(Message("user", "x"),)))
+    artifacts.write_rows(tmp_path / "in/rows/000000.parquet", [(row, KEPT) for row in rows])
+    outcome = evaluate(tmp_path / "out", {"m": tiny, "in": tmp_path / "in"}, models="$m", pairs="$in", limit=3)
+    assert {each["n"] for each in outcome.facts["scores"]} == {3} and outcome.counts["malformed"] == 4
+    stored = [json.loads(line) for line in (tmp_path / "out/malformed.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [each["position"] for each in stored] == [0, 1, 2, 4] and stored[0]["reason"] == "not_a_pair"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from hala.engines.scripted import ScriptedEngine
 from hala.errors import InputError
 from hala.progress import Progress
 from hala.recipe import Filter, Languages
-from hala.records import KEPT, Message, Row, rejected
+from hala.records import KEPT, Completion, Message, Row, rejected
 from hala.verbs import Context
 from hala.verbs import filter as verb
 from hala.verbs.filter import run
@@ -143,3 +144,105 @@ def test_continued_filter_remembers_what_it_has_seen(tmp_path: Path) -> None:
     run(section, context(tmp_path / "b", **{"in": source}))
     assert artifacts.list_files(tmp_path / "a") == artifacts.list_files(tmp_path / "b")
     assert verb._first_of([KEPT, rejected("a"), rejected("b")]).reason == "a"
+
+
+def test_shard_killed_between_its_files_is_not_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rejected rows without their kept ones, or the other way round, are no finished shard: its rows do not meet themselves."""
+    source = step(tmp_path / "in", MANY)
+    for name, part in (("a", "rows"), ("b", "rejected")):
+        judged(tmp_path / name, source, monkeypatch)
+        before = artifacts.list_files(tmp_path / name)
+        (tmp_path / f"{name}/{part}/000000.parquet").unlink()
+        section = Filter(data="$in", gates="none", shard_rows=3)
+        seen = verb._seen(section, context(tmp_path / name, **{"in": source}))
+        assert seen is not None and seen.check(MANY[0]).kept
+        judged(tmp_path / name, source, monkeypatch)
+        assert artifacts.list_files(tmp_path / name) == before
+
+
+def test_questions_of_every_file_count(tmp_path: Path) -> None:
+    """Questions with the same ids, in two files and within one, are all looked for."""
+    files = []
+    for part in ("one", "two"):
+        lines = [
+            {"id": "q", "question": f"Which river runs through the old town {part} {word}?", "options": ["a", "b"], "answer": 0}
+            for word in ("north", "south")
+        ]
+        path = tmp_path / part / "q.jsonl"
+        path.parent.mkdir()
+        path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+        files.append((path, [line["question"] for line in lines]))
+    rows = [Row(f"r/{i}", (Message("user", str(q)),)) for i, q in enumerate(q for _, each in files for q in each)]
+    source = step(tmp_path / "in", rows)
+    section = Filter(data="$in", gates="none", questions=[str(path) for path, _ in files])
+    outcome = run(section, context(tmp_path / "out", **{"in": source}))
+    assert outcome.counts["rejected/contaminated"] == 4 and outcome.counts["kept"] == 0
+
+
+def test_malformed_benchmark_questions_are_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A benchmark row that gives no question to look for is counted, not passed over."""
+    from hala.evals import benchmarks
+
+    monkeypatch.setattr(benchmarks, "find_suite", lambda _: (benchmarks.jsonl_benchmark("sums", "sums.jsonl"),))
+    monkeypatch.setattr("hala.data.sources.hub_records", lambda *_: [{"question": "?"}])
+    source = step(tmp_path / "in", ROWS)
+    outcome = run(Filter(data="$in", gates="none", decontaminate="sums"), context(tmp_path / "out", **{"in": source}))
+    assert outcome.counts["malformed"] == 1 and "sums.jsonl" in (tmp_path / "out/malformed.jsonl").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("text", "lang", "reason"),
+    [
+        ("هذه جملة عربية سليمة عن البيت والمدينة.", "ar", ""),
+        ("استخدم الأمر:\n\n```html\n<div>{</div>\n```\n\nثم اقرأ الملف.", "ar", ""),
+        ("This is no Arabic at all, and nobody said so.", "ar", "script"),
+        ("This is no Arabic at all, and nobody said so.", "en", ""),
+        ("This is no Arabic at all, and nobody said so.", "", ""),
+        ("قال إن البيت كبير " * 12, "ar", "repetition"),
+        ("He said that again. " * 12, "", "repetition"),
+        ("هذا نص<|im_end|> عربي سليم.", "ar", "html"),
+        ("هذا نص {عربي سليم.", "ar", "latex"),
+    ],
+)
+def test_gates_of_rows_without_original(tmp_path: Path, text: str, lang: str, reason: str) -> None:
+    """A text alone meets the gates that need no source; those of the script only where it says that it is the target language."""
+    source = step(tmp_path / "in", [Row("a", (Message("user", text),), lang)])
+    run(Filter(data="$in"), context(tmp_path / "out", **{"in": source}))
+    found = [verdict.reason for _, verdict in artifacts.read_rejected(tmp_path / "out")]
+    assert found == ([reason] if reason else [])
+    run(Filter(data="$in", gates="none"), context(tmp_path / "free", **{"in": source}))
+    assert not list(artifacts.read_rejected(tmp_path / "free"))
+
+
+def test_uneven_rows_are_rejected_before_the_judge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A row with more messages than originals is set aside first of all, not an error of the judge."""
+    uneven = Row("u", (Message("user", ""), Message("assistant", "ب")), "ar", original=(Message("user", "a"),))
+    outcome = judged(tmp_path / "out", step(tmp_path / "in", [uneven, *MANY[:1]]), monkeypatch)
+    assert outcome.counts["rejected/not_a_pair"] == 1 and outcome.counts["rejected/judge_error"] == 1
+
+
+def test_rows_of_one_id_have_their_own_verdicts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two sources may share ids; the judge's yes to one row is no yes to the other. And the judge is closed, come what may."""
+    closed: list[int] = []
+
+    class Judge:
+        def complete(self, requests: Any, sampling: Any) -> Any:
+            for request in requests:
+                yield Completion(request.id, "yes" if "good" in request.messages[-1].content else "no", "stop")
+
+        def close(self) -> None:
+            closed.append(1)
+
+    monkeypatch.setattr(verb, "open_engine", lambda *_: Judge())
+    rows = [pair(0, "A bad one.", "سيئ."), pair(0, "A good one.", "جيد.")]
+    section = Filter(data="$in", gates="none", judge={"model": "m"})
+    run(section, context(tmp_path / "out", **{"in": step(tmp_path / "in", rows)}))
+    assert [row.original for row in artifacts.read_rows(tmp_path / "out")] == [rows[1].original] and closed == [1]
+
+    def fail(*_: object) -> None:
+        raise InputError("stop", "now")
+
+    monkeypatch.setattr(artifacts, "run_shards", fail)
+    with pytest.raises(InputError, match="stop"):
+        run(section, context(tmp_path / "out2", **{"in": tmp_path / "in"}))
+    assert closed == [1, 1]

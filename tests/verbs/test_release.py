@@ -264,3 +264,16 @@ def test_strictest_wins_and_groups_freely(one: list[Any], other: list[Any]) -> N
 def test_nothing_known_is_unknown() -> None:
     """No input at all does not make a work free."""
     assert strictest([]) == UNKNOWN and hub_fields(UNKNOWN) == {"license": "unknown"}
+
+
+@pytest.mark.parametrize(
+    ("judge", "licence"), [("acme/judge", "unknown"), ("Qwen/Qwen2.5-3B-Instruct", "qwen-research")]
+)
+def test_judge_is_part_of_the_lineage(tmp_path: Path, judge: str, licence: str) -> None:
+    """A model that chose the rows is named with its terms; when nobody knows them, they are to be found out."""
+    small_run(tmp_path, teacher="")
+    config = {"data": [{"ref": "$arabic"}], "judge": {"model": judge, "engine": "vllm"}}
+    finish(tmp_path, "clean", "filter", kind="rows", config=config, counts={"rows": 4, "kept": 3})
+    _, card = release(tmp_path)
+    assert f"| {judge} | judge | – | {licence} |" in card
+    assert (f"Find out the licence of {judge}." in card) == (licence == "unknown")

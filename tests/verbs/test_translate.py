@@ -166,6 +166,69 @@ def test_too_many_rejections_stop_the_step(tmp_path: Path, monkeypatch: pytest.M
         run(section, context(tmp_path / "out"))
 
 
+def many(path: Path, number: int) -> str:
+    """A file of so many one-message texts."""
+    path.write_text("".join(json.dumps({"text": f"Text {index}."}) + "\n" for index in range(number)), encoding="utf-8")
+    return str(path)
+
+
+@pytest.mark.parametrize(("failing", "stops"), [(20, True), (19, False)])
+def test_failing_engine_stops_before_the_shard_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: int, stops: bool
+) -> None:
+    """An outage does not become thousands of rejected rows: resume tries them again; a few failures are the rows' own."""
+    from hala.verbs import translate as verb
+
+    answers = {f"Text {index}.": f"Text {index}." for index in range(60) if index >= failing}
+    engines = [ScriptedEngine(answers), ScriptedEngine(extract)]
+    monkeypatch.setattr(verb, "open_engine", lambda *_: engines.pop(0))
+    section = Translate(data=many(tmp_path / "x.jsonl", 60), engine="echo", prompt="{text}", shard_rows=60, retries=0)
+    if not stops:
+        assert run(section, context(tmp_path / "out")).counts["rejected/engine_error"] == failing
+        return
+    with pytest.raises(EngineError, match=r"20 of 60 rows of a shard; last: .+ \| segment: Text 19\."):
+        run(section, context(tmp_path / "out"))
+    assert not list(tmp_path.rglob("*.parquet"))
+    assert run(section, context(tmp_path / "out")).counts["kept"] == 60
+
+
+def test_progress_moves_inside_a_shard_and_leaves_out_earlier_sessions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One large shard is not silent, and shards of an earlier session are no speed."""
+
+    class Seen(Progress):
+        def __init__(self) -> None:
+            super().__init__(quiet=True)
+            self.places: list[float] = []
+            self.skipped: list[float] = []
+
+        def update(self, done: float, *rest: Any, **more: Any) -> None:
+            self.places.append(done)
+
+        def skip(self, done: float) -> None:
+            self.skipped.append(done)
+
+    shown = [Seen(), Seen()]
+    section = Translate(data=many(tmp_path / "x.jsonl", 8), engine="echo", shard_rows=4)
+    for seen in shown:
+        run(section, Context("step", tmp_path / "out", tmp_path, Languages(), {}, seen))
+        (tmp_path / "out/rows/000001.parquet").unlink()
+    assert shown[0].places == [1, 2, 3, 4, 4, 5, 6, 7, 8, 8] and shown[0].skipped == []
+    assert shown[1].places == [4, 5, 6, 7, 8, 8] and shown[1].skipped == [4]
+
+
+def test_translated_rows_are_not_translated_again() -> None:
+    """A row with an original, or in the target language already, is set aside unsent: nothing of it would be true."""
+    message = (Message("user", "Hello there."),)
+    rows = [Row("a", message, "hi", original=message), Row("b", message, "ar"), Row("c", message, "en"), Row("d", message)]
+    sent: list[str] = []
+    engine = ScriptedEngine(lambda text: sent.append(text) or extract(text))  # type: ignore[arg-type, func-returns-value]
+    judged, _ = translate_rows(rows, engine, plan())
+    assert [(row.id, verdict.reason) for row, verdict in judged] == [
+        ("a", "already_translated"), ("b", "already_translated"), ("c", ""), ("d", ""),
+    ]  # fmt: skip
+    assert len(sent) == 1 and judged[0][0] == rows[0] and judged[2][0].lang == "ar"
+
+
 def test_document_that_fails_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     """A text that cannot be translated is an error with the segment, never half a text."""
     from hala.verbs import translate as verb

@@ -57,7 +57,8 @@ def test_malformed_training_and_evaluation_lines_are_both_stored(tmp_path: Path,
     chats_file.write_text(chats_file.read_text(encoding="utf-8") + "{bad row\n", encoding="utf-8")
     outcome = tune(tmp_path / "out", data=str(chats_file), eval_data=str(checks), base=str(tiny))
     stored = [json.loads(line)["file"] for line in (tmp_path / "out/malformed.jsonl").read_text(encoding="utf-8").splitlines()]
-    assert stored == [str(chats_file), str(checks)] and outcome.counts["malformed"] == 2
+    assert stored == [str(chats_file), str(checks)] and outcome.counts["malformed"] == 1
+    assert outcome.counts["eval_malformed"] == 1 and outcome.counts["eval_rejected"] == 0
     assert outcome.facts["eval_loss"] > 0
 
 
@@ -77,3 +78,27 @@ def test_nothing_to_learn_from_is_an_error(tmp_path: Path, tiny: Path, chats_fil
     """A translator cannot learn from rows without original, and the reason is said."""
     with pytest.raises(InputError, match=r"nothing to learn from: 8 rows read, .*not_a_pair 8"):
         tune(tmp_path / "out", data=str(chats_file), base=str(tiny), task="translation")
+
+
+def test_evaluation_rows_are_counted_apart(tmp_path: Path, tiny: Path, pairs_file: Path) -> None:
+    """What the evaluation data loses, before and after it is cut into tokens, is no loss of the training data."""
+    checks = tmp_path / "checks.jsonl"
+    odd = [{"en": "Run `ls`.", "ar": "نفذ."}, {"en": "long " * 99, "ar": "طويل " * 99}, {"en": "A text.", "ar": "نص."}]
+    checks.write_text("".join(json.dumps(each) + "\n" for each in odd), encoding="utf-8")
+    counts = tune(
+        tmp_path / "out", data=str(pairs_file), eval_data=str(checks), base=str(tiny), task="translation", prompt="{text}"
+    ).counts
+    assert counts["eval_rejected"] == 2 and counts["rows"] == 8 == counts["examples"]
+    assert not [key for key in counts if key.startswith("rejected/")]
+
+
+def test_rows_are_not_held_without_need(tmp_path: Path, tiny: Path, chats_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows pass through into examples one after the other; only a new tokenizer needs them all at once."""
+    from hala.training import examples
+
+    kinds, real = [], examples.make_examples
+    monkeypatch.setattr(examples, "make_examples", lambda rows, *rest: kinds.append(type(rows)) or real(rows, *rest))
+    tune(tmp_path / "a", data=str(chats_file), base=str(tiny))
+    tune(tmp_path / "b", data=str(chats_file), new={**NEW, "tokenizer": str(tiny)})
+    tune(tmp_path / "c", data=str(chats_file), new=NEW)
+    assert [each is list for each in kinds[::2]] == [False, False, True]

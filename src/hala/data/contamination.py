@@ -4,8 +4,8 @@ A row leaks a question when they share 13 words in a row, or when the row covers
 question, when the whole question occurs in the row. Runs shorter than a question but common in ordinary text prove nothing, so
 n-grams that many questions share (their instructions) are left out of the first rule.
 
->>> from hala.data.contamination import build_index
->>> index = build_index({"q1": "What is the capital of the old kingdom by the river?"})
+>>> from hala.data.contamination import Index
+>>> index = Index({"q1": "What is the capital of the old kingdom by the river?"})
 >>> index.check(["He asked: what is the capital of the old kingdom, by the river?"]).reason
 'contaminated'
 
@@ -50,7 +50,10 @@ class Leak:
 
 
 class Index:
-    """64-bit hashes of the n-grams of questions: about 100 bytes an n-gram, so 50,000 questions take some 200 MB."""
+    """64-bit hashes of the n-grams of questions: about 100 bytes an n-gram, so 50,000 questions take some 200 MB.
+
+    `questions` are texts by id, without the common instruction around them.
+    """
 
     def __init__(self, questions: Mapping[str, str]) -> None:
         self._long: dict[int, str] = {}
@@ -123,11 +126,6 @@ class Index:
             if leak:
                 return rejected("contaminated", f"{leak.question} ({leak.rule}): {leak.words[:120]}")
         return KEPT
-
-
-def build_index(questions: Mapping[str, str]) -> Index:
-    """The index of questions by id; give each question's text without the common instruction around it."""
-    return Index(questions)
 
 
 def _grams(tokens: list[str], n: int) -> Iterator[list[str]]:

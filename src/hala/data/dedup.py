@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator
 
 from hala.records import KEPT, Row, Verdict, rejected
 
@@ -27,13 +26,11 @@ def normalise(text: str) -> str:
     return " ".join(folded.split())
 
 
-def text_key(text: str) -> bytes:
-    """128-bit hash of the normalised text; two different texts of a billion collide with a chance below 1e-20."""
-    return hashlib.blake2b(normalise(text).encode("utf-8", "surrogatepass"), digest_size=16).digest()
-
-
 def row_key(row: Row) -> bytes:
-    """128-bit hash of the row's roles and normalised messages, the original included: a pair is equal when both sides are."""
+    """128-bit hash of the row's roles and normalised messages, the original included: a pair is equal when both sides are.
+
+    Any two of a billion different rows collide with a chance below 1e-20.
+    """
     digest = hashlib.blake2b(digest_size=16)
     for message in (*row.messages, *(row.original or ())):
         for part in (message.role, normalise(message.content)):
@@ -51,18 +48,11 @@ class Seen:
     def __len__(self) -> int:
         return len(self._first)
 
-    def check(self, row: Row, key: Callable[[Row], bytes] = row_key) -> Verdict:
+    def check(self, row: Row) -> Verdict:
         """Kept the first time a key is met, else `duplicate` with the id of the first row; feed rows in a fixed order."""
-        mark = key(row)
+        mark = row_key(row)
         first = self._first.get(mark)
         if first is None:
             self._first[mark] = row.id
             return KEPT
         return rejected("duplicate", f"same as {first}")
-
-
-def deduplicate(rows: Iterable[Row], key: Callable[[Row], bytes] = row_key) -> Iterator[tuple[Row, Verdict]]:
-    """Every row with its verdict, in order."""
-    seen = Seen()
-    for row in rows:
-        yield row, seen.check(row, key)

@@ -28,8 +28,8 @@ _FIELD = re.compile(r"\{(source_language|target_language|source|target)\}")
 _ANSWER = re.compile(r"[\s\"'*`(]*(yes|no)[\s\"'*`.!)]*", re.IGNORECASE)
 
 
-def requests(row: Row, source: str = "en") -> tuple[Request, ...]:
-    """One request per message that has an original, with ids `<row id>#<index>`; none for a row without an original.
+def requests(row: Row, source: str = "en", prefix: str = "") -> tuple[Request, ...]:
+    """One request per message that has an original, with ids `<prefix><row id>#<index>`; none for a row without an original.
 
     Raises ValueError when the messages and the original differ in number: such a row cannot be judged turn by turn.
     """
@@ -42,7 +42,7 @@ def requests(row: Row, source: str = "en") -> tuple[Request, ...]:
     for index, (before, after) in enumerate(zip(row.original, row.messages, strict=True)):
         values = {**names, "source": before.content, "target": after.content}
         question = _FIELD.sub(lambda match, values=values: values[match[1]], QUESTION)  # type: ignore[misc]
-        made.append(Request(f"{row.id}#{index}", (Message("system", SYSTEM), Message("user", question)), MAX_TOKENS))
+        made.append(Request(f"{prefix}{row.id}#{index}", (Message("system", SYSTEM), Message("user", question)), MAX_TOKENS))
     return tuple(made)
 
 

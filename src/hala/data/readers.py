@@ -43,7 +43,7 @@ def format_of(path: Path) -> str:
     suffix = suffix_of(path)
     if suffix not in FORMATS:
         raise InputError(
-            f"cannot tell the format of {path}.", f"Give it one of the endings {' '.join(FORMATS)}, or name its format."
+            f"cannot tell the format of {path}.", f"Give it one of the endings {' '.join(FORMATS)}, or set format:."
         )
     return FORMATS[suffix]
 

@@ -75,7 +75,8 @@ def open_questions(data: Data, bad: Collected) -> Iterator[Question]:
     if data.world is not None:
         from hala.data import world
 
-        return world.questions(data.split, data.lang or "en", data.take, data.seed, data.topics)
+        asked = world.questions(data.split, data.lang or "en", _end(data), data.seed, data.topics)
+        return islice(asked, data.skip, None)
     from hala.data.questions import read_questions
 
     return islice(read_questions(data.path or "", bad, lang=data.lang or ""), data.skip, _end(data))
@@ -135,4 +136,4 @@ def _spec(data: Data) -> SourceSpec:
     from hala.data.sources import SourceSpec
 
     same = set(SourceSpec.__dataclass_fields__) & set(type(data).model_fields)
-    return SourceSpec(**{name: getattr(data, name) for name in same})
+    return SourceSpec(**{name: value for name in same if (value := getattr(data, name)) is not None})

@@ -49,7 +49,8 @@ class SourceSpec:
     where: Mapping[str, str | list[str]] | None = None
     """Keep only records whose columns have these values, or one of these."""
     holdout: str | None = None
-    """Column whose values are divided by hash into held-out and other groups; a group is never in both."""
+    """Column whose values are divided by hash into held-out and other groups; a group is never in both.
+    A record without it is in none and cannot be used."""
     holdout_share: float = 0.02
     """Share of the groups that are held out."""
     skip: int = 0
@@ -114,15 +115,15 @@ def resolve_revision(spec: SourceSpec) -> str:
     """The 40-digit commit of a hub dataset. Raises InputError when the hub cannot say."""
     if re.fullmatch("[0-9a-f]{40}", spec.revision or ""):
         return str(spec.revision)
+    import httpx
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError
 
     try:
         return str(HfApi().dataset_info(spec.hub or "", revision=spec.revision).sha)
-    except (HfHubHTTPError, OSError, ValueError) as error:
+    except (httpx.HTTPError, OSError, ValueError) as error:  # the hub's own errors are OSErrors, being offline is httpx's
         raise InputError(
             f"the hub does not answer for dataset {spec.hub}: {str(error)[:200]}.",
-            "Check its name and your connection, or give a local path.",
+            "Check its name and your connection; offline, give a local copy with path:.",
         ) from error
 
 
@@ -165,13 +166,14 @@ def _files(spec: SourceSpec) -> list[tuple[Path, str]]:
         return [(path, spec.format or ("tsv" if by_column else format_of(path)))]
     if (path / "rows").is_dir():  # written by hala: the rejected rows beside them stay out
         path = path / "rows"
+    endings = [ending for ending in FORMATS if ending != ".md"]  # beside data lies a README.md; a document is named itself
     found = [
         (each, spec.format or format_of(each))
         for each in sorted(path.rglob("*"))
-        if each.is_file() and each.name != "manifest.json" and suffix_of(each) in FORMATS
+        if each.is_file() and each.name != "manifest.json" and suffix_of(each) in endings
     ]
     if not found:
-        raise InputError(f"{path} holds no data files.", f"Known endings: {' '.join(FORMATS)}, also with .gz or .zst.")
+        raise InputError(f"{path} holds no data files.", f"Known endings: {' '.join(endings)}, also with .gz or .zst.")
     return found
 
 
@@ -201,9 +203,9 @@ def _wanted(record: Mapping[str, Any], spec: SourceSpec) -> bool:
     for column, value in (spec.where or {}).items():
         if str(record.get(column, "")) not in ([value] if isinstance(value, str) else value):
             return False
-    if not spec.holdout:
-        return True
-    group = hashlib.blake2b(str(record.get(spec.holdout, "")).encode("utf-8", "replace"), digest_size=8).digest()
+    if not spec.holdout or record.get(spec.holdout) is None:
+        return True  # without its group a record is rejected later, with the other unusable ones
+    group = hashlib.blake2b(str(record[spec.holdout]).encode("utf-8", "replace"), digest_size=8).digest()
     held_out = int.from_bytes(group, "big") < spec.holdout_share * 2**64
     return held_out == (spec.split == "heldout")
 
@@ -225,20 +227,24 @@ def _streams(spec: SourceSpec, reject: Reject) -> Iterator[tuple[str, Records]]:
 
 def hub_records(name: str, config: str | None, split: str, revision: str | None) -> Iterator[Mapping[str, Any]]:
     """The records of a hub dataset, streamed in order. Raises InputError when it cannot be read."""
+    import httpx
+
     try:
         from datasets import load_dataset
     except ImportError as error:
         raise InputError("hub datasets need the package 'datasets'.", "Install it: pip install 'hala[hub]'.") from error
     try:
         yield from load_dataset(name, config or None, split=split, revision=revision, streaming=True)
-    except (OSError, ValueError) as error:
+    except (httpx.HTTPError, OSError, ValueError) as error:
         raise InputError(
             f"cannot read dataset {name}: {str(error)[:300]}.",
-            "Check hub, config, split and your connection, or give a local path.",
+            "Check hub, config, split and your connection; offline, give a local copy with path:.",
         ) from error
 
 
 def _row(record: dict[str, Any], spec: SourceSpec, name: str, position: int) -> Row:
+    if spec.holdout and record.get(spec.holdout) is None:
+        raise RecordError("missing_field", spec.holdout)
     if is_own(record):
         return own_row(record)
     lang = spec.lang or ""

@@ -9,7 +9,7 @@ A text is translated whole or not at all: one segment that fails rejects its tex
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from hala.data.gates import GATES, Gate, check
@@ -58,6 +58,14 @@ class _Segment:
     tries: int = 0
 
 
+Progress = Callable[[int, int], None]
+"""progress(completions so far, requests so far): the second grows when segments are tried again."""
+
+
+def no_progress(done: int, total: int) -> None:
+    """Says nothing."""
+
+
 def select_gates(names: Sequence[str]) -> dict[str, Gate]:
     """Gates by name in their own order; `default` is all of them, `none` is none. Raises RecipeError for an unknown name."""
     for name in names:
@@ -66,18 +74,22 @@ def select_gates(names: Sequence[str]) -> dict[str, Gate]:
     return {name: gate for name, gate in GATES.items() if name in names or "default" in names}
 
 
-def translate_texts(texts: Sequence[str], engine: Engine, plan: Plan) -> list[Translated]:
+def translate_texts(
+    texts: Sequence[str], engine: Engine, plan: Plan, progress: Progress = no_progress
+) -> list[Translated]:
     """One result per text, in order. Equal segments are translated once; what an engine drops or repeats is noticed."""
     documents = [_document(text, plan) for text in texts]
     segments: dict[str, _Segment] = {}
     for document in documents:
         for text in document.segments:
             segments.setdefault(text, _Segment(text, Masked(text, ()) if plan.whole else mask(text)))
+    asked = 0
     for attempt in range(plan.retries + 1):
         waiting = [segment for segment in segments.values() if segment.result is None]
         if not waiting:
             break
-        _attempt(waiting, engine, plan, attempt)
+        before, asked = asked, asked + len(waiting)
+        _attempt(waiting, engine, plan, attempt, lambda done, before=before, asked=asked: progress(before + done, asked))
     return [_assemble(document, segments) for document in documents]
 
 
@@ -89,8 +101,8 @@ def _document(text: str, plan: Plan) -> Document:
     return Document((Part(text, bool(text.strip())),))
 
 
-def _attempt(waiting: list[_Segment], engine: Engine, plan: Plan, attempt: int) -> None:
-    """Send every waiting segment once and judge the answers."""
+def _attempt(waiting: list[_Segment], engine: Engine, plan: Plan, attempt: int, answers: Callable[[int], None]) -> None:
+    """Send every waiting segment once and judge the answers; `answers` is told their number after each."""
     sampling = plan.sampling
     if attempt:
         sampling = replace(sampling, temperature=plan.retry_temperature, seed=sampling.seed + attempt)
@@ -104,6 +116,7 @@ def _attempt(waiting: list[_Segment], engine: Engine, plan: Plan, attempt: int) 
         if segment is not None and completion.id not in answered:
             answered.add(completion.id)
             _judge(segment, completion, plan)
+            answers(len(answered))
     for key, segment in by_id.items():
         if key not in answered:
             segment.tries += 1

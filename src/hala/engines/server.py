@@ -163,8 +163,8 @@ class ServerEngine:
         return Failure(reason, again=status in RETRIED, wait=retry_after(response))
 
     def _refuse(self, status: int, reason: str, response: httpx.Response) -> None:
-        """Raise when the server never took a request: then no request will do, and none should be burnt on it."""
-        if self.reached:
+        """Raise when no request will do, so that none is burnt: a wrong key or model at any time, a redirect at the start."""
+        if self.reached and 300 <= status < 400:
             return
         key = "Set api_key_env to the environment variable that holds its key."
         where = self._hide(response.headers.get("location", "unknown")[:200])

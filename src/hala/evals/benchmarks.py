@@ -3,11 +3,11 @@
 A benchmark never fetches anything. `read` gets rows from a function that the caller passes in, so the same code reads the
 hub, a local file or a test's list. A row that cannot be used is listed with its reason, never skipped in silence.
 
->>> from hala.evals.benchmarks import jsonl_benchmark, read
->>> rows = [{"question": "2 + 2?", "options": ["3", "4"], "answer": 1}, {"question": "?"}]
->>> reading = read(jsonl_benchmark("sums", "sums.jsonl"), lambda benchmark, subset: rows)
+>>> from hala.evals.benchmarks import ARATRUST, read
+>>> rows = [{"Question": "2 + 2?", "A": "3", "B": "4", "C": "5", "Answer": "ب"}, {"Question": "?"}]
+>>> reading = read(ARATRUST, lambda benchmark, subset: rows if subset == "Ethics" else [])
 >>> len(reading.items), [bad.reason for bad in reading.malformed]
-(1, ["'options' must be a list of 2 to 10 texts"])
+(1, ["'Answer' is None, which is none of أ ب ج"])
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Any, Literal
 from hala.errors import InputError, RecipeError, nearest
 from hala.records import Question
 
+# `jsonl` stands for own questions, which data/questions.py reads and which come as items already.
 Schema = Literal["alghafa", "arabic_mmlu", "exams", "madinah_qa", "aratrust", "arbmmlu_ht", "jsonl"]
 ARABIC_LETTERS = ("أ", "ب", "ج", "د", "هـ", "و", "ز", "ح", "ط", "ي")
 LATIN_LETTERS = ("A", "B", "C", "D", "E", "F", "G", "H", "I", "J")
@@ -85,8 +86,6 @@ class _Fields:
     answer: int
     context: str | None = None
     topic: str = ""
-    lang: str = "ar"
-    id: str = ""
 
 
 LoadRows = Callable[[Benchmark, str], Iterable[Mapping[str, Any]]]
@@ -99,18 +98,12 @@ def read(benchmark: Benchmark, load_rows: LoadRows) -> Reading:
     """
     items: list[Item] = []
     malformed: list[Malformed] = []
-    seen: set[str] = set()
     for subset in benchmark.subsets:
         for index, row in enumerate(load_rows(benchmark, subset)):
             try:
-                item = _item(benchmark, subset, index, row)
-                if item.question.id in seen:
-                    raise InputError(f"id '{item.question.id}' was used before")
+                items.append(_item(benchmark, subset, index, row))
             except InputError as problem:
                 malformed.append(Malformed(subset, index, problem.message))
-                continue
-            seen.add(item.question.id)
-            items.append(item)
     if not items:
         first = f" The first problem: {malformed[0].reason}." if malformed else ""
         raise InputError(
@@ -118,14 +111,6 @@ def read(benchmark: Benchmark, load_rows: LoadRows) -> Reading:
             f"Check that the columns are those of the '{benchmark.schema}' format.",
         )
     return Reading(tuple(items), tuple(malformed), len(items) + len(malformed))
-
-
-def jsonl_benchmark(name: str, path: str, average: Literal["macro", "micro"] = "micro") -> Benchmark:
-    """A benchmark over your own lines: {"question", "options", "answer", "lang"?, "topic"?, "context"?, "id"?}.
-
-    `answer` is the 0-based index of the right option or its letter (A to J). Letters shown are Arabic when `lang` is `ar`.
-    """
-    return Benchmark(name, path, ("",), "test", "jsonl", LATIN_LETTERS, average, revision="", lang="")
 
 
 def find_suite(name: str) -> tuple[Benchmark, ...]:
@@ -144,7 +129,7 @@ def _item(benchmark: Benchmark, subset: str, index: int, row: Mapping[str, Any])
     if not 0 <= fields.answer < len(fields.options):
         raise InputError(f"the answer {fields.answer} is none of the {len(fields.options)} options")
     place = f"{benchmark.name}/{subset}/{index}" if subset else f"{benchmark.name}/{index}"
-    question = Question(fields.id or place, fields.question, fields.options, fields.answer, fields.lang, fields.topic)
+    question = Question(place, fields.question, fields.options, fields.answer, benchmark.lang, fields.topic)
     return Item(question, benchmark.name, subset, benchmark.schema, fields.labels, fields.context)
 
 
@@ -210,17 +195,6 @@ def _arbmmlu_ht(row: Mapping[str, Any]) -> _Fields:
     return _Fields(_text(row, "question"), options, labels, _whole(row, "answer"))
 
 
-def _jsonl(row: Mapping[str, Any]) -> _Fields:
-    options = _options(row, "options")
-    lang = str(row.get("lang") or "")
-    labels = (ARABIC_LETTERS if lang == "ar" else LATIN_LETTERS)[: len(options)]
-    answer = row.get("answer")
-    gold = _index(answer, LATIN_LETTERS[: len(options)], "answer") if isinstance(answer, str) else _whole(row, "answer")
-    context, topic, name = row.get("context"), str(row.get("topic") or ""), row.get("id")
-    passage = None if context is None else str(context)
-    return _Fields(_text(row, "question"), options, labels, gold, passage, topic, lang, "" if name is None else str(name))
-
-
 def _options(row: Mapping[str, Any], column: str) -> tuple[str, ...]:
     cells = row.get(column)
     sized = isinstance(cells, (list, tuple)) and 2 <= len(cells) <= len(LATIN_LETTERS)
@@ -243,7 +217,6 @@ _SCHEMAS: dict[Schema, Callable[[Mapping[str, Any]], _Fields]] = {
     "madinah_qa": _arabic_mmlu,
     "aratrust": _aratrust,
     "arbmmlu_ht": _arbmmlu_ht,
-    "jsonl": _jsonl,
 }
 
 _SCHOOL = {"P": "Primary School", "M": "Middle School", "H": "High School", "U": "University", "-": ""}

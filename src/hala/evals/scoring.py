@@ -317,27 +317,6 @@ def summarise_suite(name: str, results: Sequence[tuple[Benchmark, Sequence[Answe
     return _points(name, macro(heads), f"{name}|members:{members}|avg:macro|ci:normal")
 
 
-def compare(benchmark: Benchmark, base: Sequence[Answer], system: Sequence[Answer]) -> Difference:
-    """Headline difference in points between two models on the same items, paired by id.
-
-    Raises InputError when the two answered different items.
-    """
-    before, after = ({answer.id: answer for answer in answers} for answers in (base, system))
-    if before.keys() != after.keys():
-        odd = sorted(before.keys() ^ after.keys())
-        raise InputError(
-            f"the two models answered different items of '{benchmark.name}': {len(odd)} differ, such as '{odd[0]}'.",
-            "Evaluate both on the same revision of the benchmark.",
-        )
-    ids = sorted(before)
-    strata = [before[one].subset for one in ids] if benchmark.average == "macro" else None
-    found = paired_difference([before[one].correct for one in ids], [after[one].correct for one in ids], strata)
-    return Difference(
-        benchmark.name, 100 * found.value, 100 * found.low, 100 * found.high, found.p,
-        found.n, found.wins, found.losses, found.ties, found.signature,
-    )  # fmt: skip
-
-
 def _estimates(answers: Sequence[Answer]) -> dict[str, Estimate]:
     """Accuracy of each subset, sorted by name."""
     subsets: dict[str, list[bool]] = {}

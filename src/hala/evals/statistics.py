@@ -154,14 +154,3 @@ def paired_difference(
         "accuracy", value, min(float(low), value), max(float(high), value), mcnemar(wins, losses), len(base), wins, losses, ties,
         f"avg:{kind}|ci:paired-bootstrap|bs:{samples}|seed:{seed}|p:mcnemar-exact",
     )  # fmt: skip
-
-
-def holm(p_values: Sequence[float]) -> tuple[float, ...]:
-    """P values corrected for having asked several questions, in the order given. Source: Holm 1979, Scand. J. Stat. 6(2)."""
-    order = sorted(range(len(p_values)), key=lambda i: p_values[i])
-    adjusted = [0.0] * len(p_values)
-    worst = 0.0
-    for rank, index in enumerate(order):
-        worst = max(worst, min(1.0, (len(p_values) - rank) * p_values[index]))
-        adjusted[index] = worst
-    return tuple(adjusted)

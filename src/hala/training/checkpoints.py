@@ -8,7 +8,6 @@ file, and renamed; so whatever a kill leaves behind is either whole or visibly n
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import random
@@ -24,6 +23,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from hala.artifacts import digest_file, sync
 from hala.errors import CorruptError
 
 MARKER = "complete.json"
@@ -43,13 +43,13 @@ def save(root: Path, step: int, tensors: dict[str, Tensors], documents: dict[str
         save_file({key: value.detach().contiguous().cpu() for key, value in entries.items()}, draft / f"{name}.safetensors")
     for name, document in documents.items():
         (draft / f"{name}.json").write_text(json.dumps(document, sort_keys=True), encoding="utf-8")
-    digests = {path.name: _digest(path) for path in sorted(draft.iterdir())}
+    digests = {path.name: digest_file(path) for path in sorted(draft.iterdir())}
     (draft / MARKER).write_text(json.dumps({"step": step, "sha256": digests}, sort_keys=True), encoding="utf-8")
     for path in draft.iterdir():
-        _flush(path)
-    _flush(draft)
+        sync(path)
+    sync(draft)
     os.replace(draft, final)
-    _flush(root)
+    sync(root)
     return final
 
 
@@ -71,7 +71,7 @@ def verify(folder: Path) -> None:
     """Nothing, or CorruptError when the marker is missing or a file does not match its digest."""
     try:
         digests = json.loads((folder / MARKER).read_text(encoding="utf-8"))["sha256"]
-        wrong = sorted(name for name, digest in digests.items() if _digest(folder / name) != digest)
+        wrong = sorted(name for name, digest in digests.items() if digest_file(folder / name) != digest)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise CorruptError(f"The checkpoint {folder} is incomplete ({error}).", "Delete it and run again.") from error
     if wrong:
@@ -164,16 +164,3 @@ def restore_random_state(tensors: Tensors, document: dict[str, Any]) -> None:
     np.random.set_state((kind, np.asarray(keys, dtype=np.uint32), *rest))
     version, internal, gauss_next = document["python"]
     random.setstate((version, tuple(internal), gauss_next))
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _flush(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

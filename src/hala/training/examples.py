@@ -118,7 +118,8 @@ def _render_or_reject(row: Row, tokenizer: PreTrainedTokenizerBase, form: Form) 
 
 def render(row: Row, tokenizer: PreTrainedTokenizerBase, form: Form) -> Pieces | Verdict:
     """The row as text pieces, or why it cannot be one."""
-    contents = [message.content for message in (*row.messages, *(row.original or ()))]
+    read = (row.original or ()) if form.task == "translation" else ()  # no other task shows the model the original
+    contents = [message.content for message in (*row.messages, *read)]
     if any(token in content for content in contents for token in tokenizer.all_special_tokens):
         return rejected("special_token", "a message holds the text of a special token")
     if not any(message.content.strip() for message in row.messages):

@@ -13,6 +13,8 @@ from typing import Literal
 
 import torch
 
+from hala.hardware import native_bfloat16
+
 
 @dataclass(frozen=True, slots=True)
 class TrainSettings:
@@ -30,7 +32,7 @@ class TrainSettings:
     optimizer: Literal["adamw", "muon"] = "adamw"
     learning_rate: float = 2e-5
     muon_learning_rate: float = 0.02
-    schedule: Literal["cosine", "wsd", "linear", "constant"] = "cosine"
+    schedule: Literal["cosine", "wsd", "constant"] = "cosine"
     warmup: float = 0.03
     decay: float = 0.2
     """The last fraction, over which `wsd` falls."""
@@ -42,10 +44,12 @@ class TrainSettings:
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Of the matrix products; weights, sums and the loss stay float32."""
     gradient_checkpointing: bool = False
+    """Compute activations again in the backward pass: memory, not results."""
     compile: bool = False
     """Fuse each layer with torch.compile: needs a C++ compiler, costs half a minute, then a step takes a fifth less."""
     seed: int = 0
     log_steps: int = 10
+    """Updates between two records of the learning curve."""
     eval_steps: int = 0
     """0 evaluates at the end only."""
     save_steps: int = 200
@@ -60,8 +64,6 @@ def lr_scale(step: int, total: int, settings: TrainSettings) -> float:
     through = min(1.0, (step - warm) / max(1, total - warm))
     if settings.schedule == "cosine":
         return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * through))
-    if settings.schedule == "linear":
-        return floor + (1 - floor) * (1 - through)
     if settings.schedule == "wsd":
         start = 1 - settings.decay
         return 1.0 if through < start else floor + (1 - floor) * (1 - through) / max(settings.decay, 1e-9)
@@ -72,14 +74,7 @@ def choose_precision(wanted: str, device: torch.device) -> str:
     """`bfloat16` only where the hardware multiplies in it, else `float32`: emulated bfloat16 is slower and less exact."""
     if wanted != "auto":
         return wanted
-    if device.type == "cuda":
-        native = torch.cuda.is_bf16_supported(including_emulation=False)
-    elif device.type == "cpu":
-        capabilities = torch.cpu.get_capabilities()
-        native = bool(capabilities.get("amx_bf16") or capabilities.get("avx512_bf16"))
-    else:
-        native = False
-    return "bfloat16" if native else "float32"
+    return "bfloat16" if native_bfloat16(device.type) else "float32"
 
 
 def autocast(precision: str, device: str) -> torch.autocast:

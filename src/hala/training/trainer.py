@@ -65,7 +65,7 @@ def train(
     """The model trained in place on `examples`, continued from the newest whole checkpoint in `out_dir/checkpoints`.
 
     `out_dir/curve.jsonl` gets the learning curve: step, tokens, loss, learning_rate, grad_norm and, when measured, eval_loss.
-    Raises: InputError for unusable examples, DriftError when the checkpoints are of another training, HalaError when the loss
+    Raises: InputError for unusable examples, DriftError when the checkpoints are of another training, TrainingError when the loss
     or the gradient stops being finite (before the update that would spread it).
     """
     rows = PackedRows(examples, settings)
@@ -266,12 +266,15 @@ def _arguments(settings: TrainSettings, out_dir: Path, rows: PackedRows) -> Trai
 
 
 def _fingerprint(examples: Sequence[Example], settings: TrainSettings, model: PreTrainedModel) -> str:
-    """Of everything that decides the result: the tokens in order, the settings, the shape and start of the model."""
+    """Of what decides the result: the tokens in order, the settings, and the model's shape and a sample of its first weights."""
     knobs = {k: v for k, v in dataclasses.asdict(settings).items() if k not in ("save_steps", "micro_tokens", "compile")}
     digest = hashlib.sha256(json.dumps(knobs, sort_keys=True).encode())
     digest.update(type(model).__name__.encode())
     for name, tensor in checkpoints.model_tensors(model).items():
         digest.update(f"{name}{tuple(tensor.shape)}".encode())
+        # Values, not a sum: those are the same bits whatever the number of threads.
+        sample = tensor.detach().flatten()[:: max(1, tensor.numel() // 64)]
+        digest.update(sample.cpu().contiguous().view(torch.uint8).numpy().tobytes())
     for example in examples:
         digest.update(example.input_ids.tobytes())
         digest.update(example.labels.tobytes())

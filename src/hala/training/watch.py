@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel, TrainerCallback
 
-from hala.errors import DriftError, HalaError
+from hala.errors import DriftError, TrainingError
 from hala.training import checkpoints
 from hala.training.examples import Example
 from hala.training.loss import packed_loss
@@ -88,7 +88,7 @@ class Watch(TrainerCallback):  # type: ignore[misc]
 
     def _stop(self, what: str, value: float) -> None:
         step = self.trainer.state.global_step + 1
-        raise HalaError(
+        raise TrainingError(
             f"The {what} is {value} at step {step}; the update was not made.",
             "Lower learning_rate, or look for broken examples; the same command continues from the last checkpoint.",
         )

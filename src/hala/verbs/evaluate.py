@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -29,16 +30,17 @@ class Contestant:
 
 @dataclass
 class Sheet:
-    """Everything measured so far. `answers` maps (set, model) to what paired comparisons need."""
+    """Everything measured so far. `answers` maps (set, model) to what paired comparisons need, `marked` to the answered items."""
 
     scores: list[dict[str, Any]] = field(default_factory=list)
     examples: list[dict[str, str]] = field(default_factory=list)
     answers: dict[tuple[str, str], Any] = field(default_factory=dict)
+    marked: dict[tuple[str, str], Any] = field(default_factory=dict)
     records: list[dict[str, Any]] = field(default_factory=list)
 
 
 def run(settings: Evaluate, context: Context) -> Outcome:
-    """Scores of every model on every set; `records.jsonl` in `context.out` holds each single answer."""
+    """Scores of every model on every set, also in `scores.json`; `records.jsonl` beside it holds each single answer."""
     from hala.data.rows import Collected
 
     if not (settings.pairs or settings.questions or settings.suite):
@@ -56,11 +58,16 @@ def run(settings: Evaluate, context: Context) -> Outcome:
         described.append(_describe(model, loaded[0]))
         for name, (benchmark, items) in question_sets.items():
             _score_questions(sheet, settings, model, models[0], (name, benchmark, items), loaded, context)
+        _score_suite(sheet, settings, model, models[0], question_sets)
         for name, rows in pair_sets.items():
             _score_pairs(sheet, settings, model, models[0], (name, rows), loaded, context)
+        del loaded  # two models at once may not fit
+        gc.collect()
     with artifacts.atomic_file(context.out / "records.jsonl") as temporary:
         lines = (json.dumps(record, ensure_ascii=False, sort_keys=True) for record in sheet.records)
         temporary.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8", errors="backslashreplace")
+    # The scores are facts of the manifest too; as a file they are covered by the step's digest.
+    artifacts.write_json(context.out / "scores.json", sheet.scores)
     bad.write(context.out)
     facts = {"baseline": models[0].name, "models": described, "scores": sheet.scores, "examples": sheet.examples}
     counts = {"models": len(models), "scores": len(sheet.scores), "malformed": bad.count}
@@ -120,15 +127,16 @@ def _question_sets(settings: Evaluate, bad: Any) -> Iterator[tuple[str, tuple[An
     from hala.data.readers import BadRow
     from hala.evals.benchmarks import find_suite, read
 
-    names = unique([_set_name(data) for data in settings.questions])
-    for name, data in zip(names, settings.questions, strict=True):
+    suite = find_suite(settings.suite) if settings.suite else ()
+    names = iter(unique([*(_set_name(data) for data in settings.questions), *(benchmark.name for benchmark in suite)]))
+    for data in settings.questions:
         benchmark, items = _own_questions(data, bad)
-        yield name, (benchmark, _limited(items, settings.limit))
-    for benchmark in find_suite(settings.suite) if settings.suite else ():
+        yield next(names), (benchmark, _limited(items, settings.limit))
+    for benchmark in suite:
         reading = read(benchmark, _hub_rows)
         for problem in reading.malformed:
             bad(BadRow(f"{benchmark.source}/{problem.subset}", problem.index, problem.reason))
-        yield benchmark.name, (benchmark, _limited(reading.items, settings.limit))
+        yield next(names), (benchmark, _limited(reading.items, settings.limit))
 
 
 def _limited(items: Sequence[Any], limit: int | None) -> list[Any]:
@@ -182,10 +190,11 @@ def _score_questions(
     answers = score(loaded, items, profile, batch_tokens=settings.batch_tokens, progress=show)
     headline = summarise(benchmark, profile, answers)[0]
     correct = [answer.correct for answer in answers]
-    sheet.answers[name, model.name] = correct
+    sheet.answers[name, model.name], sheet.marked[name, model.name] = correct, answers
     entry = _entry(model, name, "accuracy", headline, benchmark.lang)
-    drawn = bootstrap_accuracy(correct, settings.resamples, settings.seed)
-    entry |= {"bootstrap_low": 100 * drawn[0], "bootstrap_high": 100 * drawn[1]}
+    if benchmark.average == "micro":  # a second interval of the same number; items drawn over all subsets are no macro mean
+        drawn = bootstrap_accuracy(correct, settings.resamples, settings.seed)
+        entry |= {"bootstrap_low": 100 * drawn[0], "bootstrap_high": 100 * drawn[1]}
     entry |= {"ties": sum(answer.tied for answer in answers), "truncated": sum(answer.truncated > 0 for answer in answers)}
     if model != base:
         strata = [answer.subset for answer in answers] if benchmark.average == "macro" else None
@@ -203,6 +212,28 @@ def _score_questions(
         }
         for a in answers
     ]
+
+
+def _score_suite(
+    sheet: Sheet, settings: Evaluate, model: Contestant, base: Contestant, question_sets: Mapping[str, tuple[Any, Any]]
+) -> None:
+    """The mean of a suite of several benchmarks. Its difference has no interval: no paired test spans both averages."""
+    from hala.evals.scoring import summarise_suite
+
+    own = len(settings.questions)
+    members = {name: benchmark for name, (benchmark, _) in list(question_sets.items())[own:]}
+    if len(members) < 2:
+        return
+
+    def mean(each: Contestant) -> Any:
+        return summarise_suite(
+            settings.suite or "", [(benchmark, sheet.marked[name, each.name]) for name, benchmark in members.items()]
+        )
+
+    langs = {benchmark.lang for benchmark in members.values()}
+    score = mean(model)
+    entry = _entry(model, f"{settings.suite} (mean)", "accuracy", score, langs.pop() if len(langs) == 1 else "")
+    sheet.scores.append(entry | ({"delta": score.value - mean(base).value} if model != base else {}))
 
 
 def _entry(model: Contestant, name: str, metric: str, score: Any, lang: str) -> dict[str, Any]:
@@ -230,12 +261,24 @@ def _entry(model: Contestant, name: str, metric: str, score: Any, lang: str) -> 
 def _pairs(data: Data, context: Context, bad: Any, limit: int | None) -> list[Row]:
     from hala.data.rows import open_rows
 
-    rows = [row for row in islice(open_rows(data, bad, context.inputs), limit) if row.original is not None]
+    name = _set_name(data)
+    rows = list(islice(_only_pairs(open_rows(data, bad, context.inputs), name, bad), limit))
     if not rows:
         raise InputError(
-            f"{_set_name(data)} holds no sentence pairs.", "Declare the columns, for example {source: en, target: ar}."
+            f"{name} holds no sentence pairs.", "Declare the columns, for example {source: en, target: ar}."
         )
     return rows
+
+
+def _only_pairs(rows: Iterator[Row], name: str, bad: Any) -> Iterator[Row]:
+    """Rows with one original a message; each other row goes to `bad`."""
+    from hala.data.readers import BadRow
+
+    for position, row in enumerate(rows):
+        if row.original is not None and len(row.original) == len(row.messages):
+            yield row
+        else:
+            bad(BadRow(name, position, "not_a_pair", row.text[:120]))
 
 
 def _score_pairs(
@@ -247,7 +290,7 @@ def _score_pairs(
     loaded: Any,
     context: Context,
 ) -> None:
-    from hala.evals.translation import SCRIPTS, Metrics, compare_translations, score_translations
+    from hala.evals.translation import Metrics, compare_translations, score_translations
     from hala.languages import language
 
     name, rows = named
@@ -256,8 +299,7 @@ def _score_pairs(
     references = [m.content for row in rows for m in row.messages]
     context.progress.update(0, None, "segments", f"translating {len(sources):,} texts of {name}")
     outputs = _translations(settings, model, sources, loaded, context)
-    script = next((code for code, name in SCRIPTS.items() if name == target.script.upper()), "")
-    metrics = Metrics(script=script, samples=settings.resamples, seed=settings.seed)
+    metrics = Metrics(script=target.iso, samples=settings.resamples, seed=settings.seed)
     result = score_translations(outputs, references, sources, metrics)
     sheet.answers[name, model.name] = outputs
     entries = [_entry(model, name, score.name, score, target.code) for score in (*result.scores, *result.failures)]
@@ -294,4 +336,7 @@ def _translations(settings: Evaluate, model: Contestant, sources: list[str], loa
         retries=0,
     )
     engine = LocalEngine(*loaded, batch_tokens=settings.batch_tokens)
-    return [result.text if result.verdict.kept else None for result in translate_texts(sources, engine, plan)]
+    try:
+        return [result.text if result.verdict.kept else None for result in translate_texts(sources, engine, plan)]
+    finally:
+        engine.close()

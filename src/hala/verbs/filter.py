@@ -9,6 +9,8 @@ from typing import Any
 
 from hala.data.dedup import Seen
 from hala.data.gates import Gate, check
+from hala.data.masks import mask
+from hala.data.segments import split
 from hala.data.translating import select_gates
 from hala.errors import InputError
 from hala.languages import Language, language
@@ -18,33 +20,42 @@ from hala.verbs import Context, Outcome, open_engine
 
 Check = Callable[[Row], Verdict]
 
+# Gates that can say something about a text without its source; the second ones only of a text in the target language.
+ALONE = ("html", "literal_newline", "latex", "repetition")
+ALONE_IN_TARGET = ("script", "wrong_language")
+
 
 def run(settings: Filter, context: Context) -> Outcome:
     """Counts by reason; kept and rejected rows lie in `context.out`."""
     from hala.artifacts import run_shards
     from hala.data.rows import Collected, open_all
 
-    bad, began = Collected(), time.monotonic()
+    bad, began, fresh = Collected(), time.monotonic(), Counter[str]()
     checks = _checks(settings, context, bad)
     judge = _judge(settings, context)
     seen = _seen(settings, context)
 
     def process(rows: list[Row]) -> list[tuple[Row, Verdict]]:
+        fresh["rows"] += len(rows)
         verdicts = [_first(row, checks) for row in rows]
         verdicts = [_duplicate(row, verdict, seen) for row, verdict in zip(rows, verdicts, strict=True)]
         return list(zip(rows, _judged(rows, verdicts, judge, context.languages.source), strict=True))
 
     def after(done: int, counts: Counter[str]) -> None:
+        if not fresh["rows"]:  # a shard of an earlier session
+            context.progress.skip(done)
         context.progress.update(done, None, "rows", f"{counts['kept']:,} kept")
 
     rows = open_all(settings.data, context.inputs, bad)
-    counts = run_shards(context.out, rows, settings.shard_rows, process, after)
-    if judge is not None:
-        judge[0].close()
+    try:
+        counts = run_shards(context.out, rows, settings.shard_rows, process, after)
+    finally:
+        if judge is not None:
+            judge[0].close()
     bad.write(context.out)
     if not counts["rows"] and not bad.count:
         raise InputError(f"step {context.step} found no rows to filter.", "Check `data`.")
-    rate = counts["rows"] / max(time.monotonic() - began, 1e-9)
+    rate = fresh["rows"] / max(time.monotonic() - began, 1e-9)
     return Outcome(counts={**counts, "malformed": bad.count}, timings={"rows_per_s": rate})
 
 
@@ -59,13 +70,20 @@ def _first_of(verdicts: Iterable[Verdict]) -> Verdict:
 
 def _checks(settings: Filter, context: Context, bad: Any) -> list[Check]:
     source, target = language(context.languages.source), language(context.languages.target)
-    checks: list[Check] = [lambda row: _length(row, settings)]
+    checks: list[Check] = [_paired, lambda row: _length(row, settings)]
     gates = select_gates(settings.gates)
     checks.append(lambda row: _gates(row, gates, source, target))
     if settings.decontaminate or settings.questions:
         index = _leaks(settings, bad)
         checks.append(lambda row: index.check([m.content for m in (*row.messages, *(row.original or ()))]))
     return checks
+
+
+def _paired(row: Row) -> Verdict:
+    """Every later check looks at a message beside its own original."""
+    if row.original is not None and len(row.original) != len(row.messages):
+        return rejected("not_a_pair", f"{len(row.messages)} messages for {len(row.original)} originals")
+    return KEPT
 
 
 def _length(row: Row, settings: Filter) -> Verdict:
@@ -78,30 +96,45 @@ def _length(row: Row, settings: Filter) -> Verdict:
 
 
 def _gates(row: Row, gates: Mapping[str, Gate], source: Language, target: Language) -> Verdict:
-    """Each message against its original; rows without original pass here."""
-    if row.original is not None and len(row.original) != len(row.messages):
-        return rejected("not_a_pair", f"{len(row.messages)} messages for {len(row.original)} originals")
-    for original, message in zip(row.original or (), row.messages, strict=False):
+    """Each message against its original; without one, what the gates can say about the text alone."""
+    if row.original is None:
+        return _alone(row, gates, source, target)
+    for original, message in zip(row.original, row.messages, strict=True):
         verdict = check(original.content, message.content, "stop", target, gates, source)
         if not verdict.kept:
             return verdict
     return KEPT
 
 
+def _alone(row: Row, gates: Mapping[str, Gate], source: Language, target: Language) -> Verdict:
+    """The natural language of each message, segment by segment as in `translate`; another language than the target passes."""
+    names = (*ALONE, *ALONE_IN_TARGET) if row.lang == target.code else () if row.lang else ALONE
+    chosen = {name: gate for name, gate in gates.items() if name in names}
+    segments = (segment for message in row.messages for segment in split(message.content).segments) if chosen else ()
+    return _first_of(check("", mask(segment).text, "stop", target, chosen, source) for segment in segments)
+
+
 def _leaks(settings: Filter, bad: Any) -> Any:
     """An index of every benchmark question that must not occur in the rows."""
     from hala.data.contamination import Index
+    from hala.data.readers import BadRow
     from hala.data.rows import open_questions
     from hala.data.sources import hub_records
     from hala.evals.benchmarks import find_suite, read
 
+    # Ids are unique within a file at best, so the number of the source and the position stand beside them.
     texts: dict[str, str] = {}
-    for data in settings.questions:
-        texts |= {question.id: question.question for question in open_questions(data, bad)}
+    for number, data in enumerate(settings.questions):
+        name = data.path or "world"
+        for position, question in enumerate(open_questions(data, bad)):
+            texts[f"{name} {number}.{position} {question.id}"] = question.question
     for name in settings.decontaminate:
         for benchmark in find_suite(name):
             reading = read(benchmark, lambda b, subset: hub_records(b.source, subset or None, b.split, b.revision))
-            texts |= {item.question.id: item.question.question for item in reading.items}
+            for problem in reading.malformed:
+                bad(BadRow(f"{benchmark.source}/{problem.subset}", problem.index, problem.reason))
+            for position, item in enumerate(reading.items):
+                texts[f"{benchmark.name} {position} {item.subset} {item.question.id}"] = item.question.question
     return Index(texts)
 
 
@@ -112,9 +145,10 @@ def _seen(settings: Filter, context: Context) -> Seen | None:
     if not settings.dedup:
         return None
     seen = Seen()
-    # The kept rows are written last: a shard without them is made again and must not meet itself.
-    kept = sorted((context.out / "rows").glob("*.parquet"))
-    files = [file for file in (*kept, *(context.out / "rejected" / each.name for each in kept)) if file.exists()]
+    # A shard that lacks one of its two files is made again and must not meet itself.
+    parts = [context.out / "rows", context.out / "rejected"]
+    done = sorted(set.intersection(*({file.name for file in part.glob("*.parquet")} for part in parts)))
+    files = [part / name for part in parts for name in done]
     for row, verdict in (item for file in files for item in read_shard(file)):
         if verdict.kept or verdict.reason.startswith("judge_"):
             seen.check(row)
@@ -136,10 +170,11 @@ def _ask(rows: list[Row], engine: Engine, sampling: Sampling, source: str) -> li
     """One verdict a row: the first message that is not accepted decides."""
     from hala.data import judge
 
-    asked = {request.id: request for row in rows for request in judge.requests(row, source)}
-    verdicts = {c.id: judge.verdict(c) for c in engine.complete(iter(asked.values()), sampling)}
+    # Ids of rows may repeat; their places among these rows do not.
+    asked = [judge.requests(row, source, f"{index}/") for index, row in enumerate(rows)]
+    verdicts = {c.id: judge.verdict(c) for c in engine.complete((r for each in asked for r in each), sampling)}
     unanswered = rejected("judge_error", "the engine gave no answer")
-    return [_first_of(verdicts.get(r.id, unanswered) for r in judge.requests(row, source)) for row in rows]
+    return [_first_of(verdicts.get(r.id, unanswered) for r in each) for each in asked]
 
 
 def _judged(rows: list[Row], verdicts: list[Verdict], judge: tuple[Engine, Sampling] | None, source: str) -> list[Verdict]:

@@ -31,6 +31,7 @@ LADDER = (
     (4, r"lfm-?(?:open-license-?)?v?1\.0"),
     (5, rf"cc-by-nc{VERSION}"),
     (5, rf"cc-by-nc-sa{VERSION}"),
+    (5, r"qwen-research"),
 )
 SPELLINGS = {
     "cc0": "cc0-1.0",
@@ -53,6 +54,7 @@ HUB_NAMES = re.compile(
 KNOWN_MODELS = (
     (re.compile(r"LiquidAI/LFM2-.*"), "lfm1.0"),
     (re.compile(r"CohereLabs/command-a-(?:translate-08|03)-2025"), "cc-by-nc-4.0"),
+    (re.compile(r"Qwen/Qwen2\.5-3B(?:-Instruct)?"), "qwen-research"),
 )
 
 

@@ -22,7 +22,7 @@ from hala.verbs.licences import known_model
 
 @dataclass(frozen=True, slots=True, order=True)
 class Terms:
-    """An outside input: `role` is `base`, `teacher` or `data`; `licence` as stated, empty when nobody said it.
+    """An outside input: `role` is `base`, `data`, `judge` or `teacher`; `licence` as stated, empty when nobody said it.
 
     `rows` counts the training rows under that licence, 0 for models. `hub` says that `name` is a hub id.
     """
@@ -45,7 +45,7 @@ class Lineage:
 
     @property
     def terms(self) -> tuple[Terms, ...]:
-        """The outside inputs, each once: bases, then data, then teachers."""
+        """The outside inputs, each once: bases, then data, judges and teachers."""
         return tuple(sorted(self.found))
 
     def data_steps(self) -> dict[Path, Manifest]:
@@ -155,7 +155,7 @@ def _outside_data(lineage: Lineage, entry: Mapping[str, Any], beside: Path) -> N
 
 
 def _rows(lineage: Lineage, folder: Path, counted: bool) -> None:
-    """A step that made rows. Licences are `counted` where training read them; before that only teachers matter."""
+    """A step that made rows. Licences are `counted` where training read them; before that only teachers and judges matter."""
     visit = (folder, "rows, counted" if counted else "rows")
     if visit in lineage.begun:
         return
@@ -170,6 +170,9 @@ def _rows(lineage: Lineage, folder: Path, counted: bool) -> None:
             lineage.datasets.setdefault(str(entry["hub"]))
     if manifest.verb == "translate" and manifest.config.get("model") and manifest.config.get("engine") != "echo":
         _model(lineage, _place(manifest.config["model"], folder), "teacher", "")
+    judge = manifest.config.get("judge") or {}
+    if judge.get("model") and judge.get("engine") != "echo":
+        _model(lineage, _place(judge["model"], folder), "judge", "")
     lineage.steps.setdefault(folder, manifest)
     if counted:
         for licence, number in sorted(count_licences(folder).items()):

@@ -7,15 +7,17 @@ from collections import Counter
 from dataclasses import replace
 from typing import Any
 
-from hala.data.translating import Plan, Translated, select_gates, translate_texts
-from hala.errors import InputError, RecipeError
+from hala.data.translating import Plan, Progress, Translated, no_progress, select_gates, translate_texts
+from hala.errors import EngineError, InputError, RecipeError
 from hala.languages import language
 from hala.recipe import Translate
 from hala.recipe_file import from_content
-from hala.records import KEPT, Engine, Message, Row, Sampling, Verdict
+from hala.records import KEPT, Engine, Message, Row, Sampling, Verdict, rejected
 from hala.verbs import Context, Outcome, open_engine, trained_for
 
 MIN_ROWS_TO_STOP = 1000
+# More failed requests in one shard than this are the engine's fault, not the rows'.
+BROKEN_ROWS, BROKEN_SHARE = 20, 0.2
 
 
 def run(settings: Translate, context: Context) -> Outcome:
@@ -27,16 +29,23 @@ def run(settings: Translate, context: Context) -> Outcome:
     plan = make_plan(settings, where, context.languages.source, context.languages.target)
     engine = open_engine(settings, where, settings.revision)
     bad, began, tokens = Collected(), time.monotonic(), Counter[str]()
+    total = _total(settings)
 
     def process(rows: list[Row]) -> list[tuple[Row, Verdict]]:
-        judged, used = translate_rows(rows, engine, plan)
+        def within(done: int, asked: int) -> None:
+            place = tokens["done"] + len(rows) * done / asked
+            context.progress.update(place, total, "rows", f"{done:,} of {asked:,} segments of this shard")
+
+        judged, used = translate_rows(rows, engine, plan, within)
+        _refuse_broken_engine(judged, context.step)
         tokens["new"] += used
         tokens["rows"] += len(rows)
         return judged
 
-    total = _total(settings)
-
     def after(done: int, counts: Counter[str]) -> None:
+        tokens["done"] = done
+        if not tokens["rows"]:  # a shard of an earlier session
+            context.progress.skip(done)
         rate = tokens["new"] / max(time.monotonic() - began, 1e-9)
         context.progress.update(done, total, "rows", f"{counts['kept']:,} kept, {rate:,.0f} tokens/s")
         _stop_early(settings, done, counts)
@@ -99,16 +108,29 @@ def make_plan(settings: Translate, model: str, source: str, target: str) -> Plan
     )
 
 
-def translate_rows(rows: list[Row], engine: Engine, plan: Plan) -> tuple[list[tuple[Row, Verdict]], int]:
+def translate_rows(
+    rows: list[Row], engine: Engine, plan: Plan, progress: Progress = no_progress
+) -> tuple[list[tuple[Row, Verdict]], int]:
     """One judged row per row, and the tokens used: every message translated, or the row as it was with the first reason."""
-    texts = [message.content for row in rows for message in row.messages]
-    results = iter(translate_texts(texts, engine, plan))
+    done = [_already(row, plan.target.code) for row in rows]
+    texts = [message.content for row, verdict in zip(rows, done, strict=True) if verdict.kept for message in row.messages]
+    results = iter(translate_texts(texts, engine, plan, progress))
     judged, tokens = [], 0
-    for row in rows:
+    for row, verdict in zip(rows, done, strict=True):
+        if not verdict.kept:
+            judged.append((row, verdict))
+            continue
         parts = [next(results) for _ in row.messages]
         tokens += sum(part.tokens for part in parts)
         judged.append(_assemble(row, parts, plan.target.code))
     return judged, tokens
+
+
+def _already(row: Row, target: str) -> Verdict:
+    """A translated row is not translated again: its `original` would be lost, or target text sent as source."""
+    if row.original is not None:
+        return rejected("already_translated", "the row has an original")
+    return rejected("already_translated", f"the row is in {target}") if row.lang == target else KEPT
 
 
 def _assemble(row: Row, parts: list[Translated], target: str) -> tuple[Row, Verdict]:
@@ -122,6 +144,16 @@ def _assemble(row: Row, parts: list[Translated], target: str) -> tuple[Row, Verd
 def _total(settings: Translate) -> int | None:
     takes = [data.take for data in settings.data]
     return sum(take for take in takes if take) if all(takes) else None
+
+
+def _refuse_broken_engine(judged: list[tuple[Row, Verdict]], step: str) -> None:
+    """Nothing, or EngineError before the shard is written, so that the same command tries its rows again."""
+    failed = [verdict for _, verdict in judged if verdict.reason == "engine_error"]
+    if len(failed) >= BROKEN_ROWS and len(failed) > BROKEN_SHARE * len(judged):
+        raise EngineError(
+            f"step {step}: the engine failed on {len(failed):,} of {len(judged):,} rows of a shard; last: {failed[-1].detail}.",
+            "Mend the engine or its settings; the same command continues, and tries these rows again.",
+        )
 
 
 def _stop_early(settings: Translate, done: int, counts: Counter[str]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from hala.training.examples import Examples
     from hala.training.trainer import TrainResult, TrainSettings
 
-ON_CPU_MICRO_TOKENS = 4096
+MICRO_TOKENS = 4096
 
 
 def run(settings: Tune, context: Context) -> Outcome:
@@ -29,15 +29,17 @@ def run(settings: Tune, context: Context) -> Outcome:
     from hala.training.trainer import train
     from hala.weights.loading import save_model
 
-    counts, bad = Counter[str](), Collected()
+    counts, bad, licences = Counter[str](), Collected(), set[str]()
     context.progress.say("    reading rows")
-    rows = list(_training_rows(settings, settings.data, context, counts, bad))
+    rows: Iterable[Row] = _noting(_training_rows(settings, settings.data, context, counts, bad), licences)
+    if settings.new is not None and not settings.new.tokenizer:
+        rows = list(rows)  # read twice: for the tokenizer, then for the examples; else rows only pass through
     model, tokenizer = _start(settings, rows, context)
     form = Form(settings.task, _prompt(settings, context), settings.max_length)
     made = make_examples(rows, tokenizer, form)
     _check(made, counts, context)
-    checks = make_examples(_eval_rows(settings, context, bad), tokenizer, form)
     counts["malformed"] = bad.count
+    checks = _eval_examples(settings, context, counts, bad, lambda rows: make_examples(rows, tokenizer, form))
     bad.write(context.out)
 
     def show(step: int, total: int, rate: float, loss: float, _: float) -> None:
@@ -46,7 +48,7 @@ def run(settings: Tune, context: Context) -> Outcome:
     limits = _train_settings(settings)
     result = train(model, tokenizer, made.examples, limits, context.scratch, show, checks.examples or None)
     shutil.copyfile(context.scratch / "curve.jsonl", context.out / "curve.jsonl")
-    save_model(result.model, tokenizer, context.out, settings.save_dtype, _about(settings, rows, context))
+    save_model(result.model, tokenizer, context.out, settings.save_dtype, _about(settings, licences, context))
     return _outcome(settings, result, made, counts)
 
 
@@ -67,11 +69,26 @@ def _training_rows(
                 counts[f"rejected/{verdict.reason}"] += 1
 
 
-def _eval_rows(settings: Tune, context: Context, bad: Collected) -> list[Row]:
-    return list(islice(_training_rows(settings, settings.eval_data, context, Counter(), bad), settings.eval_rows))
+def _noting(rows: Iterable[Row], licences: set[str]) -> Iterator[Row]:
+    for row in rows:
+        licences.add(row.licence or "unknown")
+        yield row
 
 
-def _start(settings: Tune, rows: list[Row], context: Context) -> tuple[Any, Any]:
+def _eval_examples(
+    settings: Tune, context: Context, counts: Counter[str], bad: Collected, make: Callable[[Iterable[Row]], Examples]
+) -> Examples:
+    """Examples of the rows to check on; what they lost is counted apart: `eval_malformed` and `eval_rejected`."""
+    own, own_bad = Counter[str](), Collected()
+    made = make(islice(_training_rows(settings, settings.eval_data, context, own, own_bad), settings.eval_rows))
+    bad.rows += own_bad.rows
+    if settings.eval_data:
+        lost = sum(number for key, number in own.items() if key.startswith("rejected/"))
+        counts.update(eval_malformed=own_bad.count, eval_rejected=lost + len(made.rejected))
+    return made
+
+
+def _start(settings: Tune, rows: Iterable[Row], context: Context) -> tuple[Any, Any]:
     """(model, tokenizer) to train: a checkpoint's, or new ones."""
     from hala.weights.loading import load_model, load_tokenizer, new_lfm2
 
@@ -104,7 +121,7 @@ def _shape(new: New, tokenizer: Any) -> dict[str, Any]:
     }
 
 
-def _texts(rows: list[Row]) -> Iterator[str]:
+def _texts(rows: Iterable[Row]) -> Iterator[str]:
     for row in rows:
         for message in (*row.messages, *(row.original or ())):
             yield message.content
@@ -143,14 +160,15 @@ def _train_settings(settings: Tune) -> TrainSettings:
         **{name: getattr(settings, name) for name in (*same, "batch_tokens", "seed", "save_steps", "eval_steps")},
         max_steps=settings.max_steps or 0,
         max_grad_norm=settings.clip,
+        gradient_checkpointing=settings.gradient_checkpointing,
         row_length=settings.max_length,
-        micro_tokens=settings.micro_tokens or max(settings.max_length, min(settings.batch_tokens, ON_CPU_MICRO_TOKENS)),
+        micro_tokens=settings.micro_tokens or max(settings.max_length, min(settings.batch_tokens, MICRO_TOKENS)),
     )
 
 
-def _about(settings: Tune, rows: list[Row], context: Context) -> dict[str, Any]:
+def _about(settings: Tune, licences: set[str], context: Context) -> dict[str, Any]:
     """hala.json: what the checkpoint is for, and the licences of what it learned from."""
-    about: dict[str, Any] = {"task": settings.task, "data_licences": sorted({row.licence or "unknown" for row in rows})}
+    about: dict[str, Any] = {"task": settings.task, "data_licences": sorted(licences)}
     if settings.task == "translation":
         about |= {"prompt": _prompt(settings, context), "source": context.languages.source, "target": context.languages.target}
     return about

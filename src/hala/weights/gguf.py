@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from hala.artifacts import atomic_file, disk_errors
 from hala.errors import CorruptError, InputError, RecipeError, nearest
 from hala.weights.checkpoint import Checkpoint, open_checkpoint, read_json
-from hala.weights.writer import disk_errors, replacing
 
 if TYPE_CHECKING:
     import numpy as np
@@ -95,8 +95,7 @@ def export(src: str | Path, out_file: str | Path, quant: Quant = "f16", *, split
     plan, widths = plan_tensors(source, quant), find_widths(source)
     with disk_errors(out_file):
         out_file.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(out_file) as handle:
-            temporary = Path(handle.name)
+        with atomic_file(out_file) as temporary:
             with contextlib.closing(gguf.GGUFWriter(temporary, kind)) as writer:
                 writer.add_name(source.path.name)
                 writer.add_file_type(gguf.LlamaFileType[QUANTS[quant]])

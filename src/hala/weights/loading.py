@@ -16,10 +16,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hala.artifacts import disk_errors
 from hala.errors import HalaError, InputError, RecipeError, nearest
+from hala.hardware import native_bfloat16
 from hala.weights.checkpoint import INDEX_NAME, SIDE_FILES, Checkpoint, check_safe, complete_config, open_checkpoint, read_json
 from hala.weights.fp8 import dequantise, round_tokens
-from hala.weights.writer import disk_errors, to_json, write_file
+from hala.weights.writer import to_json, write_file
 
 if TYPE_CHECKING:
     import torch
@@ -96,15 +98,30 @@ def fetch(path_or_id: str | Path, revision: str | None = None) -> Path:
         return path
     if not HUB_NAME.fullmatch(str(path_or_id)):
         raise InputError(f"no checkpoint folder at {path_or_id}.", "Give a folder or a hub name like LiquidAI/LFM2-350M.")
+    import httpx
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError
 
     patterns = [*SIDE_FILES, "*.safetensors", INDEX_NAME]
     try:
         return Path(snapshot_download(str(path_or_id), revision=revision, allow_patterns=patterns))
-    except (OSError, HFValidationError) as error:  # the hub's own errors are OSErrors
-        fix = "Check the name and your access to it."
+    except (OSError, HFValidationError, httpx.HTTPError) as error:  # the hub's own errors are OSErrors
+        fix = "Check the name, your access to it and your connection; offline, give the path of a folder."
         raise InputError(f"{path_or_id} is no folder here and the hub did not give it: {first_line(error)}", fix) from error
+
+
+def resolve_revision(name: str, revision: str | None = None) -> str:
+    """The 40-digit commit of a hub model at a branch, tag or commit; None means its newest. Raises: InputError when unknown."""
+    if re.fullmatch("[0-9a-f]{40}", revision or ""):
+        return str(revision)
+    import httpx
+    from huggingface_hub import HfApi
+
+    try:
+        return str(HfApi().model_info(name, revision=revision).sha)
+    except (OSError, ValueError, httpx.HTTPError) as error:
+        fix = "Check the name, your access to it and your connection; offline, give the path of a folder."
+        raise InputError(f"{name} is no folder here and the hub does not answer for it: {first_line(error)}", fix) from error
 
 
 def load_tokenizer(path_or_id: str | Path, revision: str | None = None) -> Any:
@@ -158,12 +175,7 @@ def pick_dtype(dtype: str, device: str) -> torch.dtype:
         raise RecipeError(f"unknown dtype {dtype!r}.{nearest(dtype, DTYPE_NAMES)}", f"Choose one of: {', '.join(DTYPE_NAMES)}.")
     if dtype != "auto":
         return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[dtype]
-    if device.startswith("cuda"):
-        native = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:  # emulated bfloat16 is many times slower than float32
-        capable = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
-        native = device == "cpu" and bool(capable.get("amx_bf16") or capable.get("avx512_bf16"))
-    return torch.bfloat16 if native else torch.float32
+    return torch.bfloat16 if native_bfloat16(device) else torch.float32
 
 
 def pick_device(device: str) -> str:
@@ -227,11 +239,9 @@ def save_model(
     `dtype` is that of the saved float tensors, by default the model's own. The same model gives the same bytes; config.json
     comes last, so a folder that has it is complete.
     """
-    from safetensors import SafetensorError
-
     path = Path(path)
     work = path / ".saving"
-    with disk_errors(path, SafetensorError):
+    with disk_errors(path):
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir(parents=True)
         with quiet():

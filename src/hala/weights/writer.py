@@ -8,18 +8,17 @@ config.json comes last. Killed at any moment and started again, the folder ends 
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
-import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hala.errors import DiskError, DriftError, HalaError, InputError
+from hala.artifacts import atomic_file, disk_errors
+from hala.errors import DriftError, InputError
 from hala.weights.checkpoint import DTYPES, INDEX_NAME, copy_side_files
 
 if TYPE_CHECKING:
@@ -116,7 +115,7 @@ def begin(dst: Path, job: Job) -> list[Note] | None:
     elif finished or any(dst.glob("*.safetensors")):
         raise InputError(f"{dst} already holds another checkpoint.", "Choose another folder; nothing is overwritten.")
     (dst / WORK).mkdir(parents=True, exist_ok=True)
-    for orphan in [*dst.glob(".tmp-*"), *(dst / WORK).glob(".tmp-*")]:
+    for orphan in [*dst.glob(".*.tmp"), *(dst / WORK).glob(".*.tmp")]:
         orphan.unlink()
     write_file(settings, to_json({"settings": job.settings}))
     return None
@@ -162,7 +161,7 @@ def finish_shard(file: Path, units: list[Unit], make: Make, progress: Callable[[
         kept: list[Note] = json.loads(saved.read_text("utf-8"))["tensors"]
         return kept
     notes = []
-    with replacing(file) as handle:
+    with atomic_file(file) as temporary, temporary.open("wb") as handle:
         handle.truncate(size)
         handle.write(header)
         done = 0
@@ -208,39 +207,5 @@ def to_json(value: Any) -> bytes:
 
 def write_file(file: Path, data: bytes) -> None:
     """Puts `data` at `file` so that a reader sees the old file or the whole new one."""
-    with replacing(file) as handle:
-        handle.write(data)
-
-
-@contextlib.contextmanager
-def replacing(file: Path) -> Iterator[Any]:
-    """A binary handle to a temporary neighbour of `file` that takes its name when the block ends well, and vanishes when not."""
-    temporary = file.with_name(f".tmp-{file.name}")
-    try:
-        with temporary.open("wb") as handle:
-            yield handle
-            handle.flush()
-            os.fsync(handle.fileno())
-        os.replace(temporary, file)
-        folder = os.open(file.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)  # without this a power cut can forget the rename
-        finally:
-            os.close(folder)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def disk_errors(path: Path, *more: type[Exception]) -> Iterator[None]:
-    """Turns an operating system's refusal, and `more` that a writing library raises, into a DiskError that names the place."""
-    try:
-        yield
-    except HalaError:
-        raise
-    except Exception as error:
-        if not isinstance(error, (OSError, *more)):
-            raise
-        where, reason = getattr(error, "filename", None) or path, getattr(error, "strerror", None) or error
-        fix = "Make room or choose another folder, then run the same again."
-        raise DiskError(f"disk trouble at {where}: {reason}.", fix) from error
+    with atomic_file(file) as temporary:
+        temporary.write_bytes(data)

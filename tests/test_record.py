@@ -1,0 +1,42 @@
+"""README figures come from committed results and from nowhere else."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+
+def _record():
+    spec = importlib.util.spec_from_file_location("record", ROOT / "benchmarks" / "record.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_readme_shows_the_committed_result():
+    """Protects the README from figures that no committed run has measured."""
+    record = _record()
+    result = json.loads((ROOT / "benchmarks/results/quickstart.json").read_text(encoding="utf-8"))
+    page = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert record.readme(page, result) == page
+
+
+def test_results_name_no_host_or_user():
+    """Protects privacy: a committed result says what the machine is like, not whose it is."""
+    for file in (ROOT / "benchmarks/results").glob("*.json"):
+        machine = json.loads(file.read_text(encoding="utf-8"))["machine"]
+        assert set(machine) == {"cpu", "cores", "memory_gb", "system", "python"}
+
+
+def test_the_recorded_quickstart_meets_its_promises():
+    """Protects the claims of the README: the gain of the student, the loss in FP8, the Arabic gained by tuning."""
+    facts = json.loads((ROOT / "benchmarks/results/quickstart.json").read_text(encoding="utf-8"))["steps"]
+    translators, scores = (facts[name]["facts"]["scores"] for name in ("translators", "scores"))
+    chrf = {(s["set"], s["model"]): s["value"] for s in translators if s["metric"] == "chrf++"}
+    for name in {name for name, _ in chrf}:
+        assert chrf[name, "student"] - chrf[name, "base"] >= 40
+        assert abs(chrf[name, "fp8"] - chrf[name, "teacher"]) <= 0.5
+    arabic = {s["model"]: s for s in scores if s["metric"] == "accuracy" and s["lang"] == "ar"}
+    assert arabic["sft"]["delta"] >= 25
+    assert arabic["sft"]["delta_low"] > 0
