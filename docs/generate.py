@@ -59,7 +59,10 @@ OTHER_EXITS = {
 # Shared sections after the verbs, with the sentence that says where they occur.
 PARTS: dict[str, tuple[type[recipe.Section], str]] = {
     "data": (recipe.Data, "Wherever a key takes data. A string is short for one key: `$step` is `ref`, anything else `path`."),
-    "engine": (recipe.EngineSettings, "Keys of `translate`, `evaluate` and `judge`, written directly in them."),
+    "engine": (
+        recipe.EngineSettings,
+        "Keys of `translate` and `judge`, written directly in them; `evaluate` takes `dtype` and `batch_tokens` alone.",
+    ),
     "judge": (recipe.Judge, "The key `judge` of `filter`; engine keys too."),
     "new": (recipe.New, "The key `new` of `tune`."),
 }

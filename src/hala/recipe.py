@@ -30,7 +30,7 @@ class Accepts:
 
 
 class Execution:
-    """Marks a field that says where or how long a step works and never changes a byte of what it makes: no part of its identity."""
+    """Marks a field that says where or how long a step works and never changes what it makes: no part of its identity."""
 
 
 def _as_tuple(value: Any) -> Any:
@@ -126,9 +126,11 @@ class Data(Section):
         if place == "ref" and (idle := sorted(given - {"ref", "skip", "take"})):
             raise ValueError(f"{', '.join(idle)} does nothing for rows of a step; ref knows skip and take")
         if place == "world" and (idle := sorted(given - WORLD_KEYS)):
-            raise ValueError(f"{', '.join(idle)} does nothing for the world; it knows {', '.join(sorted(WORLD_KEYS - {'world'}))}")
+            raise ValueError(f"{', '.join(idle)} does nothing for the world; it knows {', '.join(sorted(WORLD_KEYS))}")
         if place != "world" and (idle := sorted(given & {"topics", "arabic_share"})):
             raise ValueError(f"{', '.join(idle)} does nothing for {place}; only the world has topics and shares")
+        if place == "hub" and (idle := sorted(given & {"target", "format", "header"})):
+            raise ValueError(f"{', '.join(idle)} does nothing for a hub dataset; they describe a file")
         if place == "path" and self.split != "train" and not self.holdout:
             raise ValueError(f"a file has no split '{self.split}'; add holdout (a column that divides it), or drop split")
 
@@ -143,7 +145,7 @@ def _only_questions(datas: tuple[Data, ...]) -> tuple[Data, ...]:
         if data.path is None and data.world != "questions":
             found = f"world: {data.world}" if data.world else f"ref: {data.ref}" if data.ref else f"hub: {data.hub}"
             raise ValueError(f"questions come from path (a file) or world: questions; found {found}")
-        idle = sorted(data.model_fields_set & {"target", "columns", "where", "holdout", "sample"})
+        idle = sorted(data.model_fields_set & {"target", "format", "header", "shape", "columns", "where", "holdout", "sample"})
         if idle:
             raise ValueError(f"{', '.join(idle)} does nothing for questions; a file of questions knows lang, skip and take")
     return datas

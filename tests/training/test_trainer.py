@@ -115,12 +115,17 @@ def test_checkpoints_hold_no_pickle(tiny, tmp_path):
 
 
 def test_checkpoints_of_another_training_are_refused(tiny, tmp_path):
-    """Protects against mixing trainings: other examples or settings in the same folder are an error, not a silent resume."""
+    """Protects against mixing trainings: other examples, settings or first weights in the same folder are an error, not a silent resume."""
     train(tiny.model(), tiny.tokenizer, tiny.documents([12] * 20), SMALL, tmp_path)
     with pytest.raises(DriftError, match="other examples"):
         train(tiny.model(), tiny.tokenizer, tiny.documents([12] * 20, seed=1), SMALL, tmp_path)
     with pytest.raises(DriftError, match="other examples"):
         train(tiny.model(), tiny.tokenizer, tiny.documents([12] * 20), changed(learning_rate=1e-3), tmp_path)
+    other = tiny.model()
+    with torch.no_grad():
+        next(other.parameters()).mul_(2)
+    with pytest.raises(DriftError, match="other examples"):
+        train(other, tiny.tokenizer, tiny.documents([12] * 20), SMALL, tmp_path)
 
 
 def test_killed_trainings_end_in_the_same_bits(tmp_path):

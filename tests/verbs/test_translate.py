@@ -19,7 +19,7 @@ from hala.engines.scripted import Faults, ScriptedEngine
 from hala.errors import EngineError, InputError, RecipeError
 from hala.progress import Progress
 from hala.recipe import Languages, Translate
-from hala.records import Message, Row, Verdict
+from hala.records import Completion, Message, Row, Verdict
 from hala.verbs import Context
 from hala.verbs.translate import make_plan, run, translate_document, translate_rows
 
@@ -179,14 +179,19 @@ def test_failing_engine_stops_before_the_shard_is_written(
     """An outage does not become thousands of rejected rows: resume tries them again; a few failures are the rows' own."""
     from hala.verbs import translate as verb
 
-    answers = {f"Text {index}.": f"Text {index}." for index in range(60) if index >= failing}
-    engines = [ScriptedEngine(answers), ScriptedEngine(extract)]
+    class Broken(ScriptedEngine):
+        def complete(self, requests: Any, sampling: Any) -> Any:
+            for number, request in enumerate(requests):
+                bad = number < failing
+                yield Completion(request.id, "" if bad else extract(request), "error" if bad else "stop", 1, "status 400" * bad)
+
+    engines = [Broken(extract), ScriptedEngine(extract)]
     monkeypatch.setattr(verb, "open_engine", lambda *_: engines.pop(0))
-    section = Translate(data=many(tmp_path / "x.jsonl", 60), engine="echo", prompt="{text}", shard_rows=60, retries=0)
+    section = Translate(data=many(tmp_path / "x.jsonl", 60), engine="echo", shard_rows=60, retries=0)
     if not stops:
         assert run(section, context(tmp_path / "out")).counts["rejected/engine_error"] == failing
         return
-    with pytest.raises(EngineError, match=r"20 of 60 rows of a shard; last: .+ \| segment: Text 19\."):
+    with pytest.raises(EngineError, match=r"20 of 60 rows of a shard; last: status 400 \| segment: Text 19\."):
         run(section, context(tmp_path / "out"))
     assert not list(tmp_path.rglob("*.parquet"))
     assert run(section, context(tmp_path / "out")).counts["kept"] == 60

@@ -22,7 +22,7 @@ import torch
 from hala.errors import EngineError, InputError
 from hala.evals.benchmarks import Benchmark, Item
 from hala.evals.profiles import Profile, Prompt, render
-from hala.evals.statistics import Difference, Estimate, accuracy, macro, paired_difference
+from hala.evals.statistics import Estimate, accuracy, macro
 from hala.records import Score
 
 BATCH_TOKENS = 16_384

@@ -151,7 +151,7 @@ def _refuse_broken_engine(judged: list[tuple[Row, Verdict]], step: str) -> None:
     failed = [verdict for _, verdict in judged if verdict.reason == "engine_error"]
     if len(failed) >= BROKEN_ROWS and len(failed) > BROKEN_SHARE * len(judged):
         raise EngineError(
-            f"step {step}: the engine failed on {len(failed):,} of {len(judged):,} rows of a shard; last: {failed[-1].detail}.",
+            f"step {step}: the engine failed on {len(failed):,} of {len(judged):,} rows of a shard; last: {failed[-1].detail}",
             "Mend the engine or its settings; the same command continues, and tries these rows again.",
         )
 
