@@ -14,7 +14,7 @@ ROOT = Path(hala.__file__).parent
 FILES = sorted(path for path in ROOT.rglob("*.py"))
 ROOMS = ("data", "engines", "weights", "training", "evals")
 GROUND = {"records", "errors", "languages", "hardware"}
-CORE = {"recipe", "recipe_file", "artifacts", "progress"}
+CORE = {"recipe", "recipe_file", "artifacts", "progress", "session"}
 TOP = {"pipeline", "cli", "studio", "__init__", "__main__"}
 HEAVY = {"torch", "transformers", "vllm", "ray", "datasets", "pyarrow", "accelerate", "safetensors", "tokenizers", "sacrebleu"}
 HEAVY |= {"markdown_it", "gguf", "numpy", "huggingface_hub", "compressed_tensors", "httpx"}
@@ -65,7 +65,7 @@ def allowed(module: str) -> set[str]:
         return GROUND | CORE | {first}
     if first == "verbs":
         return GROUND | CORE | set(ROOMS) | {"verbs"}
-    return GROUND | CORE | set(ROOMS) | {"verbs", "pipeline", "studio", "cli", ""}
+    return GROUND | CORE | set(ROOMS) | {"verbs", "inputs", "pipeline", "studio", "cli", ""}
 
 
 VERB_MODULES = {"compress", "translate", "filter", "tune", "merge", "evaluate", "export", "report", "release"}

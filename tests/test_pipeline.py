@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import json
 import shutil
+import weakref
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from hala import artifacts, pipeline
+from hala import artifacts, pipeline, session
 from hala.errors import CorruptError, DriftError, InputError, RecipeError
 from hala.pipeline import Choice
 from hala.progress import Progress
+from hala.recipe import Filter, identity
 from hala.recipe_file import from_content
 
 QUIET = Progress(quiet=True)
@@ -262,6 +266,179 @@ def test_single_verb_is_a_step(pairs_file: Path, tmp_path: Path) -> None:
     assert artifacts.read_manifest(pipeline.run_verb("filter", settings, out, QUIET, LANGUAGES)) == first
     with pytest.raises(DriftError, match="removing"):
         pipeline.run_verb("filter", {**settings, "dedup": False}, out, QUIET, LANGUAGES)
+
+
+# What a step is made from -----------------------------------------------------------------------------------------------
+
+
+def digests(verb: str, settings: dict[str, Any], root: Path, before: dict[str, str] | None = None) -> dict[str, str]:
+    """The digests of one step's inputs."""
+    recipe = from_content({"name": "x", "steps": {"a": {verb: settings}}})
+    return pipeline.input_digests(recipe.steps["a"], root, before or {}, lambda _: None)
+
+
+def test_two_inputs_of_one_path_are_two_inputs(tmp_path: Path) -> None:
+    """English lines with Arabic and the same lines with Hindi: a change of the first target is noticed."""
+    for name in ("en", "ar", "hi"):
+        (tmp_path / f"x.{name}").write_text(f"{name}\n")
+    data = [{"path": str(tmp_path / "x.en"), "target": str(tmp_path / f"x.{name}")} for name in ("ar", "hi")]
+    before = digests("filter", {"data": data}, tmp_path)
+    (tmp_path / "x.ar").write_text("other\n")
+    after = digests("filter", {"data": data}, tmp_path)
+    assert len(before) == 2 and [before[key] == after[key] for key in sorted(before)] == [False, True]
+
+
+def hub(monkeypatch: pytest.MonkeyPatch, commit: str | None) -> list[tuple[str, str | None]]:
+    """A hub that gives this commit for everything, or cannot be reached; what it was asked."""
+    import httpx
+    import huggingface_hub
+
+    asked: list[tuple[str, str | None]] = []
+
+    def info(_: Any, name: str, revision: str | None = None) -> Any:
+        asked.append((name, revision))
+        if commit is None:
+            raise httpx.ConnectError("no route to host")
+        return SimpleNamespace(sha=commit)
+
+    monkeypatch.setattr(huggingface_hub.HfApi, "model_info", info)
+    monkeypatch.setattr(huggingface_hub.HfApi, "dataset_info", info)
+    return asked
+
+
+def test_hub_inputs_are_their_commits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A branch that moved is another input, for models and datasets; what a server calls its model is only a name."""
+    asked = hub(monkeypatch, "a" * 40)
+    merge = {"base": "own/base", "base_revision": "v1", "tuned": "own/tuned"}
+    assert digests("merge", merge, tmp_path) == {
+        "model:0:own/base@v1": f"own/base@{'a' * 40}",
+        "model:1:own/tuned": f"own/tuned@{'a' * 40}",
+    }
+    assert asked == [("own/base", "v1"), ("own/tuned", None)]
+    pinned = digests("compress", {"model": "own/base", "revision": "b" * 40}, tmp_path)
+    assert list(pinned.values()) == [f"own/base@{'b' * 40}"] and len(asked) == 2
+    data = {"data": {"hub": "own/data"}, "engine": "server", "url": "http://x/v1", "model": "own/name"}
+    assert list(digests("translate", data, tmp_path).values()) == [f"own/data@{'a' * 40}", "own/name"]
+    assert len(asked) == 3
+
+
+def test_step_of_hub_inputs_is_known_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the hub, the commits that a step was made from stand; for another revision there is none to stand."""
+    hub(monkeypatch, "a" * 40)
+    settings = {"base": "own/base", "revision": "v1", "data": {"hub": "own/data"}}
+    before = digests("tune", settings, tmp_path)
+    hub(monkeypatch, None)
+    assert digests("tune", settings, tmp_path, before) == before
+    for other in ({**settings, "revision": "v2"}, {**settings, "data": {"hub": "own/other"}}):
+        with pytest.raises(InputError, match="no route to host"):
+            digests("tune", other, tmp_path, before)
+
+
+def test_checkpoint_is_read_once(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run remembers the digest of a local checkpoint until a file of it changes; an unreadable memory is none."""
+    model, root = Path(shutil.copytree(tiny, tmp_path / "model")), tmp_path / "run"
+    real, read = artifacts.digest_tree, []
+    monkeypatch.setattr(artifacts, "digest_tree", lambda path: read.append(path) or real(path))
+    settings = {"model": str(model)}
+    first = digests("compress", settings, root)
+    assert not root.exists()  # no run: nothing is left behind
+    root.mkdir()
+    (root / "recipe.json").write_text("{}")
+    assert digests("compress", settings, root) == digests("compress", settings, root) == first and len(read) == 2
+    (root / ".digests.json").write_text("[1")
+    assert digests("compress", settings, root) == first and len(read) == 3
+    (model / "config.json").write_text("{}")
+    assert digests("compress", settings, root) != first and len(read) == 4
+
+
+def test_settings_of_execution_are_no_identity(recipe_file: Path, tmp_path: Path) -> None:
+    """Another server, key or limit does not make a finished step another one; the manifest still says which it was."""
+    out = tmp_path / "run"
+    run(recipe_file, out)
+    words = ("echoed.url=http://other:1/v1", "echoed.api_key_env=KEY", "echoed.tensor_parallel=4", "echoed.stop_above=0.5")
+    assert run(recipe_file, out, *words).count("finished before, kept") == 2
+    assert manifest(out, "echoed")["config"]["stop_above"] == 1.0
+    with pytest.raises(DriftError) as caught:
+        run(recipe_file, out, *words, "echoed.max_chars=99")
+    assert str(caught.value).count("->") == 1
+
+
+def test_only_marked_fields_leave_the_identity() -> None:
+    """Nested sections too; a column that happens to be called url stays."""
+    recipe = from_content(
+        {"name": "x", "steps": {"a": {"filter": {"data": {"path": "p", "columns": {"text": "url"}}, "judge": {"model": "m"}}}}}
+    )
+    config = recipe.steps["a"].settings.model_dump(mode="json")
+    kept = identity(Filter, {**config, "data": {"url": 1}})
+    assert kept["data"] == {"url": 1} and config["judge"].keys() - kept["judge"].keys() == {
+        "url",
+        "api_key_env",
+        "tensor_parallel",
+    }
+
+
+def test_release_of_a_step_beside_its_run(recipe_file: Path, tiny: Path, tmp_path: Path) -> None:
+    """A single release into the folder of a run is no step of its recipe."""
+    out = tmp_path / "run"
+    run(recipe_file, out)
+    pipeline.run_verb("release", {"model": str(tiny), "licence": "CC0-1.0"}, out / "published", QUIET, LANGUAGES)
+    assert (out / "published/README.md").exists()
+
+
+def test_refused_run_leaves_the_saved_recipe(recipe_file: Path, tmp_path: Path) -> None:
+    """What lies on disk was made by the old recipe, so the old one stays."""
+    out = tmp_path / "run"
+    run(recipe_file, out)
+    before = (out / "recipe.json").read_bytes()
+    with pytest.raises(DriftError):
+        run(recipe_file, out, "echoed.max_chars=100")
+    assert (out / "recipe.json").read_bytes() == before
+
+
+def test_seconds_of_all_sessions_add_up(recipe_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step that was stopped and continued took the time of both sessions, and says that there were two."""
+    now = [0.0]
+    monkeypatch.setattr(session.time, "monotonic", lambda: now[0])
+    real = pipeline.perform
+
+    def slow(*arguments: Any) -> Any:
+        now[0] += 100
+        outcome = real(*arguments)
+        if now[0] == 100:
+            raise KeyboardInterrupt
+        return outcome
+
+    monkeypatch.setattr(pipeline, "perform", slow)
+    with pytest.raises(KeyboardInterrupt):
+        run(recipe_file, tmp_path / "run", only="pairs")
+    run(recipe_file, tmp_path / "run")
+    assert manifest(tmp_path / "run", "pairs")["timings"].items() >= {"seconds": 200.0, "sessions": 2}.items()
+    assert "sessions" not in manifest(tmp_path / "run", "echoed")["timings"]
+
+
+def test_models_of_a_step_are_let_go(recipe_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a step left in reference cycles, as models are, is gone before the next step begins."""
+    left: list[weakref.ref[Any]] = []
+    alive: list[bool] = []
+    real = pipeline.perform
+
+    class Model:
+        pass
+
+    def heavy(*arguments: Any) -> Any:
+        alive.extend(each() is not None for each in left)
+        model: Any = Model()
+        model.itself = model
+        left.append(weakref.ref(model))
+        return real(*arguments)
+
+    monkeypatch.setattr(pipeline, "perform", heavy)
+    gc.disable()
+    try:
+        run(recipe_file, tmp_path / "run")
+    finally:
+        gc.enable()
+    assert alive == [False]
 
 
 def test_recipe_content_round_trips() -> None:

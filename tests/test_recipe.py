@@ -77,6 +77,7 @@ def test_merge_stays_between_its_ends(t: object) -> None:
         ({"world": "pairs", "where": {"a": "b"}, "holdout": "doc"}, "holdout, where does nothing"),
         ({"path": "a", "topics": ["capitals"]}, "topics does nothing for path"),
         ({"hub": "a/b", "arabic_share": 0.1}, "arabic_share does nothing for hub"),
+        ({"hub": "a/b", "format": "csv", "header": True}, "format, header does nothing for a hub dataset"),
     ],
 )
 def test_settings_without_effect_are_refused(given: dict[str, object], says: str) -> None:

@@ -14,6 +14,6 @@ def native_bfloat16(device: str) -> bool:
 
     kind = device.partition(":")[0]
     if kind == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     capable = torch.cpu.get_capabilities() if kind == "cpu" and hasattr(torch.cpu, "get_capabilities") else {}
     return bool(capable.get("amx_bf16") or capable.get("avx512_bf16"))

@@ -8,22 +8,26 @@ PosixPath('runs/quickstart')
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib
 import json
 import shutil
+import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import hala
-from hala import artifacts
+from hala import artifacts, inputs
+from hala import recipe as sections
 from hala.artifacts import MANIFEST, STARTED, Manifest
 from hala.errors import CorruptError, DriftError, InputError, RecipeError, nearest
 from hala.progress import Progress, duration
-from hala.recipe import Accepts, Data, Languages, Recipe, Section, Step
+from hala.recipe import Languages, Recipe, Section, Step
 from hala.recipe_file import from_content, load, produces, references
+from hala.session import Session, read_started
 from hala.verbs import Context, Outcome
 
 # The one registry: verb -> module with `run(settings, context) -> Outcome`. Modules load when their step runs.
@@ -86,11 +90,16 @@ def run_recipe(recipe: Recipe, out: Path | None, choice: Choice, progress: Progr
         if name not in recipe.steps:
             raise RecipeError(f"recipe {recipe.name} has no step '{name}'.{nearest(name, recipe.steps)}")
     with artifacts.lock(root):
-        _save_recipe(recipe, root)
+        saved = root / "recipe.json"
+        old = saved.read_bytes() if saved.exists() else None
+        artifacts.write_json(saved, recipe_content(recipe))
         began = time.monotonic()
         try:
             _run_steps(recipe, root, choice, progress)
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, DriftError) and old is not None:  # what lies there is still the old recipe's
+                with artifacts.atomic_file(saved) as temporary:
+                    temporary.write_bytes(old)
             with contextlib.suppress(Exception):  # the first error is the one to show
                 write_report(root)
             raise
@@ -134,10 +143,6 @@ def _plan(root: Path) -> dict[str, str]:
         raise CorruptError(f"{plan} cannot be read ({error}).", "Run the recipe again to write it anew.") from None
 
 
-def _save_recipe(recipe: Recipe, root: Path) -> None:
-    artifacts.write_json(root / "recipe.json", recipe_content(recipe))
-
-
 def recipe_content(recipe: Recipe) -> dict[str, Any]:
     """The resolved recipe as plain data, every default spelt out."""
     steps = {
@@ -149,32 +154,54 @@ def recipe_content(recipe: Recipe) -> dict[str, Any]:
 
 def _run_step(step: Step, recipe: Recipe, out: Path, root: Path, choice: Choice, progress: Progress) -> None:
     config = {**step.settings.model_dump(mode="json"), "languages": recipe.languages.model_dump()}
-    inputs = input_digests(step, root)
-    identity = {"verb": step.verb, "config": config, "inputs": inputs, "format": artifacts.FORMAT}
-    fingerprint = artifacts.digest_of(identity)
-    if _is_finished(step, out, {**identity, "fingerprint": fingerprint}, choice):
+    digests = input_digests(step, root, _known_inputs(out), progress.say)
+    content = {"verb": step.verb, "config": config, "inputs": digests, "format": artifacts.FORMAT}
+    fingerprint = artifacts.digest_of({**content, "config": sections.identity(type(step.settings), config)})
+    identity = {**content, "fingerprint": fingerprint}
+    if _is_finished(step, out, identity, choice):
         progress.say(f"    finished before, kept ({out})")
         return
-    artifacts.write_json(out / STARTED, {**identity, "fingerprint": fingerprint})
+    session = Session.begin(out, identity)
     context = Context(step.name, out, root, recipe.languages, _folders(step, root), progress)
     progress.step(step.name)
-    began = time.monotonic()
-    with artifacts.disk_errors(out):
-        outcome = perform(step.verb, step.settings, context)
+    try:
+        with artifacts.disk_errors(out):
+            outcome = perform(step.verb, step.settings, context)
+    except BaseException:
+        with contextlib.suppress(OSError):  # on a full disk the time is lost, the error is not
+            session.pause()
+        raise
+    finally:
+        _release_memory()
     manifest = Manifest(
         step=step.name,
         verb=step.verb,
         kind=produces(step),
         config=config,
-        inputs=inputs,
+        inputs=digests,
         fingerprint=fingerprint,
         counts=dict(sorted(outcome.counts.items())),
         facts=outcome.facts,
         versions=versions(),
-        timings={"seconds": round(time.monotonic() - began, 3), **outcome.timings},
+        timings={**session.timings(), **outcome.timings},
     )
     artifacts.finish(out, manifest)
-    progress.say(f"    done in {duration(time.monotonic() - began)}{_summary(outcome)}")
+    progress.say(f"    done in {duration(session.seconds())}{_summary(outcome)}")
+
+
+def _known_inputs(out: Path) -> dict[str, str]:
+    """The inputs that this step was made from, or begun with."""
+    manifest = artifacts.read_manifest(out)
+    found = manifest.inputs if manifest is not None else read_started(out).get("inputs")
+    return found if isinstance(found, dict) else {}
+
+
+def _release_memory() -> None:
+    """The models of a step are gone before the next step loads its own."""
+    gc.collect()
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
 
 
 def perform(verb: str, settings: Section, context: Context) -> Outcome:
@@ -235,8 +262,12 @@ def _started(out: Path) -> dict[str, Any] | None:
 def _drift(name: str, out: Path, before: dict[str, Any], now: dict[str, Any], finished: bool) -> str:
     state = "finished" if finished else "half-finished"
     lines = [f"step {name} is {state} with other settings or inputs ({out}):"]
+    kind = sections.SECTIONS[now["verb"]]
     for part in ("config", "inputs"):
-        lines += [f"  {key}: {old} -> {new}" for key, old, new in _changes(before.get(part, {}), now[part], part)]
+        old, new = before.get(part, {}), now[part]
+        if part == "config":
+            old, new = sections.identity(kind, old), sections.identity(kind, new)
+        lines += [f"  {key}: {was} -> {is_now}" for key, was, is_now in _changes(old, new, part)]
     again = (
         "--replace makes changed steps again in place" if (out.parent / "recipe.json").exists() else f"removing {out} starts anew"
     )
@@ -261,18 +292,9 @@ def _folders(step: Step, root: Path) -> dict[str, Path]:
     return {name: root / name for _, name, _ in references(step.settings)}
 
 
-def input_digests(step: Step, root: Path) -> dict[str, str]:
-    """Digest of every input: finished steps by their manifest, local files by content, hub names by revision."""
-    digests: dict[str, str] = {}
-    for _, name, _ in references(step.settings):
-        manifest = artifacts.read_manifest(root / name)
-        if manifest is None:
-            raise RecipeError(
-                f"step {step.name} needs ${name}, which is not finished ({root / name}).", "Run the earlier steps first."
-            )
-        digests[f"${name}"] = manifest.digest
-    for kind, value in _outside(step.settings):
-        digests[f"{kind}:{value if isinstance(value, str) else value.path or value.hub or value.world}"] = _outside_digest(value)
+def input_digests(step: Step, root: Path, before: Mapping[str, str], say: Callable[[str], None]) -> dict[str, str]:
+    """Digest of every input; a report and a release also stand for every step before them."""
+    digests = inputs.input_digests(step, root, before, say)
     if step.verb in ("report", "release"):
         digests["run"] = artifacts.digest_of(_earlier(step, root))
     return digests
@@ -280,35 +302,10 @@ def input_digests(step: Step, root: Path) -> dict[str, str]:
 
 def _earlier(step: Step, root: Path) -> dict[str, str]:
     """Digests of the finished steps before this one; reports hold timings, so they stand for nothing."""
-    if not (root / "recipe.json").exists():
-        return {}
-    steps = steps_of(root)
-    position = [name for name, _, _ in steps].index(step.name)
+    if not (root / "recipe.json").exists() or step.name not in (plan := list(_plan(root))):
+        return {}  # a single step, perhaps beside the run that its model came from
+    steps, position = steps_of(root), plan.index(step.name)
     return {name: manifest.digest for name, verb, manifest in steps[:position] if manifest and verb != "report"}
-
-
-def _outside(section: Section) -> Iterator[tuple[str, str | Data]]:
-    """Data and checkpoints that are not steps: (kind, value)."""
-    for name, info in type(section).model_fields.items():
-        value = getattr(section, name)
-        holds_model = any(isinstance(mark, Accepts) and "checkpoint" in mark.kinds for mark in info.metadata)
-        for item in value if isinstance(value, tuple) else (value,):
-            if isinstance(item, Data):
-                if item.ref is None:
-                    yield "data", item
-            elif isinstance(item, Section):
-                yield from _outside(item)
-            elif holds_model and isinstance(item, str) and item and not item.startswith("$"):
-                yield "model", item
-
-
-def _outside_digest(value: str | Data) -> str:
-    if isinstance(value, Data):
-        from hala.data.rows import fingerprint
-
-        return fingerprint(value)
-    path = Path(value)
-    return artifacts.digest_tree(path) if path.exists() else value
 
 
 def versions() -> dict[str, str]:

@@ -115,7 +115,7 @@ def test_checkpoints_hold_no_pickle(tiny, tmp_path):
 
 
 def test_checkpoints_of_another_training_are_refused(tiny, tmp_path):
-    """Protects against mixing trainings: other examples, settings or first weights in the same folder are an error, not a silent resume."""
+    """Protects against mixing trainings: other examples, settings or first weights are an error, not a silent resume."""
     train(tiny.model(), tiny.tokenizer, tiny.documents([12] * 20), SMALL, tmp_path)
     with pytest.raises(DriftError, match="other examples"):
         train(tiny.model(), tiny.tokenizer, tiny.documents([12] * 20, seed=1), SMALL, tmp_path)

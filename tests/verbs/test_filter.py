@@ -183,7 +183,8 @@ def test_malformed_benchmark_questions_are_reported(tmp_path: Path, monkeypatch:
     """A benchmark row that gives no question to look for is counted, not passed over."""
     from hala.evals import benchmarks
 
-    monkeypatch.setattr(benchmarks, "find_suite", lambda _: (benchmarks.jsonl_benchmark("sums", "sums.jsonl"),))
+    sums = benchmarks.Benchmark("sums", "sums.jsonl", ("",), "test", "jsonl", benchmarks.LATIN_LETTERS)
+    monkeypatch.setattr(benchmarks, "find_suite", lambda _: (sums,))
     monkeypatch.setattr("hala.data.sources.hub_records", lambda *_: [{"question": "?"}])
     source = step(tmp_path / "in", ROWS)
     outcome = run(Filter(data="$in", gates="none", decontaminate="sums"), context(tmp_path / "out", **{"in": source}))

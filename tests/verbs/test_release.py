@@ -266,9 +266,7 @@ def test_nothing_known_is_unknown() -> None:
     assert strictest([]) == UNKNOWN and hub_fields(UNKNOWN) == {"license": "unknown"}
 
 
-@pytest.mark.parametrize(
-    ("judge", "licence"), [("acme/judge", "unknown"), ("Qwen/Qwen2.5-3B-Instruct", "qwen-research")]
-)
+@pytest.mark.parametrize(("judge", "licence"), [("acme/judge", "unknown"), ("Qwen/Qwen2.5-3B-Instruct", "qwen-research")])
 def test_judge_is_part_of_the_lineage(tmp_path: Path, judge: str, licence: str) -> None:
     """A model that chose the rows is named with its terms; when nobody knows them, they are to be found out."""
     small_run(tmp_path, teacher="")

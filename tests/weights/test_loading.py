@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
+import httpx
+import huggingface_hub
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -14,7 +17,7 @@ from transformers import AutoTokenizer, Lfm2Config
 from hala.errors import DiskError, InputError, RecipeError
 from hala.weights.checkpoint import open_checkpoint
 from hala.weights.fp8 import compress, round_tokens
-from hala.weights.loading import fetch, load_model, load_tokenizer, new_lfm2, save_model
+from hala.weights.loading import fetch, load_model, load_tokenizer, new_lfm2, resolve_revision, save_model
 
 SHAPE = {"vocab_size": 300, "hidden_size": 32, "num_layers": 3, "ff_size": 48, "num_heads": 4, "kv_heads": 2}
 
@@ -184,6 +187,24 @@ def test_paths_that_are_no_folder_never_reach_the_hub(name: str) -> None:
         name = "../nonesuch"
     with pytest.raises(InputError, match="no checkpoint folder"):
         fetch(name)
+
+
+@pytest.mark.parametrize("ask", [fetch, resolve_revision])
+def test_being_offline_says_what_to_do(ask: Callable[[str], object], monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the hub's client raises without a network is no bug of ours."""
+
+    def offline(*_: object, **__: object) -> None:
+        raise httpx.ConnectError("no route to host")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", offline)
+    monkeypatch.setattr(huggingface_hub.HfApi, "model_info", offline)
+    with pytest.raises(InputError, match=r"owner/name.*no route.*path of a folder"):
+        ask("owner/name")
+
+
+def test_a_commit_needs_no_hub() -> None:
+    """A revision of 40 hexadecimal digits is the commit itself."""
+    assert resolve_revision("owner/name", "0" * 40) == "0" * 40
 
 
 def test_a_full_disk_while_saving_is_a_clear_error(

@@ -42,9 +42,7 @@ def format_of(path: Path) -> str:
     """The format by the file's name without .gz or .zst. Raises InputError for an unknown one."""
     suffix = suffix_of(path)
     if suffix not in FORMATS:
-        raise InputError(
-            f"cannot tell the format of {path}.", f"Give it one of the endings {' '.join(FORMATS)}, or set format:."
-        )
+        raise InputError(f"cannot tell the format of {path}.", f"Give it one of the endings {' '.join(FORMATS)}, or set format:.")
     return FORMATS[suffix]
 
 

@@ -74,9 +74,7 @@ def select_gates(names: Sequence[str]) -> dict[str, Gate]:
     return {name: gate for name, gate in GATES.items() if name in names or "default" in names}
 
 
-def translate_texts(
-    texts: Sequence[str], engine: Engine, plan: Plan, progress: Progress = no_progress
-) -> list[Translated]:
+def translate_texts(texts: Sequence[str], engine: Engine, plan: Plan, progress: Progress = no_progress) -> list[Translated]:
     """One result per text, in order. Equal segments are translated once; what an engine drops or repeats is noticed."""
     documents = [_document(text, plan) for text in texts]
     segments: dict[str, _Segment] = {}
@@ -89,7 +87,7 @@ def translate_texts(
         if not waiting:
             break
         before, asked = asked, asked + len(waiting)
-        _attempt(waiting, engine, plan, attempt, lambda done, before=before, asked=asked: progress(before + done, asked))
+        _attempt(waiting, engine, plan, attempt, _counted(progress, before, asked))
     return [_assemble(document, segments) for document in documents]
 
 
@@ -99,6 +97,10 @@ def _document(text: str, plan: Plan) -> Document:
     from hala.data.segments import Part
 
     return Document((Part(text, bool(text.strip())),))
+
+
+def _counted(progress: Progress, before: int, asked: int) -> Callable[[int], None]:
+    return lambda done: progress(before + done, asked)
 
 
 def _attempt(waiting: list[_Segment], engine: Engine, plan: Plan, attempt: int, answers: Callable[[int], None]) -> None:
