@@ -22,9 +22,17 @@ BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 
 def machine() -> dict[str, Any]:
     """Processor, cores and memory; no names of hosts or users."""
-    model = next((line.split(":", 1)[1].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")), platform.machine())
+    model = next(
+        (line.split(":", 1)[1].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")), platform.machine()
+    )
     memory = next((int(line.split()[1]) // 1_000_000 for line in _lines("/proc/meminfo") if line.startswith("MemTotal")), 0)
-    return {"cpu": model, "cores": os.cpu_count(), "memory_gb": memory, "system": platform.system(), "python": platform.python_version()}
+    return {
+        "cpu": model,
+        "cores": os.cpu_count(),
+        "memory_gb": memory,
+        "system": platform.system(),
+        "python": platform.python_version(),
+    }
 
 
 def _lines(path: str) -> list[str]:
@@ -58,10 +66,10 @@ def readme(text: str, result: dict[str, Any]) -> str:
     """The README with its results block made from the JSON."""
     before, rest = text.split(BEGIN, 1)
     _, after = rest.split(END, 1)
-    where = result["machine"]
+    where, file = result["machine"], f"benchmarks/results/{result['name']}.json"
     note = (
         f"Measured by `make quickstart` in {result['seconds']:.0f} s on {where['cores']} cores ({where['cpu']}), "
-        f"kept by `benchmarks/record.py` in [benchmarks/results/{result['name']}.json](benchmarks/results/{result['name']}.json).\n"
+        f"kept by `benchmarks/record.py` in [{file}]({file}).\n"
     )
     return f"{before}{BEGIN}\n{note}\n{result['markdown'].strip()}\n{END}{after}"
 

@@ -159,7 +159,7 @@ def test_text_from_the_command_line(hala: Hala, text: str) -> None:
         (("verify", "none"), 4, "not a run"),
         (("repair", "none"), 4, "not a run"),
         (("show", "none"), 4, "none"),
-        (("show", "none", "-n", "-1"), 2, "-1"),
+        (("show", "none", "-n", "-1"), 2, "'-n'"),
     ],
 )
 def test_what_goes_wrong_is_one_clear_message(

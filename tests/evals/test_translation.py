@@ -123,9 +123,7 @@ def test_failures_are_counted_by_kind_and_stay_in_the_score():
     assert {rate.name: round(rate.value, 1) for rate in result.failures} == {"empty": 33.3, "copy": 16.7, "wrong_script": 16.7}
     assert result.segments[0].chrf == 0
     assert result.segments[5].chrf == pytest.approx(100)
-    assert result.scores[2].value == pytest.approx(
-        _official([text or "" for text in hypotheses], references)["chrf++"], abs=1e-9
-    )
+    assert result.scores[2].value == pytest.approx(_official([text or "" for text in hypotheses], references)["chrf++"], abs=1e-9)
 
 
 def test_only_checked_failures_are_reported():

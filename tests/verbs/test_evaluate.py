@@ -98,13 +98,13 @@ def test_a_suite_has_a_mean(tmp_path: Path, tiny: Path, tiny_child: Path, monkey
     from hala.evals import benchmarks
 
     members = tuple(
-        benchmarks.Benchmark(name, name, ("x", "y"), "test", "jsonl", benchmarks.LATIN_LETTERS, "macro", lang="en")
+        benchmarks.Benchmark(name, name, ("x", "y"), "test", "arbmmlu_ht", benchmarks.LATIN_LETTERS, "macro", lang="en")
         for name in ("first", "second")
     )
-    records = [{"question": f"What is {n} plus one?", "options": [str(n + k) for k in range(4)], "answer": 1} for n in range(4)]
+    records = [{"question": f"What is {n} plus one?", "choices": [str(n + k) for k in range(4)], "answer": 1} for n in range(4)]
     monkeypatch.setattr(benchmarks, "find_suite", lambda _: members)
     monkeypatch.setattr("hala.data.sources.hub_records", lambda *_: records)
-    outcome = evaluate(tmp_path / "out", {"a": tiny, "b": tiny_child}, models=["$a", "$b"], suite="both")
+    outcome = evaluate(tmp_path / "out", {"a": tiny, "b": tiny_child}, models=["$a", "$b"], suite="both", profile="cloze")
     scores = {(each["model"], each["set"]): each for each in outcome.facts["scores"]}
     assert list(scores) == [(model, name) for model in "ab" for name in ("first", "second", "both (mean)")]
     for model in "ab":

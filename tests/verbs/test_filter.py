@@ -183,9 +183,11 @@ def test_malformed_benchmark_questions_are_reported(tmp_path: Path, monkeypatch:
     """A benchmark row that gives no question to look for is counted, not passed over."""
     from hala.evals import benchmarks
 
-    sums = benchmarks.Benchmark("sums", "sums.jsonl", ("",), "test", "jsonl", benchmarks.LATIN_LETTERS)
+    sums = benchmarks.Benchmark("sums", "sums.jsonl", ("",), "test", "arbmmlu_ht", benchmarks.LATIN_LETTERS)
     monkeypatch.setattr(benchmarks, "find_suite", lambda _: (sums,))
-    monkeypatch.setattr("hala.data.sources.hub_records", lambda *_: [{"question": "?"}])
+    monkeypatch.setattr(
+        "hala.data.sources.hub_records", lambda *_: [{"question": "?"}, {"question": "1 + 1?", "choices": [1, 2], "answer": 1}]
+    )
     source = step(tmp_path / "in", ROWS)
     outcome = run(Filter(data="$in", gates="none", decontaminate="sums"), context(tmp_path / "out", **{"in": source}))
     assert outcome.counts["malformed"] == 1 and "sums.jsonl" in (tmp_path / "out/malformed.jsonl").read_text(encoding="utf-8")

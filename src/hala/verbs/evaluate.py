@@ -264,9 +264,7 @@ def _pairs(data: Data, context: Context, bad: Any, limit: int | None) -> list[Ro
     name = _set_name(data)
     rows = list(islice(_only_pairs(open_rows(data, bad, context.inputs), name, bad), limit))
     if not rows:
-        raise InputError(
-            f"{name} holds no sentence pairs.", "Declare the columns, for example {source: en, target: ar}."
-        )
+        raise InputError(f"{name} holds no sentence pairs.", "Declare the columns, for example {source: en, target: ar}.")
     return rows
 
 

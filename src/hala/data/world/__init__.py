@@ -152,5 +152,7 @@ def _check(split: str, lang: str, about: Sequence[str] = ()) -> tuple[str, ...]:
         raise InputError(f"The world is not written in {lang!r}.", "Choose en or ar.")
     for topic in about:
         if topic not in topics():
-            raise InputError(f"The world has no topic {topic!r}.{nearest(topic, topics())}", f"Choose from: {', '.join(topics())}.")
+            raise InputError(
+                f"The world has no topic {topic!r}.{nearest(topic, topics())}", f"Choose from: {', '.join(topics())}."
+            )
     return tuple(sorted(set(about)))
