@@ -1,9 +1,9 @@
-"""Keep what a run measured: benchmarks/results/NAME.json, and for the quickstart the tables in README.md.
+"""Keep what a run measured: benchmarks/results/NAME.json, and the tables of README.md and docs/results.md made from it.
 
     .venv/bin/python benchmarks/record.py runs/quickstart
-    .venv/bin/python benchmarks/record.py --readme        # write README.md again from the committed JSON
+    .venv/bin/python benchmarks/record.py --pages          # write the tables again from the committed JSON
 
-Nothing is typed by hand: the JSON comes from the run's manifests and the README from the JSON; a test compares the two.
+Nothing is typed by hand: the JSON comes from the run's manifests and the tables from the JSON; a test compares the two.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
+# Page -> the result whose tables stand between `<!-- results:begin -->` and `<!-- results:end -->` there.
+PAGES = {ROOT / "README.md": "quickstart", ROOT / "docs" / "results.md": "docs-en-ar"}
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 
 
@@ -62,34 +64,43 @@ def _brief(facts: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in facts.items() if key != "examples"}
 
 
-def readme(text: str, result: dict[str, Any]) -> str:
-    """The README with its results block made from the JSON."""
+def with_tables(text: str, result: dict[str, Any], up: str = "") -> str:
+    """The page with its results block made from the JSON; `up` leads from the page to the repository's root."""
     before, rest = text.split(BEGIN, 1)
     _, after = rest.split(END, 1)
     where, file = result["machine"], f"benchmarks/results/{result['name']}.json"
     note = (
-        f"Measured by `make quickstart` in {result['seconds']:.0f} s on {where['cores']} cores ({where['cpu']}), "
-        f"kept by `benchmarks/record.py` in [{file}]({file}).\n"
+        f"Measured by `hala run recipes/{result['name']}.yaml` in {result['seconds'] / 60:.1f} minutes of step time on a machine with "
+        f"{where['cores']} cores ({where['cpu']}), kept by `benchmarks/record.py` in [{file}]({up}{file}).\n"
     )
     return f"{before}{BEGIN}\n{note}\n{result['markdown'].strip()}\n{END}{after}"
 
 
+def pages() -> dict[Path, str]:
+    """Every page with results as it should read now."""
+    written = {}
+    for page, name in PAGES.items():
+        result = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+        up = "../" * (len(page.relative_to(ROOT).parts) - 1)
+        written[page] = with_tables(page.read_text(encoding="utf-8"), result, up)
+    return written
+
+
 def main() -> None:
-    """Record a run, or write the README from what was recorded."""
+    """Record a run, or write the pages from what was recorded."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", nargs="?", type=Path, help="folder of a finished run")
-    parser.add_argument("--readme", action="store_true", help="write README.md from benchmarks/results/quickstart.json")
+    parser.add_argument("--pages", action="store_true", help="write the tables of README.md and docs/results.md again")
     options = parser.parse_args()
     if options.run:
         RESULTS.mkdir(parents=True, exist_ok=True)
         target = RESULTS / f"{options.run.name}.json"
         target.write_text(json.dumps(record(options.run), ensure_ascii=False, indent=1, sort_keys=True) + "\n", encoding="utf-8")
         print(target)
-    if options.readme:
-        result = json.loads((RESULTS / "quickstart.json").read_text(encoding="utf-8"))
-        page = ROOT / "README.md"
-        page.write_text(readme(page.read_text(encoding="utf-8"), result), encoding="utf-8")
-        print(page)
+    if options.pages:
+        for page, text in pages().items():
+            page.write_text(text, encoding="utf-8")
+            print(page)
 
 
 if __name__ == "__main__":

@@ -280,7 +280,7 @@ def test_interrupt_says_how_to_continue(recipe_file: Path, tmp_path: Path) -> No
     text = recipe_file.read_text().replace("shard_rows: 3", "shard_rows: 1")
     recipe_file.write_text(text)
     code = "import time; from hala import artifacts; real = artifacts.write_rows\n"
-    code += "def slow(*a): time.sleep(0.3); real(*a)\n"
+    code += "def slow(*a): time.sleep(3); real(*a)\n"
     code += "artifacts.write_rows = slow\nfrom hala.cli import main\nmain()"
     environment = {**os.environ, "PYTHONPATH": str(Path(package.__file__).parents[1])}
     words = [sys.executable, "-c", code, "run", str(recipe_file), "--out", str(tmp_path / "run")]

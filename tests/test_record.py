@@ -1,4 +1,4 @@
-"""README figures come from committed results and from nowhere else."""
+"""Figures in README and docs come from committed results and from nowhere else."""
 
 import importlib.util
 import json
@@ -14,12 +14,10 @@ def _record():
     return module
 
 
-def test_the_readme_shows_the_committed_result():
-    """Protects the README from figures that no committed run has measured."""
-    record = _record()
-    result = json.loads((ROOT / "benchmarks/results/quickstart.json").read_text(encoding="utf-8"))
-    page = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert record.readme(page, result) == page
+def test_pages_show_the_committed_results():
+    """Protects README and docs from figures that no committed run has measured."""
+    for page, text in _record().pages().items():
+        assert page.read_text(encoding="utf-8") == text, f"run benchmarks/record.py --pages ({page.name})"
 
 
 def test_results_name_no_host_or_user():

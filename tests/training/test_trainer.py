@@ -91,7 +91,7 @@ def test_a_broken_newest_checkpoint_falls_back(tiny, tmp_path):
     expected, expected_curve = [p.detach().clone() for p in first.model.parameters()], curve(tmp_path)
     (tmp_path / "checkpoints" / "step-00000008" / "optimizer.safetensors").write_bytes(b"torn")
     with pytest.warns(UserWarning, match="step-00000008"):
-        second = train(tiny.model(seed=1), tiny.tokenizer, docs, SMALL, tmp_path)
+        second = train(tiny.model(), tiny.tokenizer, docs, SMALL, tmp_path)
     assert second.resumed_from == 4
     assert all(torch.equal(a, b) for a, b in zip(expected, second.model.parameters(), strict=True))
     assert curve(tmp_path) == expected_curve
@@ -102,7 +102,7 @@ def test_a_finished_training_is_not_repeated(tiny, tmp_path):
     docs = tiny.documents([12] * 20)
     first = train(tiny.model(), tiny.tokenizer, docs, SMALL, tmp_path)
     steps = []
-    second = train(tiny.model(seed=1), tiny.tokenizer, docs, SMALL, tmp_path, lambda *values: steps.append(values))
+    second = train(tiny.model(), tiny.tokenizer, docs, SMALL, tmp_path, lambda *values: steps.append(values))
     assert second.resumed_from == 8 and steps == []
     assert all(torch.equal(a, b) for a, b in zip(first.model.parameters(), second.model.parameters(), strict=True))
 
