@@ -68,9 +68,9 @@ def with_tables(text: str, result: dict[str, Any], up: str = "") -> str:
     """The page with its results block made from the JSON; `up` leads from the page to the repository's root."""
     before, rest = text.split(BEGIN, 1)
     _, after = rest.split(END, 1)
-    where, file = result["machine"], f"benchmarks/results/{result['name']}.json"
+    where, file, minutes = result["machine"], f"benchmarks/results/{result['name']}.json", result["seconds"] / 60
     note = (
-        f"Measured by `hala run recipes/{result['name']}.yaml` in {result['seconds'] / 60:.1f} minutes of step time on a machine with "
+        f"Measured by `hala run recipes/{result['name']}.yaml` in {minutes:.1f} minutes of step time on a machine with "
         f"{where['cores']} cores ({where['cpu']}), kept by `benchmarks/record.py` in [{file}]({up}{file}).\n"
     )
     return f"{before}{BEGIN}\n{note}\n{result['markdown'].strip()}\n{END}{after}"
