@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import functools
 import os
 import signal
 import subprocess
@@ -284,7 +285,10 @@ def test_interrupt_says_how_to_continue(recipe_file: Path, tmp_path: Path) -> No
     code += "artifacts.write_rows = slow\nfrom hala.cli import main\nmain()"
     environment = {**os.environ, "PYTHONPATH": str(Path(package.__file__).parents[1])}
     words = [sys.executable, "-c", code, "run", str(recipe_file), "--out", str(tmp_path / "run")]
-    with subprocess.Popen(words, stderr=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, text=True) as process:
+    # A shell that runs the tests in the background has switched Ctrl-C off for its children.
+    unmute = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    pipes = {"stderr": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(words, env=environment, preexec_fn=unmute, **pipes) as process:
         deadline = time.monotonic() + 60
         while not (tmp_path / "run/pairs/started.json").exists() and time.monotonic() < deadline:
             time.sleep(0.02)

@@ -70,6 +70,8 @@ class Sampling:
     top_p: float = 1.0
     seed: int = 0
     stop: tuple[str, ...] = ()
+    confidence: bool = False
+    """Ask for `Completion.confidence`; engines that cannot tell leave it out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,8 @@ class Completion:
     finish: Finish
     tokens: int = 0
     error: str = ""
+    confidence: float | None = None
+    """Geometric mean of the probabilities that the model gave to its own tokens, 0 to 1; None when not asked or not known."""
 
 
 @dataclass(frozen=True, slots=True)

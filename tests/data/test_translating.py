@@ -121,3 +121,26 @@ def test_gates_by_name() -> None:
     assert list(select_gates(["truncated"])) == ["truncated"]
     with pytest.raises(RecipeError, match="Did you mean 'truncated'"):
         select_gates(["trunkated"])
+
+
+class Unsure:
+    """Gives every segment the same answer with the confidence that it was made with, when it is asked for one."""
+
+    def __init__(self, confidence: float) -> None:
+        self.confidence = confidence
+
+    def complete(self, requests: Iterable[Request], sampling: Sampling) -> Iterator[Completion]:
+        for request in requests:
+            yield Completion(request.id, "نص", "stop", 1, confidence=self.confidence if sampling.confidence else None)
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+@pytest.mark.parametrize(("confidence", "kept"), [(0.44, False), (0.45, True)])
+def test_what_the_model_doubts_is_rejected(confidence: float, kept: bool) -> None:
+    """Protects against fluent nonsense: a translation that its model gives a low probability is rejected with the number."""
+    plan = Plan("default", language("en"), language("ar"), Sampling(), {}, retries=0, min_confidence=0.45)
+    [result] = translate_texts(["A text."], Unsure(confidence), plan)
+    assert result.verdict.kept is kept
+    assert kept or (result.verdict.reason == "low_confidence" and "0.44" in result.verdict.detail)

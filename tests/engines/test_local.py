@@ -359,3 +359,18 @@ def test_missing_template_and_wrong_settings_say_so(lfm2: Any) -> None:
     assert answers(engine, [Request("t", (Message("text", "once"),))])["t"].finish != "error"
     with pytest.raises(EngineError, match="batch_tokens"):
         LocalEngine(lfm2, byte_tokenizer(), batch_tokens=0)
+
+
+def test_confidence_is_the_mean_probability_of_the_tokens(lfm2: Any) -> None:
+    """Confidence equals the geometric mean of transformers' own probabilities, whatever the batch, and is absent unless asked."""
+    engine = LocalEngine(lfm2, byte_tokenizer())
+    requests = make_requests(6)
+    found = answers(engine, requests, Sampling(max_tokens=12, confidence=True))
+    plain = answers(engine, requests, Sampling(max_tokens=12))
+    assert all(completion.confidence is None for completion in plain.values())
+    for job in engine._prepare(requests, Sampling(max_tokens=12)):
+        generated = lfm2.generate(torch.tensor([job.prompt]), max_new_tokens=12, do_sample=False)[0]
+        logits = lfm2(generated[None]).logits[0, len(job.prompt) - 1 : -1].log_softmax(-1)
+        own = logits.gather(1, generated[len(job.prompt) :, None]).mean().exp().item()
+        assert found[job.id].confidence == pytest.approx(own, rel=1e-3)
+        assert found[job.id].text == plain[job.id].text

@@ -34,6 +34,7 @@ class Plan:
     max_chars: int = 1200
     retries: int = 1
     retry_temperature: float = 0.3
+    min_confidence: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +106,7 @@ def _counted(progress: Progress, before: int, asked: int) -> Callable[[int], Non
 
 def _attempt(waiting: list[_Segment], engine: Engine, plan: Plan, attempt: int, answers: Callable[[int], None]) -> None:
     """Send every waiting segment once and judge the answers; `answers` is told their number after each."""
-    sampling = plan.sampling
+    sampling = replace(plan.sampling, confidence=plan.min_confidence > 0)
     if attempt:
         sampling = replace(sampling, temperature=plan.retry_temperature, seed=sampling.seed + attempt)
     by_id = {f"{_key(segment.text)}-{attempt}": segment for segment in waiting}
@@ -130,6 +131,9 @@ def _judge(segment: _Segment, completion: Completion, plan: Plan) -> None:
     segment.tokens += completion.tokens
     if completion.finish == "error":
         segment.verdict = rejected("engine_error", completion.error)
+        return
+    if plan.min_confidence and (completion.confidence or 0.0) < plan.min_confidence:
+        segment.verdict = rejected("low_confidence", f"{completion.confidence or 0.0:.2f}: {completion.text[:120]}")
         return
     answer = unwrap(plan.prompt, completion.text)
     if isinstance(answer, Verdict):

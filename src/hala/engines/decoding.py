@@ -32,10 +32,11 @@ class Job:
     tokens: list[int] = field(default_factory=list)
     finish: Finish | None = None
     error: str = ""
+    logprob: float = 0.0
 
     def restart(self) -> None:
         """Forget what was written, to be decoded again in a smaller batch."""
-        self.tokens, self.finish, self.error = [], None, ""
+        self.tokens, self.finish, self.error, self.logprob = [], None, "", 0.0
 
 
 class State(Protocol):
@@ -123,6 +124,8 @@ def decode(model: Any, jobs: list[Job], sampling: Sampling, rules: Rules, pad: i
     logits = state.prefill()
     while True:
         tokens = choose(logits, rows)
+        if sampling.confidence:
+            add_logprobs(logits, rows, tokens)
         for job, token in zip(rows, tokens, strict=True):
             if job.finish is None:
                 rules.apply(job, token)
@@ -133,6 +136,15 @@ def decode(model: Any, jobs: list[Job], sampling: Sampling, rules: Rules, pad: i
             state.keep(torch.tensor(live, device=logits.device))
             rows, tokens = [rows[row] for row in live], [tokens[row] for row in live]
         logits = state.step(torch.tensor(tokens, device=logits.device).clamp(min=0))
+
+
+def add_logprobs(logits: Tensor, rows: list[Job], tokens: list[int]) -> None:
+    """Adds to each unfinished job the log-probability (natural, float32, temperature 1) of its next token."""
+    values = logits.float()
+    chosen = values.gather(1, torch.tensor(tokens, device=logits.device).clamp(min=0)[:, None])[:, 0]
+    for job, logprob in zip(rows, (chosen - values.logsumexp(-1)).tolist(), strict=True):
+        if job.finish is None:
+            job.logprob += logprob
 
 
 def greedy(logits: Tensor, rows: list[Job]) -> list[int]:

@@ -11,6 +11,7 @@ the last bits of floating point.
 from __future__ import annotations
 
 import gc
+import math
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any
@@ -123,7 +124,8 @@ class LocalEngine:
         text = self.tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         for stop in filter(None, sampling.stop):
             text = text.split(stop, 1)[0]
-        return Completion(job.id, text, job.finish, len(job.tokens))
+        confidence = math.exp(job.logprob / len(job.tokens)) if sampling.confidence else None
+        return Completion(job.id, text, job.finish, len(job.tokens), confidence=confidence)
 
 
 def end_tokens(model: Any, tokenizer: Any) -> frozenset[int]:

@@ -92,6 +92,11 @@ def make_plan(settings: Translate, model: str, source: str, target: str) -> Plan
             raise RecipeError(
                 f"{model} translates {learnt}, not {source} -> {target}.", "Choose another model or other languages."
             )
+    if settings.min_confidence and settings.engine != "local":
+        raise RecipeError(
+            f"the {settings.engine} engine does not tell how sure the model is.",
+            "Use engine: local, or leave min_confidence out.",
+        )
     gates = settings.gates
     if settings.engine == "echo" and gates == ("default",):
         gates = ("none",)  # the echo gives the source back on purpose
@@ -105,6 +110,7 @@ def make_plan(settings: Translate, model: str, source: str, target: str) -> Plan
         max_chars=settings.max_chars,
         retries=settings.retries,
         retry_temperature=settings.retry_temperature,
+        min_confidence=settings.min_confidence,
     )
 
 
