@@ -369,7 +369,7 @@ def test_confidence_is_the_mean_probability_of_the_tokens(lfm2: Any) -> None:
     plain = answers(engine, requests, Sampling(max_tokens=12))
     assert all(completion.confidence is None for completion in plain.values())
     for job in engine._prepare(requests, Sampling(max_tokens=12)):
-        generated = lfm2.generate(torch.tensor([job.prompt]), max_new_tokens=12, do_sample=False)[0]
+        generated = lfm2.generate(torch.tensor([job.prompt]), max_new_tokens=job.limit, do_sample=False)[0]
         logits = lfm2(generated[None]).logits[0, len(job.prompt) - 1 : -1].log_softmax(-1)
         own = logits.gather(1, generated[len(job.prompt) :, None]).mean().exp().item()
         assert found[job.id].confidence == pytest.approx(own, rel=1e-3)
