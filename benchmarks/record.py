@@ -76,12 +76,24 @@ def with_tables(text: str, result: dict[str, Any], up: str = "") -> str:
     return f"{before}{BEGIN}\n{note}\n{result['markdown'].strip()}\n{END}{after}"
 
 
+def headline(markdown: str) -> str:
+    """The tables without the steps' own and without repeated titles: what a front page has room for."""
+    kept: dict[str, str] = {}
+    for part in markdown.split("\n\n**"):
+        title = part.strip("*").split("**")[0]
+        if not title.startswith(("Steps", "Models")):
+            kept.setdefault(title, part)
+    return "\n\n**".join(kept.values())
+
+
 def pages() -> dict[Path, str]:
     """Every page with results as it should read now."""
     written = {}
     for page, name in PAGES.items():
         result = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
         up = "../" * (len(page.relative_to(ROOT).parts) - 1)
+        if page.name == "README.md":
+            result["markdown"] = headline(result["markdown"])
         written[page] = with_tables(page.read_text(encoding="utf-8"), result, up)
     return written
 
