@@ -7,6 +7,13 @@ False
 
 from __future__ import annotations
 
+import os
+
+
+def cpu_count() -> int:
+    """Cores that this process may use, which can be fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
 
 def native_bfloat16(device: str) -> bool:
     """Whether `device` (`cpu`, `cuda`, `cuda:1`) multiplies bfloat16 itself; emulated, float32 is faster and exacter."""

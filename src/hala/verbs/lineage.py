@@ -107,7 +107,7 @@ def _outside_model(lineage: Lineage, folder: Path, role: str, licence: str) -> N
 
 
 def _about(folder: Path) -> dict[str, Any]:
-    from hala.weights.checkpoint import read_json
+    from hala.weights.headers import read_json
 
     file = folder / "hala.json"
     return read_json(file) if file.is_file() else {}

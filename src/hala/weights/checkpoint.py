@@ -1,56 +1,32 @@
 """Reading checkpoints: a Hugging Face folder seen as named tensors, checked before a byte of it is believed.
 
-A safetensors header is parsed here and not by a library, so that a hostile or cut-off file is refused, with the names of the file
-and the tensor, before anything is allocated. Tensors are read one at a time: memory stays at the largest tensor.
+Tensors come as numpy arrays (`ml_dtypes` has BF16 and FP8), whole or in parts, read into buffers of their own: memory stays at
+what was asked for, and no torch is needed.
 
     checkpoint = open_checkpoint(Path("LFM2-350M"))
     for name in checkpoint.tensors:      # sorted by name
-        weight = checkpoint.read(name)   # a torch tensor on the CPU
+        weight = checkpoint.read(name)
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import math
 import re
 import shutil
-import stat
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import ml_dtypes
+import numpy as np
 
 from hala.errors import InputError
+from hala.weights.headers import AGAIN, DTYPES, MAX_JSON, TensorInfo, read_header, read_json, regular_size
 
-if TYPE_CHECKING:
-    import torch
-
-# In the order of the reference writer, which sorts tensors by it. code -> (torch name, bytes per item)
-DTYPES = {
-    "BOOL": ("bool", 1),
-    "U8": ("uint8", 1),
-    "I8": ("int8", 1),
-    "F8_E5M2": ("float8_e5m2", 1),
-    "F8_E4M3": ("float8_e4m3fn", 1),
-    "F8_E8M0": ("float8_e8m0fnu", 1),
-    "I16": ("int16", 2),
-    "U16": ("uint16", 2),
-    "F16": ("float16", 2),
-    "BF16": ("bfloat16", 2),
-    "I32": ("int32", 4),
-    "U32": ("uint32", 4),
-    "F32": ("float32", 4),
-    "C64": ("complex64", 8),
-    "F64": ("float64", 8),
-    "I64": ("int64", 8),
-    "U64": ("uint64", 8),
-}
-MAX_HEADER = 100_000_000  # bytes, the limit of the reference reader
-MAX_JSON = 64_000_000  # bytes; the largest tokenizer.json in the wild is about 35 MB
-MAX_TENSORS = 200_000
+Array = np.ndarray[Any, Any]
 SHARD_NAME = re.compile(r"[A-Za-z0-9._-]{1,128}\.safetensors")
 INDEX_NAME = "model.safetensors.index.json"
-AGAIN = "Download or write it again."
 PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 CODE_KEYS = frozenset({"auto_map", "trust_remote_code", "custom_pipelines"})
 SIDE_FILES = (
@@ -70,22 +46,6 @@ SIDE_FILES = (
 
 
 @dataclass(frozen=True, slots=True)
-class TensorInfo:
-    """Where one tensor lies: `start` is the offset in bytes from the beginning of `file`."""
-
-    name: str
-    dtype: str
-    shape: tuple[int, ...]
-    file: Path
-    start: int
-
-    @property
-    def size(self) -> int:
-        """Bytes on disk."""
-        return math.prod(self.shape) * DTYPES[self.dtype][1]
-
-
-@dataclass(frozen=True, slots=True)
 class Checkpoint:
     """A folder whose headers were checked: its config and its tensors, sorted by name."""
 
@@ -93,9 +53,14 @@ class Checkpoint:
     config: dict[str, Any]
     tensors: dict[str, TensorInfo]
 
-    def read(self, name: str) -> torch.Tensor:
-        """The tensor on the CPU, in its stored dtype."""
-        return read_tensor(self.tensors[name])
+    def read(self, name: str) -> Array:
+        """The tensor in its shape and stored dtype."""
+        info = self.tensors[name]
+        return read_part(info, 0, info.count).reshape(info.shape)
+
+    def read_part(self, name: str, start: int, count: int) -> Array:
+        """Elements `start` to `start + count` of the tensor seen as one row, in its stored dtype."""
+        return read_part(self.tensors[name], start, count)
 
 
 def open_checkpoint(path: str | Path) -> Checkpoint:
@@ -158,78 +123,31 @@ def check_index(path: Path, tensors: dict[str, TensorInfo]) -> None:
             raise InputError(f"{path / INDEX_NAME} promises tensor {name} in {file}, which does not have it.")
 
 
-def read_header(file: Path) -> dict[str, TensorInfo]:
-    """The tensors of one safetensors file, by name. Sizes are Python integers, so no product can wrap around.
-
-    Raises: InputError naming the file and the tensor. Source: the safetensors format, https://github.com/huggingface/safetensors.
-    """
-    total = regular_size(file)
-    with file.open("rb") as handle:
-        length = int.from_bytes(handle.read(8), "little")
-        if total < 8 or length > min(MAX_HEADER, total - 8):
-            raise InputError(f"{file} is not a safetensors file or is cut off inside its header.", AGAIN)
-        raw = handle.read(length)
-    if raw.count(b'"data_offsets"') > MAX_TENSORS:
-        raise InputError(f"{file} claims more than {MAX_TENSORS} tensors.")
-    entries = parse_json(raw, file)
-    entries.pop("__metadata__", None)
-    spans = [parse_entry(file, name, entry) for name, entry in entries.items()]
-    check_spans(file, spans, total - 8 - length)
-    return {name: TensorInfo(name, dtype, shape, file, 8 + length + begin) for name, dtype, shape, begin, _ in spans}
+def read_part(info: TensorInfo, start: int, count: int) -> Array:
+    """`count` elements of a tensor from element `start`, in a new array."""
+    values = np.empty(count, dtype=numpy_dtype(info.dtype))
+    read_into(info, start, values)
+    return values
 
 
-Span = tuple[str, str, tuple[int, ...], int, int]  # name, dtype, shape, begin, end
+def read_into(info: TensorInfo, start: int, values: Array) -> None:
+    """Fills a contiguous array with the elements of a tensor from element `start` on. Raises: InputError when the file ends early."""
+    if not values.size:
+        return
+    with info.file.open("rb", buffering=0) as handle:
+        handle.seek(info.start + start * values.itemsize)
+        view = memoryview(values.reshape(-1).view(np.uint8))
+        while view:  # one call reads at most 2 GB
+            got = handle.readinto(view)
+            if not got:
+                raise InputError(f"{info.file} is cut off inside tensor {info.name}.", AGAIN)
+            view = view[got:]
 
 
-def parse_entry(file: Path, name: str, entry: Any) -> Span:
-    """One checked header entry; offsets count from the end of the header."""
-    where = f"tensor {name[:512]!r} in {file}"
-    if not name or len(name) > 512 or any(ord(char) < 32 or ord(char) == 127 for char in name):
-        raise InputError(f"{where}: not a usable tensor name.")
-    if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
-        raise InputError(f"{where}: its header entry is malformed.")
-    dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
-    if not isinstance(dtype, str) or dtype not in DTYPES:
-        raise InputError(f"{where}: unknown dtype {dtype!r}.", f"Known: {', '.join(DTYPES)}.")
-    if not is_counts(shape) or not is_counts(offsets) or len(offsets) != 2 or len(shape) > 16:
-        raise InputError(f"{where}: shape or offsets are not lists of non-negative integers.")
-    size = math.prod(shape) * DTYPES[dtype][1]
-    if offsets[1] - offsets[0] != size:
-        raise InputError(f"{where}: shape and dtype need {size} bytes, its offsets span {offsets[1] - offsets[0]}.")
-    return name, dtype, tuple(shape), offsets[0], offsets[1]
-
-
-def is_counts(value: Any) -> bool:
-    """Whether `value` is a list of non-negative integers that fit a file; bool is not an integer here."""
-    return isinstance(value, list) and all(type(item) is int and 0 <= item < 2**48 for item in value)
-
-
-def check_spans(file: Path, spans: list[Span], available: int) -> None:
-    """Nothing, or InputError for the first hole, overlap, cut-off tensor or trailing bytes."""
-    cursor = 0
-    for name, _, _, begin, end in sorted(spans, key=lambda span: span[3:]):
-        if end > available:
-            raise InputError(f"{file} is cut off: tensor {name} ends at byte {end} of {available}.", AGAIN)
-        if begin != cursor:
-            raise InputError(f"{file}: tensor {name} begins at byte {begin}, not at {cursor}: a hole or an overlap.")
-        cursor = end
-    if cursor != available:
-        raise InputError(f"{file} has {available - cursor} bytes that belong to no tensor.", AGAIN)
-
-
-def read_tensor(info: TensorInfo) -> torch.Tensor:
-    """The tensor on the CPU, read with one pass over its own bytes."""
-    import torch
-
-    dtype = getattr(torch, DTYPES[info.dtype][0])
-    if info.size == 0:
-        return torch.empty(info.shape, dtype=dtype)
-    buffer = bytearray(info.size)
-    with info.file.open("rb") as handle:
-        handle.seek(info.start)
-        if handle.readinto(buffer) != info.size:
-            raise InputError(f"{info.file} is cut off inside tensor {info.name}.", AGAIN)
-    return torch.frombuffer(buffer, dtype=torch.uint8).view(dtype).reshape(info.shape)
+def numpy_dtype(code: str) -> np.dtype[Any]:
+    """The numpy dtype of a safetensors code; those that numpy lacks come from `ml_dtypes`."""
+    name = DTYPES[code][0]
+    return np.dtype("bool" if code == "BOOL" else getattr(ml_dtypes, name, None) or name)
 
 
 def fingerprint(checkpoint: Checkpoint) -> str:
@@ -267,42 +185,6 @@ def find_key(value: Any, keys: frozenset[str]) -> str | None:
     if isinstance(value, list):
         return next((found for item in value if (found := find_key(item, keys))), None)
     return None
-
-
-def read_json(file: Path) -> dict[str, Any]:
-    """The JSON object in `file`. Raises: InputError when it is missing, too large, malformed or has a key twice."""
-    if regular_size(file) > MAX_JSON:
-        raise InputError(f"{file} is larger than {MAX_JSON} bytes, too large for a settings file.")
-    return parse_json(file.read_bytes(), file)
-
-
-def parse_json(raw: bytes, file: Path) -> dict[str, Any]:
-    """The JSON object in `raw`; `file` is named in errors."""
-
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        result = dict(pairs)
-        if len(result) != len(pairs):
-            raise ValueError("a key is there twice")
-        return result
-
-    try:
-        value = json.loads(raw.decode("utf-8"), object_pairs_hook=unique)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{file} is not valid JSON: {str(error)[:200]}.", AGAIN) from error
-    if not isinstance(value, dict):
-        raise InputError(f"{file} is not a JSON object.", AGAIN)
-    return value
-
-
-def regular_size(file: Path) -> int:
-    """Bytes of a regular file; pipes and devices, which would hang a reader, are refused."""
-    try:
-        status = file.stat()
-    except OSError as error:
-        raise InputError(f"{file} cannot be read: {error.strerror}.") from error
-    if not stat.S_ISREG(status.st_mode):
-        raise InputError(f"{file} is not a regular file.")
-    return status.st_size
 
 
 def copy_side_files(src: Path, dst: Path, skip: tuple[str, ...] = ()) -> list[str]:

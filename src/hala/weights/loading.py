@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any
 from hala.artifacts import disk_errors
 from hala.errors import HalaError, InputError, RecipeError, nearest
 from hala.hardware import native_bfloat16
-from hala.weights.checkpoint import INDEX_NAME, SIDE_FILES, Checkpoint, check_safe, complete_config, open_checkpoint, read_json
-from hala.weights.fp8 import dequantise, round_tokens
+from hala.weights.checkpoint import INDEX_NAME, SIDE_FILES, Checkpoint, check_safe, complete_config, open_checkpoint
+from hala.weights.headers import read_json
+from hala.weights.linears import dequantise, round_tokens, to_torch
 from hala.weights.writer import to_json, write_file
 
 if TYPE_CHECKING:
@@ -213,9 +214,9 @@ def unpacked(checkpoint: Checkpoint, dtype: torch.dtype) -> dict[str, torch.Tens
     for name in checkpoint.tensors:
         if name.endswith(SCALE):
             continue
-        tensor = checkpoint.read(name)
+        tensor = to_torch(checkpoint.read(name))
         if f"{name}_scale" in checkpoint.tensors:
-            scale = checkpoint.read(f"{name}_scale").reshape(-1, 1).expand(len(tensor), 1)
+            scale = to_torch(checkpoint.read(f"{name}_scale")).reshape(-1, 1).expand(len(tensor), 1)
             tensor = dequantise(tensor, scale).to(dtype)
         state[name] = tensor
     return state

@@ -1,35 +1,45 @@
-"""Writing checkpoints: one tensor after another, in shards that are finished or absent, so that a killed job continues.
+"""Writing checkpoints: tensors in any order, in parallel, into shards laid out beforehand, so that a killed job continues.
 
-The header of every shard is known before its first tensor is computed. A shard is written under a temporary name and renamed;
-config.json comes last. Killed at any moment and started again, the folder ends with the same bytes, in the reference layout.
+The header of every shard is known before its first tensor is computed, so each piece of a tensor goes straight to its place. All is
+written to a work folder beside the destination, with a journal of finished units; the destination is absent or complete. Killed
+at any moment and started again, it ends with the same bytes, in the reference layout.
 
-    build(Path("out"), job, make)   # make(key) -> (tensors of that unit, note for the report)
+    build(Path("out"), job, make)   # make(key, write) writes the outputs of that unit and returns its note for the report
 """
 
 from __future__ import annotations
 
 import json
 import math
+import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from threading import Event, Lock, Thread
+from typing import Any
 
-from hala.artifacts import atomic_file, disk_errors
-from hala.errors import DriftError, InputError
-from hala.weights.checkpoint import DTYPES, INDEX_NAME, copy_side_files
+import numpy as np
 
-if TYPE_CHECKING:
-    import torch
+from hala.artifacts import atomic_file, disk_errors, sync
+from hala.errors import DiskError, DriftError, InputError
+from hala.hardware import cpu_count
+from hala.weights.checkpoint import INDEX_NAME, Array, copy_side_files, numpy_dtype
+from hala.weights.headers import DTYPES
 
 SHARD_BYTES = 5_000_000_000
-WORK = ".partial"  # settings and notes of a job that is not finished
+WORK = ".partial"  # suffix of the work folder, or its name inside a destination that exists already
+JOURNAL = "journal.jsonl"
+BOOT = Path("/proc/sys/kernel/random/boot_id")
+FLUSH_EVERY = 0.3  # seconds
+SPARE = 50_000_000  # bytes left free for everything that is not a tensor
 ORDER = {dtype: rank for rank, dtype in enumerate(DTYPES)}
 
 Note = dict[str, Any]
-Make = Callable[[str], tuple[Sequence["torch.Tensor"], Note]]
+Write = Callable[[str, int, Array], None]  # output name, first element, values
+Make = Callable[[str, Write], Note]
 Progress = Callable[[int, int], None]  # bytes done, bytes in all
 
 
@@ -49,7 +59,7 @@ class Output:
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """What one call of `make(key)` yields: one or more outputs that stay in one shard."""
+    """What one call of `make(key, write)` writes: one or more outputs that stay in one shard."""
 
     key: str
     outputs: tuple[Output, ...]
@@ -62,7 +72,10 @@ class Unit:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A checkpoint to write: `settings` tells two jobs apart, `side` has the tokenizer files, `report` is the report's name."""
+    """A checkpoint to write: `settings` tells two jobs apart, `side` has the tokenizer files, `report` is the report's name.
+
+    `index` writes an index file for a single shard too, as some readers expect.
+    """
 
     settings: Note
     units: tuple[Unit, ...]
@@ -70,64 +83,114 @@ class Job:
     side: Path
     report: str
     shard_bytes: int = SHARD_BYTES
+    summary: Callable[[list[Note]], Note] | None = None
 
 
-def build(dst: Path, job: Job, make: Make, progress: Progress | None = None) -> list[Note]:
-    """The notes of all units in order. Finished shards of an earlier, interrupted call with the same settings are kept.
+def build(dst: Path, job: Job, make: Make, progress: Progress | None = None, threads: int | None = None) -> list[Note]:
+    """The notes of all units in order. Finished units of an earlier, interrupted call with the same settings are kept.
 
-    Raises: DriftError when `dst` was begun with other settings, InputError when it holds another checkpoint, DiskError.
+    `make` runs in several threads (by default one a core). Raises: DriftError when `dst` was begun with other settings,
+    InputError when it holds another checkpoint, DiskError.
     """
     with disk_errors(dst):
-        if (finished := begin(dst, job)) is not None:
+        if (finished := notes_of_finished(dst, job)) is not None:
             return finished
+        work = work_folder(dst)
         shards = plan_shards(job.units, job.shard_bytes)
-        notes: list[Note] = []
-        done, total = 0, sum(unit.size for unit in job.units)
-        for name, units in shards.items():
-            notes += finish_shard(dst / name, units, make, partial(show, progress, done, total))
-            done += sum(unit.size for unit in units)
-            show(progress, done, total, 0)
-        finish(dst, job, shards, notes)
+        journal = Journal.begin(work, job)
+        missing = {key for units in shards.values() for unit in units if (key := unit.key) not in journal.notes}
+        if missing:
+            check_room(work, shards)
+            write_units(work, shards, journal, make, progress, threads or min(8, cpu_count()))
+        notes = [journal.notes[unit.key] for unit in job.units]
+        finish(work, dst, job, shards, notes)
     return notes
 
 
-def show(progress: Progress | None, done: int, total: int, more: int) -> None:
-    """Tells `progress`, if there is one, that `done + more` bytes of `total` are written."""
-    if progress:
-        progress(done + more, total)
+def work_folder(dst: Path) -> Path:
+    """Where the parts are kept until all are there: a hidden folder beside `dst`, or inside when `dst` exists already."""
+    return dst / WORK if dst.is_dir() else dst.with_name(f".{dst.name}{WORK}")
 
 
-def begin(dst: Path, job: Job) -> list[Note] | None:
-    """The notes when the job is already finished, else None, with the folder ready to go on."""
-    report, settings = dst / job.report, dst / WORK / "settings.json"
-    finished = (dst / "config.json").is_file()
-    known = report if finished else settings
-    if known.is_file():
-        saved = json.loads(known.read_text("utf-8"))
-        if saved["settings"] != json.loads(json.dumps(job.settings)):
-            changed = sorted(key for key in job.settings if saved["settings"].get(key) != job.settings[key])
-            fix = "Choose another folder or delete this one."
-            raise DriftError(f"{dst} was begun with other settings ({', '.join(changed)}).", fix)
-        if finished:
-            shutil.rmtree(dst / WORK, ignore_errors=True)
-            notes: list[Note] = saved["tensors"]
-            return notes
-    elif finished or any(dst.glob("*.safetensors")):
+def notes_of_finished(dst: Path, job: Job) -> list[Note] | None:
+    """The notes of a finished checkpoint with the job's settings; None when `dst` holds none yet."""
+    report = dst / job.report
+    if not (dst / "config.json").is_file():
+        if any(dst.glob("*.safetensors")) and not (dst / WORK).is_dir():
+            raise InputError(f"{dst} already holds another checkpoint.", "Choose another folder; nothing is overwritten.")
+        return None
+    if not report.is_file():
         raise InputError(f"{dst} already holds another checkpoint.", "Choose another folder; nothing is overwritten.")
-    (dst / WORK).mkdir(parents=True, exist_ok=True)
-    for orphan in [*dst.glob(".*.tmp"), *(dst / WORK).glob(".*.tmp")]:
-        orphan.unlink()
-    write_file(settings, to_json({"settings": job.settings}))
-    return None
+    saved = json.loads(report.read_text("utf-8"))
+    check_settings(dst, saved["settings"], job.settings)
+    shutil.rmtree(dst / WORK, ignore_errors=True)
+    notes: list[Note] = saved["tensors"]
+    return notes
+
+
+def check_settings(folder: Path, saved: Note, settings: Note) -> None:
+    """Nothing, or DriftError naming the settings that differ."""
+    if saved != json.loads(json.dumps(settings)):
+        changed = sorted(key for key in {*settings, *saved} if saved.get(key) != settings.get(key))
+        raise DriftError(f"{folder} was begun with other settings ({', '.join(changed)}).", f"Choose another folder or delete {folder}.")
+
+
+class Journal:
+    """Which units are on disk, with their notes: one JSON line for each, after one with the settings and the boot.
+
+    What was written before a power cut or a crash of the system may be lost though the journal names it, so lines of another
+    boot are not believed.
+    """
+
+    def __init__(self, file: Path, notes: dict[str, Note]) -> None:
+        self.file, self.notes, self.lock = file, notes, Lock()
+        self.stream: Any = None
+
+    @classmethod
+    def begin(cls, work: Path, job: Job) -> Journal:
+        """The journal in `work`, with what an earlier call has finished. Raises: DriftError when it had other settings."""
+        file, boot = work / JOURNAL, BOOT.read_text().strip() if BOOT.exists() else ""
+        lines = read_lines(file)
+        if lines:
+            check_settings(work, lines[0]["settings"], job.settings)
+        work.mkdir(parents=True, exist_ok=True)
+        believed = lines[1:] if lines and boot and lines[0]["boot"] == boot else []
+        with atomic_file(file) as temporary:
+            head = {"settings": job.settings, "boot": boot}
+            temporary.write_text("".join(json.dumps(line) + "\n" for line in [head, *believed]), encoding="utf-8")
+        return cls(file, {line["unit"]: line["note"] for line in believed})
+
+    def add(self, key: str, note: Note) -> None:
+        """Says that the unit is written."""
+        with self.lock:
+            self.notes[key] = json.loads(json.dumps(note))
+            if self.stream is None:
+                self.stream = self.file.open("a", encoding="utf-8")
+            self.stream.write(json.dumps({"unit": key, "note": note}) + "\n")
+            self.stream.flush()
+
+
+def read_lines(file: Path) -> list[Note]:
+    """The whole lines of a journal; one that a kill cut off is left out, with all after it."""
+    lines: list[Note] = []
+    for line in file.read_bytes().split(b"\n")[:-1] if file.is_file() else []:
+        try:
+            lines.append(json.loads(line))
+        except ValueError:
+            break
+    return lines
 
 
 def plan_shards(units: Sequence[Unit], shard_bytes: int) -> dict[str, list[Unit]]:
     """Units by shard file name, in order; a shard is closed before it would exceed `shard_bytes`, a larger unit stands alone."""
     groups: list[list[Unit]] = [[]]
+    size = 0
     for unit in units:
-        if groups[-1] and sum(other.size for other in groups[-1]) + unit.size > shard_bytes:
+        if groups[-1] and size + unit.size > shard_bytes:
             groups.append([])
+            size = 0
         groups[-1].append(unit)
+        size += unit.size
     if len(groups) == 1:
         return {"model.safetensors": groups[0]}
     return {f"model-{i:05d}-of-{len(groups):05d}.safetensors": group for i, group in enumerate(groups, 1)}
@@ -151,53 +214,142 @@ def make_header(outputs: Sequence[Output]) -> tuple[bytes, dict[str, int]]:
     return header, {name: start + len(header) for name, start in starts.items()}
 
 
-def finish_shard(file: Path, units: list[Unit], make: Make, progress: Callable[[int], None]) -> list[Note]:
-    """The notes of a shard that is on disk afterwards; one that already has its full size and its notes is not touched."""
+def check_room(work: Path, shards: dict[str, list[Unit]]) -> None:
+    """Nothing, or DiskError when what is still to be written does not fit, before hours are spent on it."""
+    total = sum(unit.size for units in shards.values() for unit in units)
+    there = sum(file.stat().st_blocks * 512 for file in work.glob("*.safetensors"))
+    free = shutil.disk_usage(work).free
+    if total - there + SPARE > free:
+        need = (total - there + SPARE) / 1e9
+        raise DiskError(f"{work.parent} has {free / 1e9:.2f} GB free, {need:.2f} GB are needed.", "Make room or choose another --out.")
+
+
+@contextmanager
+def open_shard(file: Path, units: Sequence[Unit]) -> Iterator[tuple[int, dict[str, tuple[int, Output]]]]:
+    """A file descriptor of a shard in its full size with its header written, and where each output begins in it."""
     outputs = [output for unit in units for output in unit.outputs]
     header, starts = make_header(outputs)
-    size = len(header) + sum(output.size for output in outputs)
-    saved = file.parent / WORK / f"{file.name}.json"
-    if saved.is_file() and file.is_file() and file.stat().st_size == size:
-        kept: list[Note] = json.loads(saved.read_text("utf-8"))["tensors"]
-        return kept
-    notes = []
-    with atomic_file(file) as temporary, temporary.open("wb") as handle:
-        handle.truncate(size)
-        handle.write(header)
-        done = 0
-        for unit in units:
-            tensors, note = make(unit.key)
-            for output, tensor in zip(unit.outputs, tensors, strict=True):
-                put(handle, starts[output.name], output, tensor)
-            notes.append(note)
-            done += unit.size
-            progress(done)
-        # The notes go first: a shard that exists under its final name always has them.
-        write_file(saved, to_json({"tensors": notes}))
-    return notes
+    descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        os.ftruncate(descriptor, len(header) + sum(output.size for output in outputs))
+        put(descriptor, 0, header)
+        yield descriptor, {output.name: (starts[output.name], output) for output in outputs}
+    finally:
+        os.close(descriptor)
 
 
-def put(handle: Any, start: int, output: Output, tensor: torch.Tensor) -> None:
-    """Writes the tensor's bytes at `start`, after checking that it is what the header promises."""
-    import torch
-
-    if tuple(tensor.shape) != output.shape or tensor.dtype != getattr(torch, DTYPES[output.dtype][0]):
-        raise ValueError(f"{output.name}: made {tensor.dtype} {tuple(tensor.shape)}, planned {output.dtype} {output.shape}")
-    if output.size:
-        handle.seek(start)
-        handle.write(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+def put(descriptor: int, position: int, data: bytes | memoryview) -> None:
+    """Writes all of `data` at `position`; one call of the system writes at most 2 GB."""
+    view = memoryview(data)
+    while view:
+        done = os.pwrite(descriptor, view, position)
+        view, position = view[done:], position + done
 
 
-def finish(dst: Path, job: Job, shards: dict[str, list[Unit]], notes: list[Note]) -> None:
-    """Everything after the weights; config.json is the last file, so a folder that has it is complete."""
+def write_units(
+    work: Path, shards: dict[str, list[Unit]], journal: Journal, make: Make, progress: Progress | None, threads: int
+) -> None:
+    """Makes every unit that the journal lacks, the largest first so that no core waits for a late one."""
+    total = sum(unit.size for units in shards.values() for unit in units)
+    done = Written(sum(unit.size for units in shards.values() for unit in units if unit.key in journal.notes))
+    with ExitStack() as stack:
+        jobs: list[tuple[Unit, Write]] = []
+        descriptors: list[int] = []
+        for name, units in shards.items():
+            missing = [unit for unit in units if unit.key not in journal.notes]
+            if missing:
+                descriptor, places = stack.enter_context(open_shard(work / name, units))
+                descriptors.append(descriptor)
+                write = writer(descriptor, places, done)
+                jobs += [(unit, write) for unit in missing]
+        stack.enter_context(flushing(descriptors))
+        pool = stack.enter_context(ThreadPoolExecutor(threads))
+        stack.callback(lambda: pool.shutdown(wait=True, cancel_futures=True))  # on an error, what has not begun never does
+
+        def run(unit: Unit, write: Write) -> None:
+            journal.add(unit.key, make(unit.key, write))
+
+        waiting = {pool.submit(run, *job) for job in sorted(jobs, key=lambda job: (-job[0].size, job[0].key))}
+        follow(waiting, lambda: progress and progress(min(done.bytes, total), total))
+
+
+@contextmanager
+def flushing(descriptors: Sequence[int]) -> Iterator[None]:
+    """A block during which a thread keeps sending what is written to the disk, so that the final sync has little left to wait for."""
+    over = Event()
+
+    def flush() -> None:
+        while not over.wait(FLUSH_EVERY):
+            for descriptor in descriptors:
+                with suppress(OSError):  # the final sync raises it
+                    os.fsync(descriptor)
+
+    thread = Thread(target=flush, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+class Written:
+    """Bytes written so far, counted by several threads."""
+
+    def __init__(self, before: int) -> None:
+        self.bytes, self.lock = before, Lock()
+
+    def add(self, count: int) -> None:
+        """Counts more."""
+        with self.lock:
+            self.bytes += count
+
+
+def writer(descriptor: int, places: dict[str, tuple[int, Output]], done: Written) -> Write:
+    """The function that puts a piece of an output where it belongs, after checking that it is what the header promises."""
+
+    def write(name: str, start: int, values: Array) -> None:
+        position, output = places[name]
+        if values.dtype != numpy_dtype(output.dtype) or not 0 <= start <= start + values.size <= math.prod(output.shape):
+            raise ValueError(f"{name}: made {values.size} of {values.dtype} at {start}, planned {output.dtype} {output.shape}")
+        data = np.ascontiguousarray(values).reshape(-1).view(np.uint8)
+        put(descriptor, position + start * values.itemsize, data.data)
+        done.add(data.size)
+
+    return write
+
+
+def follow(waiting: set[Future[None]], show: Callable[[], Any]) -> None:
+    """Waits for all, showing the progress; the first error ends it."""
+    while waiting:
+        finished, waiting = wait(waiting, timeout=0.2, return_when=FIRST_COMPLETED)
+        for future in finished:
+            future.result()
+        show()
+
+
+def finish(work: Path, dst: Path, job: Job, shards: dict[str, list[Unit]], notes: list[Note]) -> None:
+    """Everything after the weights. The folder gets its name at the end, or, where it exists, config.json comes last."""
+    for file in sorted(work.glob("*.safetensors")):
+        sync(file)
     if len(shards) > 1:
         mapping = {output.name: name for name, units in shards.items() for unit in units for output in unit.outputs}
         total = sum(unit.size for unit in job.units)
-        write_file(dst / INDEX_NAME, to_json({"metadata": {"total_size": total}, "weight_map": mapping}))
-    copy_side_files(job.side, dst, skip=("config.json",))
-    write_file(dst / job.report, to_json({"settings": job.settings, "tensors": notes}))
-    write_file(dst / "config.json", to_json(job.config))
-    shutil.rmtree(dst / WORK)
+        write_file(work / INDEX_NAME, to_json({"metadata": {"total_size": total}, "weight_map": mapping}))
+    copy_side_files(job.side, work, skip=("config.json", job.report))
+    report = {"settings": job.settings, "tensors": notes} | (job.summary(notes) if job.summary else {})
+    write_file(work / job.report, to_json(report))
+    write_file(work / "config.json", to_json(job.config))
+    if work.parent != dst:
+        (work / JOURNAL).unlink()
+        os.rename(work, dst)
+        sync(dst.parent)
+        return
+    for file in sorted(work.iterdir(), key=lambda file: (file.name == "config.json", file.name)):
+        if file.name != JOURNAL:
+            os.replace(file, dst / file.name)
+    sync(dst)
+    shutil.rmtree(work)
 
 
 def to_json(value: Any) -> bytes:
