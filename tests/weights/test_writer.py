@@ -12,21 +12,25 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
+import ml_dtypes
+import numpy as np
 import pytest
-import torch
-from safetensors.torch import save_file
+from safetensors.numpy import save_file
 
 from hala.errors import DiskError, DriftError, InputError
 from hala.weights import writer
-from hala.weights.checkpoint import DTYPES, open_checkpoint
-from hala.weights.fp8 import compress
-from hala.weights.writer import Job, Output, Unit, build, plan_shards
+from hala.weights.checkpoint import Array, numpy_dtype, open_checkpoint
+from hala.weights.compress import compress
+from hala.weights.headers import DTYPES
+from hala.weights.writer import Job, Make, Note, Output, Unit, Write, build, plan_shards
 
-CODES = {getattr(torch, name): code for code, (name, _) in DTYPES.items()}
+CODES = {numpy_dtype(code): code for code in DTYPES}
+Tensors = dict[str, Array]
 
 
-def make_job(tensors: dict[str, torch.Tensor], side: Path, **changes: object) -> Job:
+def make_job(tensors: Tensors, side: Path, **changes: object) -> Job:
     """A job that copies `tensors`."""
     units = tuple(Unit(name, (Output(name, CODES[tensor.dtype], tuple(tensor.shape)),)) for name, tensor in tensors.items())
     return Job(**({"settings": {"n": 1}, "units": units, "config": {}, "side": side, "report": "report.json"} | changes))
@@ -37,66 +41,148 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(file.relative_to(folder)): file.read_bytes() for file in sorted(folder.rglob("*")) if file.is_file()}
 
 
+def copying(tensors: Tensors) -> Make:
+    """Writes each tensor in two pieces, the second first."""
+
+    def make(name: str, write: Write) -> Note:
+        flat = tensors[name].reshape(-1)
+        half = flat.size // 2
+        write(name, half, flat[half:])
+        write(name, 0, flat[:half])
+        return {"name": name}
+
+    return make
+
+
 def test_bytes_are_those_of_the_reference_writer(tmp_path: Path) -> None:
     """A single file equals the official library's, so every reader of safetensors reads ours."""
-    kinds = [torch.float8_e4m3fn, torch.bfloat16, torch.float32, torch.int64, torch.bool, torch.float16]
-    tensors = {f"{chr(122 - i)}.weight": torch.randn(3, 5 + i).to(kind) for i, kind in enumerate(kinds)}
-    tensors |= {"scalar": torch.tensor(1.0), "empty": torch.zeros(0, 3), "ü": torch.ones(2)}
-    build(tmp_path / "ours", make_job(tensors, tmp_path), lambda name: ([tensors[name]], {}))
+    kinds = [np.dtype(kind) for kind in (ml_dtypes.float8_e4m3fn, ml_dtypes.bfloat16, "float32", "int64", "bool", "float16")]
+    rng = np.random.default_rng(0)
+    tensors = {f"{chr(122 - i)}.weight": rng.standard_normal((3, 5 + i)).astype(kind) for i, kind in enumerate(kinds)}
+    tensors |= {"scalar": np.array(1.0), "empty": np.zeros((0, 3), np.float32), "ü": np.ones(2, np.float32)}
+    build(tmp_path / "ours", make_job(tensors, tmp_path), copying(tensors))
     save_file(tensors, tmp_path / "theirs.safetensors", metadata={"format": "pt"})
     assert (tmp_path / "ours" / "model.safetensors").read_bytes() == (tmp_path / "theirs.safetensors").read_bytes()
 
 
+def ramp(**counts: int) -> Tensors:
+    """Vectors of the given lengths, each full of its own number."""
+    return {name: np.full(count, float(i), np.float32) for i, (name, count) in enumerate(counts.items())}
+
+
 def test_shards_respect_their_limit_and_the_index_names_all(tmp_path: Path) -> None:
     """No shard exceeds the limit unless one tensor does, and the index finds every tensor."""
-    tensors = {f"t{i}": torch.full((n,), float(i)) for i, n in enumerate([10, 10, 10, 100, 5, 5])}
+    tensors = ramp(t0=10, t1=10, t2=10, t3=100, t4=5, t5=5)
     job = make_job(tensors, tmp_path, shard_bytes=100)
-    build(tmp_path / "out", job, lambda name: ([tensors[name]], {}))
+    build(tmp_path / "out", job, copying(tensors))
     sizes = [sum(unit.size for unit in units) for units in plan_shards(job.units, 100).values()]
     assert sizes == [80, 40, 400, 40]
     read = open_checkpoint(tmp_path / "out")
-    assert all(torch.equal(read.read(name), tensor) for name, tensor in tensors.items())
+    assert all(np.array_equal(read.read(name), tensor) for name, tensor in tensors.items())
     index = json.loads((tmp_path / "out" / "model.safetensors.index.json").read_text())
     assert index["metadata"]["total_size"] == 560
     assert set(index["weight_map"]) == set(tensors)
 
 
-def test_finished_shards_are_not_made_again(tmp_path: Path) -> None:
-    """A resume computes only what is missing, and reports as if it had never stopped."""
-    tensors = {f"t{i}": torch.full((10,), float(i)) for i in range(5)}
-    job, made = make_job(tensors, tmp_path, shard_bytes=80), []
+@pytest.mark.parametrize("exists", [False, True])
+def test_finished_units_are_not_made_again(tmp_path: Path, exists: bool) -> None:
+    """A resume computes only what is missing and reports as if it had never stopped; until then there is no checkpoint."""
+    tensors = ramp(t0=14, t1=13, t2=12, t3=11, t4=10)
+    job, made, copy = make_job(tensors, tmp_path, shard_bytes=80), [], copying(tensors)
+    if exists:
+        (tmp_path / "out").mkdir()
 
-    def make(name: str) -> tuple[list[torch.Tensor], dict[str, str]]:
+    def make(name: str, write: Write) -> Note:
         made.append(name)
         if len(made) == 4:
             raise KeyboardInterrupt
-        return [tensors[name]], {"name": name}
+        return copy(name, write)
 
     with pytest.raises(KeyboardInterrupt):
-        build(tmp_path / "out", job, make)
-    assert not (tmp_path / "out" / "config.json").exists()
+        build(tmp_path / "out", job, make, threads=1)
+    assert (tmp_path / "out").exists() == exists
+    assert not list(tmp_path.glob("out/*.safetensors"))
+    assert [note["name"] for note in build(tmp_path / "out", job, make, threads=1)] == sorted(tensors)
+    assert made == ["t0", "t1", "t2", "t3", "t3", "t4"]
     assert [note["name"] for note in build(tmp_path / "out", job, make)] == sorted(tensors)
-    assert made == ["t0", "t1", "t2", "t3", "t2", "t3", "t4"]
-    assert [note["name"] for note in build(tmp_path / "out", job, make)] == sorted(tensors)
-    assert len(made) == 7
-    assert not list((tmp_path / "out").glob(".*"))
+    assert len(made) == 6
+    assert not [*(tmp_path / "out").glob(".*"), *tmp_path.glob(".*")]
+
+
+def test_a_journal_of_another_boot_is_not_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a power cut the journal may name what never reached the disk, so those units are made again."""
+    tensors, made = ramp(t0=4, t1=3), []
+    copy = copying(tensors)
+
+    def make(name: str, write: Write) -> Note:
+        made.append(name)
+        if len(made) == 2:
+            raise KeyboardInterrupt
+        return copy(name, write)
+
+    with pytest.raises(KeyboardInterrupt):
+        build(tmp_path / "out", make_job(tensors, tmp_path), make, threads=1)
+    (tmp_path / "boot").write_text("another")
+    monkeypatch.setattr(writer, "BOOT", tmp_path / "boot")
+    build(tmp_path / "out", make_job(tensors, tmp_path), make, threads=1)
+    assert made == ["t0", "t1", "t0", "t1"]
+
+
+def test_a_line_cut_off_in_the_journal_is_not_believed(tmp_path: Path) -> None:
+    """A kill in the middle of a journal line costs that one unit, no more."""
+    (tmp_path / "journal").write_bytes(b'{"settings": {}}\n{"unit": "a"}\n{"unit": "b"')
+    assert writer.read_lines(tmp_path / "journal") == [{"settings": {}}, {"unit": "a"}]
+    (tmp_path / "journal").write_bytes(b'{"settings": {}}\n{"unit": "a\n{"unit": "b"}\n')
+    assert writer.read_lines(tmp_path / "journal") == [{"settings": {}}]
 
 
 def test_other_settings_and_foreign_folders_are_refused(tmp_path: Path, folders: dict[str, Path]) -> None:
     """Neither a half-finished nor a finished nor a foreign checkpoint is ever overwritten or mixed."""
-    tensors = {"t": torch.ones(2)}
-    build(tmp_path / "out", make_job(tensors, tmp_path), lambda name: ([tensors[name]], {}))
+    tensors = ramp(t=2)
+    build(tmp_path / "out", make_job(tensors, tmp_path), copying(tensors))
     with pytest.raises(DriftError, match=r"other settings \(n\)"):
-        build(tmp_path / "out", make_job(tensors, tmp_path, settings={"n": 2}), lambda name: ([tensors[name]], {}))
+        build(tmp_path / "out", make_job(tensors, tmp_path, settings={"n": 2}), copying(tensors))
     before = contents(folders["lfm2"])
     with pytest.raises(InputError, match="another checkpoint"):
         compress(folders["lfm2"], folders["lfm2"])
     assert contents(folders["lfm2"]) == before
 
 
+def test_the_errors_of_a_thread_end_the_job_and_stay_themselves(tmp_path: Path) -> None:
+    """What goes wrong in one thread stops the others and reaches the caller as it was."""
+    tensors = ramp(**{f"t{i}": 10 for i in range(50)})
+    made = []
+
+    def make(name: str, write: Write) -> Note:
+        made.append(name)
+        if name == "t3":
+            raise InputError("tensor t3 is damaged.")
+        return copying(tensors)(name, write)
+
+    with pytest.raises(InputError, match="t3 is damaged"):
+        build(tmp_path / "out", make_job(tensors, tmp_path), make, threads=2)
+    assert len(made) < 50
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_piece_that_was_not_planned_is_refused(tmp_path: Path) -> None:
+    """A wrong dtype or place would corrupt a neighbour silently."""
+    tensors = ramp(t=4)
+    for start, values in ((2, np.ones(3, np.float32)), (0, np.ones(4, np.float64)), (-1, np.ones(1, np.float32))):
+        with pytest.raises(ValueError, match="planned F32"):
+            build(tmp_path / "out", make_job(tensors, tmp_path), lambda name, write, a=start, v=values: write(name, a, v) or {})
+
+
+def test_a_disk_too_small_is_said_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hours of work never end in a full disk that could have been seen at the start."""
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=10_000))
+    with pytest.raises(DiskError, match=r"0\.00 GB free, 0\.05 GB are needed"):
+        build(tmp_path / "out", make_job(ramp(t=2), tmp_path), lambda *_: pytest.fail("nothing should be made"))
+
+
 def test_a_full_disk_is_a_clear_error_and_can_be_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """ENOSPC becomes DiskError, leaves no half file under a final name, and the same call goes on later."""
-    tensors = {"t": torch.ones(2)}
+    """ENOSPC becomes DiskError, leaves no checkpoint under the final name, and the same call goes on later."""
+    tensors = ramp(t=2)
 
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -104,20 +190,19 @@ def test_a_full_disk_is_a_clear_error_and_can_be_continued(tmp_path: Path, monke
     with monkeypatch.context() as patch:
         patch.setattr(writer, "put", full)
         with pytest.raises(DiskError, match="No space left"):
-            build(tmp_path / "out", make_job(tensors, tmp_path), lambda name: ([tensors[name]], {}))
-    assert [file.name for file in (tmp_path / "out").rglob("*") if file.is_file()] == ["settings.json"]
-    build(tmp_path / "out", make_job(tensors, tmp_path), lambda name: ([tensors[name]], {}))
+            build(tmp_path / "out", make_job(tensors, tmp_path), copying(tensors))
+    assert not (tmp_path / "out").exists()
+    build(tmp_path / "out", make_job(tensors, tmp_path), copying(tensors))
     assert (tmp_path / "out" / "config.json").is_file()
 
 
 ZYGOTE = """
 import json, os, signal, sys, time
-import torch
-from hala.weights.fp8 import compress
-from hala.weights.slerp import merge
-torch.set_num_threads(1)
-fsync = os.fsync
-os.fsync = lambda fd: (time.sleep(0.005), fsync(fd))
+from hala.weights.compress import compress
+from hala.weights.merge import merge
+from hala.weights import writer
+put = writer.put
+writer.put = lambda *args: (time.sleep(0.002), put(*args))
 for line in sys.stdin:
     kill_after, job, *folders, shard_bytes = json.loads(line)
     child = os.fork()
@@ -135,7 +220,7 @@ for line in sys.stdin:
 
 
 class Runner:
-    """Runs jobs in processes of their own, forked from one that has loaded torch; fsync is slow, so kills land in between."""
+    """Runs jobs in processes of their own, forked from one that has loaded numpy; writing is slow, so kills land in between."""
 
     def __init__(self) -> None:
         self.process = subprocess.Popen(
@@ -143,7 +228,7 @@ class Runner:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env={"PYTHONPATH": ":".join(sys.path), "OMP_NUM_THREADS": "1", "MALLOC_MMAP_THRESHOLD_": "100000"},
+            env={"PYTHONPATH": ":".join(sys.path), "OMP_NUM_THREADS": "1"},
         )
 
     def run(self, *command: object, kill_after: float | None = None) -> list[str]:
@@ -177,16 +262,18 @@ def test_killed_at_random_moments_the_bytes_are_the_same(
     assert len([name for name in calm if name.endswith(".safetensors")]) > 8
     rng, halfway = random.Random(job), 0
     for _ in range(30):
-        runner.run(job, *sources, tmp_path / "killed", 9000, kill_after=rng.uniform(0.0, 0.5 * seconds))
-        if (tmp_path / "killed" / "config.json").exists() and not (tmp_path / "killed" / writer.WORK).exists():
+        runner.run(job, *sources, tmp_path / "killed", 9000, kill_after=rng.uniform(0.0, 0.7 * seconds))
+        if (tmp_path / "killed").exists():  # absent or complete
             assert contents(tmp_path / "killed") == calm
             shutil.rmtree(tmp_path / "killed")
-        halfway += any(tmp_path.glob("killed/*.safetensors"))
-        if halfway == 6:
+        journal = tmp_path / ".killed.partial" / writer.JOURNAL
+        halfway += journal.is_file() and journal.read_bytes().count(b"\n") > 1
+        if halfway == 8:
             break
     assert halfway  # else every kill came too early or too late to mean anything
     runner.run(job, *sources, tmp_path / "killed", 9000)
     assert contents(tmp_path / "killed") == calm
+    assert not (tmp_path / ".killed.partial").exists()
 
 
 def test_memory_does_not_grow_with_the_model(tmp_path: Path, runner: Runner) -> None:
@@ -195,7 +282,9 @@ def test_memory_does_not_grow_with_the_model(tmp_path: Path, runner: Runner) -> 
     for layers in (2, 20):
         folder = tmp_path / str(layers)
         folder.mkdir()
-        save_file({f"layers.{i}.w.weight": torch.ones(1024, 2048) for i in range(layers)}, folder / "model.safetensors")
+        weights = {f"layers.{i}.w.weight": np.ones((1024, 2048), np.float32) for i in range(layers)}
+        save_file(weights, folder / "model.safetensors")
         (folder / "config.json").write_text("{}")
         peaks.append(int(runner.run("compress", folder, tmp_path / f"{layers}-fp8", 10**10)[0]) // 1024)
-    assert peaks[1] - peaks[0] < 30, peaks  # megabytes; the larger model weighs 144 MB more
+    assert peaks[1] - peaks[0] < 10, peaks  # megabytes; the larger model weighs 144 MB more
+    assert peaks[1] < 120, peaks

@@ -136,7 +136,7 @@ def read_into(info: TensorInfo, start: int, values: Array) -> None:
         return
     with info.file.open("rb", buffering=0) as handle:
         handle.seek(info.start + start * values.itemsize)
-        view = memoryview(values.reshape(-1).view(np.uint8))
+        view = values.reshape(-1).view(np.uint8).data
         while view:  # one call reads at most 2 GB
             got = handle.readinto(view)
             if not got:

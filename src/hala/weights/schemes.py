@@ -87,9 +87,7 @@ class Scratch:
         return held[:count].reshape(shape)
 
 
-def quantise(
-    weight: Array, scheme: Scheme, mode: Mode, scratch: Scratch | None = None, *, measure: bool = True
-) -> Quantised:
+def quantise(weight: Array, scheme: Scheme, mode: Mode, scratch: Scratch | None = None, *, measure: bool = True) -> Quantised:
     """Some rows `[rows, in]` of a matrix in 8 bits; with blocks, `rows` must be a multiple of their side, but for the last.
 
     scale = max(|w|) / limit, and the dtype's eps where that is zero, so nothing is divided by zero. Where a value is NaN or Inf,
@@ -107,7 +105,7 @@ def quantise(
     groups = blockwise(np.abs(values), scheme.side) if scheme.side else largest[:, None]
     scales = (groups / groups.dtype.type(scheme.limit)).astype(work)
     if not largest.all():
-        scales[scales == 0] = ml_dtypes.finfo(work).eps
+        scales[scales == 0] = float(ml_dtypes.finfo(work).eps)  # type: ignore[no-untyped-call]
     spread = expand(scales.astype(values.dtype), scheme.side, weight.shape)
     values /= spread
     codes, stands_for = (to_int8 if scheme.dtype == "I8" else to_fp8)(values, work, scratch)
@@ -139,12 +137,12 @@ def row_maxima(weight: Array, values: Array, scratch: Scratch) -> Array:
         return np.asarray(np.maximum(values.max(axis=1), -values.min(axis=1)))
     magnitudes = scratch.take("bits", weight.shape, np.dtype(np.uint16))
     np.bitwise_and(weight.view(np.uint16), 0x7FFF, out=magnitudes)  # ordered like the values themselves
-    return (magnitudes.max(axis=1).astype(np.uint32) << 16).view(np.float32)
+    return np.asarray((magnitudes.max(axis=1).astype(np.uint32) << 16).view(np.float32))
 
 
 def blockwise(magnitudes: Array, side: int) -> Array:
     """The largest value of each block of `side` x `side`; the last ones may be smaller."""
-    by_rows = np.maximum.reduceat(magnitudes, np.arange(0, magnitudes.shape[0], side), axis=0)
+    by_rows: Array = np.maximum.reduceat(magnitudes, np.arange(0, magnitudes.shape[0], side), axis=0)
     return np.asarray(np.maximum.reduceat(by_rows, np.arange(0, magnitudes.shape[1], side), axis=1))
 
 

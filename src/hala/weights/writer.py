@@ -1,8 +1,8 @@
 """Writing checkpoints: tensors in any order, in parallel, into shards laid out beforehand, so that a killed job continues.
 
-The header of every shard is known before its first tensor is computed, so each piece of a tensor goes straight to its place. All is
-written to a work folder beside the destination, with a journal of finished units; the destination is absent or complete. Killed
-at any moment and started again, it ends with the same bytes, in the reference layout.
+The header of every shard is known before its first tensor is computed, so each piece of a tensor goes straight to its place. All
+is written to a work folder beside the destination, with a journal of finished units; the destination is absent or complete.
+Killed at any moment and started again, it ends with the same bytes, in the reference layout.
 
     build(Path("out"), job, make)   # make(key, write) writes the outputs of that unit and returns its note for the report
 """
@@ -15,7 +15,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event, Lock, Thread
@@ -98,10 +98,10 @@ def build(dst: Path, job: Job, make: Make, progress: Progress | None = None, thr
         work = work_folder(dst)
         shards = plan_shards(job.units, job.shard_bytes)
         journal = Journal.begin(work, job)
-        missing = {key for units in shards.values() for unit in units if (key := unit.key) not in journal.notes}
-        if missing:
+        if any(unit.key not in journal.notes for unit in job.units):
             check_room(work, shards)
-            write_units(work, shards, journal, make, progress, threads or min(8, cpu_count()))
+            with closing(journal):
+                write_units(work, shards, journal, make, progress, threads or min(8, cpu_count()))
         notes = [journal.notes[unit.key] for unit in job.units]
         finish(work, dst, job, shards, notes)
     return notes
@@ -131,8 +131,11 @@ def notes_of_finished(dst: Path, job: Job) -> list[Note] | None:
 def check_settings(folder: Path, saved: Note, settings: Note) -> None:
     """Nothing, or DriftError naming the settings that differ."""
     if saved != json.loads(json.dumps(settings)):
+        fix = f"Choose another folder or delete {folder}."
         changed = sorted(key for key in {*settings, *saved} if saved.get(key) != settings.get(key))
-        raise DriftError(f"{folder} was begun with other settings ({', '.join(changed)}).", f"Choose another folder or delete {folder}.")
+        raise DriftError(
+            f"{folder} was begun with other settings ({', '.join(changed)}).", f"Choose another folder or delete {folder}."
+        )
 
 
 class Journal:
@@ -168,6 +171,11 @@ class Journal:
                 self.stream = self.file.open("a", encoding="utf-8")
             self.stream.write(json.dumps({"unit": key, "note": note}) + "\n")
             self.stream.flush()
+
+    def close(self) -> None:
+        """No more units."""
+        if self.stream is not None:
+            self.stream.close()
 
 
 def read_lines(file: Path) -> list[Note]:
@@ -221,7 +229,9 @@ def check_room(work: Path, shards: dict[str, list[Unit]]) -> None:
     free = shutil.disk_usage(work).free
     if total - there + SPARE > free:
         need = (total - there + SPARE) / 1e9
-        raise DiskError(f"{work.parent} has {free / 1e9:.2f} GB free, {need:.2f} GB are needed.", "Make room or choose another --out.")
+        raise DiskError(
+            f"{work.parent} has {free / 1e9:.2f} GB free, {need:.2f} GB are needed.", "Make room or choose another --out."
+        )
 
 
 @contextmanager
@@ -264,10 +274,18 @@ def write_units(
                 jobs += [(unit, write) for unit in missing]
         stack.enter_context(flushing(descriptors))
         pool = stack.enter_context(ThreadPoolExecutor(threads))
-        stack.callback(lambda: pool.shutdown(wait=True, cancel_futures=True))  # on an error, what has not begun never does
+        stack.callback(lambda: pool.shutdown(wait=True, cancel_futures=True))
+
+        failed = Event()
 
         def run(unit: Unit, write: Write) -> None:
-            journal.add(unit.key, make(unit.key, write))
+            if failed.is_set():  # nothing new is begun after an error
+                return
+            try:
+                journal.add(unit.key, make(unit.key, write))
+            except BaseException:
+                failed.set()
+                raise
 
         waiting = {pool.submit(run, *job) for job in sorted(jobs, key=lambda job: (-job[0].size, job[0].key))}
         follow(waiting, lambda: progress and progress(min(done.bytes, total), total))
@@ -275,7 +293,7 @@ def write_units(
 
 @contextmanager
 def flushing(descriptors: Sequence[int]) -> Iterator[None]:
-    """A block during which a thread keeps sending what is written to the disk, so that the final sync has little left to wait for."""
+    """A block during which a thread keeps sending what is written to the disk, so that the final sync waits for little."""
     over = Event()
 
     def flush() -> None:
