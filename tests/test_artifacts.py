@@ -221,7 +221,7 @@ def test_manifest_is_written_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     manifest = finished(tmp_path)
     assert before == [True]
     assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")) == [MANIFEST, "rows", "rows/a.parquet"]
-    assert manifest.files == {"rows/a.parquet": {"bytes": 3, "sha256": artifacts.digest_file(tmp_path / "rows/a.parquet")}}
+    assert manifest.files == {"rows/a.parquet": {"bytes": 3, "xxh128": artifacts.digest_file(tmp_path / "rows/a.parquet")}}
     assert artifacts.read_manifest(tmp_path) == manifest
 
 

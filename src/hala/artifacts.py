@@ -34,7 +34,7 @@ MANIFEST = "manifest.json"
 STARTED = "started.json"
 SCRATCH = ".work"
 LOCK = ".lock"
-FORMAT = 1
+FORMAT = 2
 DISK_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO}
 OS_ERROR = re.compile(r"\(os error (\d+)\)")
 
@@ -123,26 +123,31 @@ def digest_of(value: Any) -> str:
 
 
 def digest_file(path: Path) -> str:
-    """SHA-256 of a file's bytes."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    """XXH3-128 of a file's bytes: ten times as fast as SHA-256, for it is to find damage and change, not forgery."""
+    import xxhash
+
+    digest, block = xxhash.xxh3_128(), bytearray(1 << 20)
+    with path.open("rb", buffering=0) as stream:
+        while count := stream.readinto(block):
+            digest.update(memoryview(block)[:count])
+    return digest.hexdigest()
 
 
 def digest_tree(folder: Path) -> str:
-    """SHA-256 over the names and contents of a folder's files (or of one file), hidden ones left out."""
+    """One digest over the names and contents of a folder's files (or of one file), hidden ones left out."""
     if folder.is_file():
         return digest_file(folder)
-    return digest_of({name: entry["sha256"] for name, entry in list_files(folder).items()})
+    return digest_of({name: entry["xxh128"] for name, entry in list_files(folder).items()})
 
 
 def list_files(folder: Path) -> dict[str, dict[str, Any]]:
-    """Relative name -> bytes and sha256 of each file, sorted; manifests and hidden files left out."""
+    """Relative name -> bytes and xxh128 of each file, sorted; manifests and hidden files left out."""
     found: dict[str, dict[str, Any]] = {}
     for path in sorted(folder.rglob("*")):
         relative = path.relative_to(folder)
         hidden = any(part.startswith(".") for part in relative.parts)
         if path.is_file() and not hidden and relative.name not in (MANIFEST, STARTED):
-            found[relative.as_posix()] = {"bytes": path.stat().st_size, "sha256": digest_file(path)}
+            found[relative.as_posix()] = {"bytes": path.stat().st_size, "xxh128": digest_file(path)}
     return found
 
 
@@ -163,7 +168,7 @@ def finish(folder: Path, manifest: Manifest) -> Manifest:
     for orphan in folder.rglob(".*.tmp"):  # left by a kill in the middle of a write
         orphan.unlink()
     files = list_files(folder)
-    digest = digest_of({name: entry["sha256"] for name, entry in files.items()})
+    digest = digest_of({name: entry["xxh128"] for name, entry in files.items()})
     complete = Manifest(**{**asdict(manifest), "files": files, "digest": digest})
     write_json(folder / MANIFEST, asdict(complete))
     tidy(folder)
@@ -185,7 +190,7 @@ def check_files(folder: Path, manifest: Manifest, full: bool = False) -> list[st
             wrong.append(f"{name} is missing")
         elif path.stat().st_size != entry["bytes"]:
             wrong.append(f"{name} has {path.stat().st_size} bytes instead of {entry['bytes']}")
-        elif full and digest_file(path) != entry["sha256"]:
+        elif full and digest_file(path) != entry["xxh128"]:
             wrong.append(f"{name} has changed")
     return wrong
 

@@ -13,6 +13,7 @@ from hala.recipe import Accepts, Data, EngineSettings, Section, Step
 from hala.recipe_file import references
 
 CACHE = ".digests.json"
+SMALL, SMALL_BYTES = (".json", ".jinja", ".model", ".txt", ".md"), 100_000_000  # tokenizers, templates, settings, licences
 
 
 def input_digests(step: Step, root: Path, before: Mapping[str, str], say: Callable[[str], None]) -> dict[str, str]:
@@ -75,22 +76,34 @@ def _digest(kind: str, value: str | Data, revision: str | None, root: Path) -> s
     path = Path(value).expanduser()
     if path.exists():
         return _tree_digest(path, root)
-    from hala.weights.loading import HUB_NAME, resolve_revision
+    from hala.weights.hub import HUB_NAME, resolve_revision
 
     return f"{value}@{resolve_revision(value, revision)}" if HUB_NAME.fullmatch(value) else value
 
 
 def _tree_digest(path: Path, root: Path) -> str:
-    """The digest of a checkpoint's files. A run remembers it, and reads them again when a name, size or time has changed."""
+    """The digest of a checkpoint: of a part of each tensor, and of all its small files. Another kind of folder is read whole.
+
+    A run remembers it, and reads again when a name, size or time has changed.
+    """
     files = [path] if path.is_file() else sorted(each for each in path.rglob("*") if each.is_file())
     seen = [[str(each.relative_to(path)), each.stat().st_size, each.stat().st_mtime_ns] for each in files]
     key, cache = str(path.resolve()), _read_cache(root)
     if key in cache and cache[key].get("files") == seen:
         return str(cache[key]["digest"])
-    digest = artifacts.digest_tree(path)
+    digest = _checkpoint_digest(path) if (path / "config.json").is_file() else artifacts.digest_tree(path)
     if (root / "recipe.json").exists():  # the parent folder of a single step's --out may be anyone's
         artifacts.write_json(root / CACHE, {**cache, key: {"files": seen, "digest": digest}})
     return digest
+
+
+def _checkpoint_digest(path: Path) -> str:
+    """Cheap for any size of model; the first check of a checkpoint too. Raises: InputError when it is malformed."""
+    from hala.weights.checkpoint import fingerprint, open_checkpoint
+
+    small = [each for each in sorted(path.iterdir()) if each.suffix in SMALL and each.is_file()]
+    digests = {each.name: artifacts.digest_file(each) for each in small if each.stat().st_size < SMALL_BYTES}
+    return artifacts.digest_of({"tensors": fingerprint(open_checkpoint(path)), "files": digests})
 
 
 def _read_cache(root: Path) -> dict[str, Any]:

@@ -44,7 +44,7 @@ def save(root: Path, step: int, tensors: dict[str, Tensors], documents: dict[str
     for name, document in documents.items():
         (draft / f"{name}.json").write_text(json.dumps(document, sort_keys=True), encoding="utf-8")
     digests = {path.name: digest_file(path) for path in sorted(draft.iterdir())}
-    (draft / MARKER).write_text(json.dumps({"step": step, "sha256": digests}, sort_keys=True), encoding="utf-8")
+    (draft / MARKER).write_text(json.dumps({"step": step, "xxh128": digests}, sort_keys=True), encoding="utf-8")
     for path in draft.iterdir():
         sync(path)
     sync(draft)
@@ -70,7 +70,7 @@ def newest(root: Path) -> Path | None:
 def verify(folder: Path) -> None:
     """Nothing, or CorruptError when the marker is missing or a file does not match its digest."""
     try:
-        digests = json.loads((folder / MARKER).read_text(encoding="utf-8"))["sha256"]
+        digests = json.loads((folder / MARKER).read_text(encoding="utf-8"))["xxh128"]
         wrong = sorted(name for name, digest in digests.items() if digest_file(folder / name) != digest)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise CorruptError(f"The checkpoint {folder} is incomplete ({error}).", "Delete it and run again.") from error

@@ -6,8 +6,8 @@
 | `fp8-block` | FP8 E4M3 | block of 128 x 128 | FP8, one scale for 128 values of a token |
 | `int8-dynamic` | int8 | output channel | int8, one scale a token |
 
-Mode `exact` repeats llm-compressor bit by bit, which rounds the scale and the quotient to the weight's own dtype before it rounds to
-8 bits; `float32-scale` divides once in float32. weight ~ codes * scale in both.
+Mode `exact` repeats llm-compressor bit by bit, which rounds the scale and the quotient to the weight's own dtype before it rounds
+to 8 bits; `float32-scale` divides once in float32. weight ~ codes * scale in both.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ def quantise(weight: Array, scheme: Scheme, mode: Mode, scratch: Scratch | None 
 
 
 def widen(narrow: Array, out: Array) -> None:
-    """Fills `out` with the same values. BF16 is the upper half of float32, and shifting frees the interpreter, which a cast does not."""
+    """Fills `out` with the same values. BF16 is the upper half of float32; a shift runs beside other threads, a cast does not."""
     if narrow.dtype == BF16 and out.dtype == np.float32:
         bits = out.view(np.uint32)
         np.copyto(bits, narrow.view(np.uint16))
@@ -174,8 +174,8 @@ def to_int8(quotients: Array, work: np.dtype[Any], scratch: Scratch) -> Coded:
 def to_fp8(quotients: Array, work: np.dtype[Any], scratch: Scratch) -> Coded:
     """FP8 E4M3 codes of quotients rounded to `work` first.
 
-    Works on BF16 bit patterns, 32 at once: sign, 8 bits of exponent, 7 of mantissa, of which FP8 keeps 3, halves to even. No quotient is
-    far enough above 448 to round to more, since the scale is off by a rounding of `work` at most.
+    Works on BF16 bit patterns, 32 at once: sign, 8 bits of exponent, 7 of mantissa, of which FP8 keeps 3, halves to even. No
+    quotient is far enough above 448 to round to more, since the scale is off by a rounding of `work` at most.
     """
     bits = sixteen_bits(quotients, work, scratch)
     top = scratch.take("top", quotients.shape, np.dtype(np.uint16))

@@ -133,9 +133,7 @@ def check_settings(folder: Path, saved: Note, settings: Note) -> None:
     if saved != json.loads(json.dumps(settings)):
         fix = f"Choose another folder or delete {folder}."
         changed = sorted(key for key in {*settings, *saved} if saved.get(key) != settings.get(key))
-        raise DriftError(
-            f"{folder} was begun with other settings ({', '.join(changed)}).", f"Choose another folder or delete {folder}."
-        )
+        raise DriftError(f"{folder} was begun with other settings ({', '.join(changed)}).", fix)
 
 
 class Journal:
