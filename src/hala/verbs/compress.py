@@ -8,8 +8,8 @@ from hala.verbs import Context, Outcome
 
 def run(settings: Compress, context: Context) -> Outcome:
     """Sizes and errors of the FP8 checkpoint in `context.out`."""
-    from hala.weights.fp8 import compress
-    from hala.weights.loading import fetch
+    from hala.weights.compress import compress
+    from hala.weights.hub import fetch
 
     source = fetch(context.locate(settings.model), settings.revision)
     report = compress(

@@ -9,7 +9,7 @@ from hala.verbs import Context, Outcome
 def run(settings: Export, context: Context) -> Outcome:
     """Size and round-trip error of the file in `context.out`."""
     from hala.weights.gguf import export
-    from hala.weights.loading import fetch
+    from hala.weights.hub import fetch
 
     source = fetch(context.locate(settings.model), None)
     target = context.out / f"model-{settings.quant}.gguf"

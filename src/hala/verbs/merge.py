@@ -10,7 +10,7 @@ from hala.verbs import Context, Outcome
 
 def run(settings: Merge, context: Context) -> Outcome:
     """Angles and branches of the merged checkpoint in `context.out`; several t make the folders `t-0.25`, ..."""
-    from hala.weights.loading import fetch
+    from hala.weights.hub import fetch
     from hala.weights.slerp import merge
 
     base = fetch(context.locate(settings.base), settings.base_revision)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -19,15 +18,15 @@ from typing import TYPE_CHECKING, Any
 from hala.artifacts import disk_errors
 from hala.errors import HalaError, InputError, RecipeError, nearest
 from hala.hardware import native_bfloat16
-from hala.weights.checkpoint import INDEX_NAME, SIDE_FILES, Checkpoint, check_safe, complete_config, open_checkpoint
+from hala.weights.checkpoint import INDEX_NAME, Checkpoint, check_safe, complete_config, open_checkpoint
 from hala.weights.headers import read_json
+from hala.weights.hub import fetch, first_line
 from hala.weights.linears import dequantise, round_tokens, to_torch
 from hala.weights.writer import to_json, write_file
 
 if TYPE_CHECKING:
     import torch
 
-HUB_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}(/[A-Za-z0-9][A-Za-z0-9._-]{0,95})?")
 DTYPE_NAMES = ("auto", "float32", "bfloat16", "float16")
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
 SCALE = ".weight_scale"
@@ -92,39 +91,6 @@ def causal_class(config: Any, path: Path) -> Any:
     return MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
 
 
-def fetch(path_or_id: str | Path, revision: str | None = None) -> Path:
-    """The local folder of a model: the folder itself, or a hub model downloaded without any code or pickled file."""
-    path = Path(path_or_id).expanduser()
-    if path.is_dir():
-        return path
-    if not HUB_NAME.fullmatch(str(path_or_id)):
-        raise InputError(f"no checkpoint folder at {path_or_id}.", "Give a folder or a hub name like LiquidAI/LFM2-350M.")
-    import httpx
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HFValidationError
-
-    patterns = [*SIDE_FILES, "*.safetensors", INDEX_NAME]
-    try:
-        return Path(snapshot_download(str(path_or_id), revision=revision, allow_patterns=patterns))
-    except (OSError, HFValidationError, httpx.HTTPError) as error:  # the hub's own errors are OSErrors
-        fix = "Check the name, your access to it and your connection; offline, give the path of a folder."
-        raise InputError(f"{path_or_id} is no folder here and the hub did not give it: {first_line(error)}", fix) from error
-
-
-def resolve_revision(name: str, revision: str | None = None) -> str:
-    """The 40-digit commit of a hub model at a branch, tag or commit; None means its newest. Raises: InputError when unknown."""
-    if re.fullmatch("[0-9a-f]{40}", revision or ""):
-        return str(revision)
-    import httpx
-    from huggingface_hub import HfApi
-
-    try:
-        return str(HfApi().model_info(name, revision=revision).sha)
-    except (OSError, ValueError, httpx.HTTPError) as error:
-        fix = "Check the name, your access to it and your connection; offline, give the path of a folder."
-        raise InputError(f"{name} is no folder here and the hub does not answer for it: {first_line(error)}", fix) from error
-
-
 def load_tokenizer(path_or_id: str | Path, revision: str | None = None) -> Any:
     """The tokenizer of a folder or hub model. Raises: InputError when it is missing, unreadable or wants to run code."""
     from transformers import AutoTokenizer
@@ -161,11 +127,6 @@ def third_party(path: Path) -> Iterator[None]:
         raise
     except Exception as error:
         raise InputError(f"{path} cannot be loaded: {first_line(error)}", DAMAGED) from error
-
-
-def first_line(error: Exception) -> str:
-    """What the error says in its first line, at most 300 characters; its class when it says nothing."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:300]
 
 
 def pick_dtype(dtype: str, device: str) -> torch.dtype:

@@ -72,6 +72,15 @@ def scale_dtype(source: np.dtype[Any], mode: Mode) -> np.dtype[Any]:
     return np.dtype(np.float32) if mode == "float32-scale" else source
 
 
+def find_scales(largest: Array, scheme: Scheme, source: np.dtype[Any], mode: Mode) -> Array:
+    """The scales of rows or blocks with these largest magnitudes, in the dtype that is stored."""
+    work = scale_dtype(source, mode)
+    scales = (largest / largest.dtype.type(scheme.limit)).astype(work)
+    if not scales.all():
+        scales[scales == 0] = float(ml_dtypes.finfo(work).eps)  # type: ignore[no-untyped-call]
+    return np.asarray(scales)
+
+
 class Scratch:
     """Arrays that are used again for every block: fresh memory would cost more than the arithmetic. One for each thread."""
 
@@ -103,9 +112,7 @@ def quantise(weight: Array, scheme: Scheme, mode: Mode, scratch: Scratch | None 
     if not np.isfinite(largest).all():
         return Quantised(np.empty(0), np.empty(0), 0.0, 0.0, 0, False)
     groups = blockwise(np.abs(values), scheme.side) if scheme.side else largest[:, None]
-    scales = (groups / groups.dtype.type(scheme.limit)).astype(work)
-    if not largest.all():
-        scales[scales == 0] = float(ml_dtypes.finfo(work).eps)  # type: ignore[no-untyped-call]
+    scales = find_scales(groups, scheme, weight.dtype, mode)
     spread = expand(scales.astype(values.dtype), scheme.side, weight.shape)
     values /= spread
     codes, stands_for = (to_int8 if scheme.dtype == "I8" else to_fp8)(values, work, scratch)

@@ -15,10 +15,10 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Event, Lock, Thread
+from threading import Event, Lock
 from typing import Any
 
 import numpy as np
@@ -33,7 +33,6 @@ SHARD_BYTES = 5_000_000_000
 WORK = ".partial"  # suffix of the work folder, or its name inside a destination that exists already
 JOURNAL = "journal.jsonl"
 BOOT = Path("/proc/sys/kernel/random/boot_id")
-FLUSH_EVERY = 0.3  # seconds
 SPARE = 50_000_000  # bytes left free for everything that is not a tensor
 ORDER = {dtype: rank for rank, dtype in enumerate(DTYPES)}
 
@@ -262,15 +261,12 @@ def write_units(
     done = Written(sum(unit.size for units in shards.values() for unit in units if unit.key in journal.notes))
     with ExitStack() as stack:
         jobs: list[tuple[Unit, Write]] = []
-        descriptors: list[int] = []
         for name, units in shards.items():
             missing = [unit for unit in units if unit.key not in journal.notes]
             if missing:
                 descriptor, places = stack.enter_context(open_shard(work / name, units))
-                descriptors.append(descriptor)
                 write = writer(descriptor, places, done)
                 jobs += [(unit, write) for unit in missing]
-        stack.enter_context(flushing(descriptors))
         pool = stack.enter_context(ThreadPoolExecutor(threads))
         stack.callback(lambda: pool.shutdown(wait=True, cancel_futures=True))
 
@@ -287,26 +283,6 @@ def write_units(
 
         waiting = {pool.submit(run, *job) for job in sorted(jobs, key=lambda job: (-job[0].size, job[0].key))}
         follow(waiting, lambda: progress and progress(min(done.bytes, total), total))
-
-
-@contextmanager
-def flushing(descriptors: Sequence[int]) -> Iterator[None]:
-    """A block during which a thread keeps sending what is written to the disk, so that the final sync waits for little."""
-    over = Event()
-
-    def flush() -> None:
-        while not over.wait(FLUSH_EVERY):
-            for descriptor in descriptors:
-                with suppress(OSError):  # the final sync raises it
-                    os.fsync(descriptor)
-
-    thread = Thread(target=flush, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
 
 
 class Written:
