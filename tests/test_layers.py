@@ -20,6 +20,7 @@ HEAVY = {"torch", "transformers", "vllm", "ray", "datasets", "pyarrow", "acceler
 HEAVY |= {"markdown_it", "gguf", "numpy", "huggingface_hub", "compressed_tensors", "httpx"}
 # Modules about nothing else: they are imported inside the functions of verbs, never by a light module at its top.
 ALL_TORCH = ("training", "evals/scoring.py", "engines/local.py", "engines/decoding.py", "engines/chat.py", "engines/lfm2.py")
+ALL_TORCH += ("weights/linears.py",)
 ALL_HTTP = ("engines/server.py", "engines/exchange.py")
 
 
@@ -100,6 +101,7 @@ def test_heavy_packages_load_late(path: Path) -> None:
     for node in at_the_top(parse(path)):
         found |= {module.partition(".")[0] for module in imports(node, path)} & HEAVY
     late = {"httpx"} if relative.startswith(ALL_HTTP) else (HEAVY if relative.startswith(ALL_TORCH) else set())
+    late |= {"numpy"} if relative.startswith("weights/") else set()  # and no torch: it would double the time of small models
     assert found <= late, f"{relative}: {sorted(found)}"
 
 

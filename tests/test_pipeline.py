@@ -334,21 +334,22 @@ def test_step_of_hub_inputs_is_known_offline(tmp_path: Path, monkeypatch: pytest
             digests("tune", other, tmp_path, before)
 
 
-def test_checkpoint_is_read_once(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A run remembers the digest of a local checkpoint until a file of it changes; an unreadable memory is none."""
-    model, root = Path(shutil.copytree(tiny, tmp_path / "model")), tmp_path / "run"
-    real, read = artifacts.digest_tree, []
-    monkeypatch.setattr(artifacts, "digest_tree", lambda path: read.append(path) or real(path))
+@pytest.mark.parametrize("change", ["weights", "config", "tokenizer"])
+def test_another_checkpoint_at_the_same_path_is_noticed(tiny: Path, tmp_path: Path, change: str) -> None:
+    """A checkpoint is told apart without reading all of it, and yet a fine-tune, a setting or a token is not missed."""
+    model = Path(shutil.copytree(tiny, tmp_path / "model"))
     settings = {"model": str(model)}
-    first = digests("compress", settings, root)
-    assert not root.exists()  # no run: nothing is left behind
-    root.mkdir()
-    (root / "recipe.json").write_text("{}")
-    assert digests("compress", settings, root) == digests("compress", settings, root) == first and len(read) == 2
-    (root / ".digests.json").write_text("[1")
-    assert digests("compress", settings, root) == first and len(read) == 3
-    (model / "config.json").write_text("{}")
-    assert digests("compress", settings, root) != first and len(read) == 4
+    first = digests("compress", settings, tmp_path)
+    assert digests("compress", settings, tmp_path) == first
+    file = model / {"weights": "model.safetensors", "config": "config.json", "tokenizer": "tokenizer_config.json"}[change]
+    content = file.read_bytes()
+    changed = {
+        "weights": content[: len(content) // 2] + b"\x01" * (len(content) - len(content) // 2),
+        "config": content.replace(b"{", b'{"note": 1, ', 1),
+        "tokenizer": content + b" \n",
+    }
+    file.write_bytes(changed[change])
+    assert digests("compress", settings, tmp_path) != first
 
 
 def test_settings_of_execution_are_no_identity(recipe_file: Path, tmp_path: Path) -> None:

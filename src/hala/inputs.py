@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from hala import artifacts
 from hala.errors import InputError, RecipeError
 from hala.recipe import Accepts, Data, EngineSettings, Section, Step
 from hala.recipe_file import references
 
-CACHE = ".digests.json"
-SMALL, SMALL_BYTES = (".json", ".jinja", ".model", ".txt", ".md"), 100_000_000  # tokenizers, templates, settings, licences
+SMALL = (".json", ".jinja", ".model", ".txt", ".md")  # tokenizers, templates, settings, licences
+NOT_OURS = (artifacts.MANIFEST, artifacts.STARTED)
 
 
 def input_digests(step: Step, root: Path, before: Mapping[str, str], say: Callable[[str], None]) -> dict[str, str]:
@@ -33,7 +31,7 @@ def input_digests(step: Step, root: Path, before: Mapping[str, str], say: Callab
         named = value if isinstance(value, str) else value.path or value.hub or value.world
         key = f"{kind}:{number}:{named}" + (f"@{revision}" if revision else "")
         try:
-            digests[key] = _digest(kind, value, revision, root)
+            digests[key] = _digest(kind, value, revision)
         except InputError as error:
             on_hub = value.hub is not None if isinstance(value, Data) else not Path(value).exists()
             if not (on_hub and before.get(key, "").startswith(f"{named}@")):
@@ -66,7 +64,7 @@ def _revision(section: Section, field: str) -> str | None:
     return own
 
 
-def _digest(kind: str, value: str | Data, revision: str | None, root: Path) -> str:
+def _digest(kind: str, value: str | Data, revision: str | None) -> str:
     if isinstance(value, Data):
         from hala.data.rows import fingerprint
 
@@ -75,41 +73,22 @@ def _digest(kind: str, value: str | Data, revision: str | None, root: Path) -> s
         return value
     path = Path(value).expanduser()
     if path.exists():
-        return _tree_digest(path, root)
+        return _tree_digest(path)
     from hala.weights.hub import HUB_NAME, resolve_revision
 
     return f"{value}@{resolve_revision(value, revision)}" if HUB_NAME.fullmatch(value) else value
 
 
-def _tree_digest(path: Path, root: Path) -> str:
-    """The digest of a checkpoint: of a part of each tensor, and of all its small files. Another kind of folder is read whole.
+def _tree_digest(path: Path) -> str:
+    """The digest of a checkpoint: of a part of each tensor and of all its small files, so cheap for any size of model.
 
-    A run remembers it, and reads again when a name, size or time has changed.
+    Another kind of folder, or a file, is read whole. Raises: InputError when the checkpoint is malformed.
     """
-    files = [path] if path.is_file() else sorted(each for each in path.rglob("*") if each.is_file())
-    seen = [[str(each.relative_to(path)), each.stat().st_size, each.stat().st_mtime_ns] for each in files]
-    key, cache = str(path.resolve()), _read_cache(root)
-    if key in cache and cache[key].get("files") == seen:
-        return str(cache[key]["digest"])
-    digest = _checkpoint_digest(path) if (path / "config.json").is_file() else artifacts.digest_tree(path)
-    if (root / "recipe.json").exists():  # the parent folder of a single step's --out may be anyone's
-        artifacts.write_json(root / CACHE, {**cache, key: {"files": seen, "digest": digest}})
-    return digest
-
-
-def _checkpoint_digest(path: Path) -> str:
-    """Cheap for any size of model; the first check of a checkpoint too. Raises: InputError when it is malformed."""
+    if not (path / "config.json").is_file():
+        return artifacts.digest_tree(path)
     from hala.weights.checkpoint import fingerprint, open_checkpoint
 
+    tensors = fingerprint(open_checkpoint(path))  # its own check comes before any other reader's
     small = [each for each in sorted(path.iterdir()) if each.suffix in SMALL and each.is_file()]
-    digests = {each.name: artifacts.digest_file(each) for each in small if each.stat().st_size < SMALL_BYTES}
-    return artifacts.digest_of({"tensors": fingerprint(open_checkpoint(path)), "files": digests})
-
-
-def _read_cache(root: Path) -> dict[str, Any]:
-    """The remembered digests; an unreadable file is as good as none."""
-    try:
-        content = json.loads((root / CACHE).read_text(encoding="utf-8"))
-        return {key: value for key, value in content.items() if isinstance(value, dict) and "digest" in value}
-    except (OSError, ValueError, AttributeError):
-        return {}
+    digests = {each.name: artifacts.digest_file(each) for each in small if each.name not in NOT_OURS}
+    return artifacts.digest_of({"tensors": tensors, "files": digests})
