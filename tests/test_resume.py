@@ -48,7 +48,7 @@ DRIVER = """
 import json, os, random, shutil, signal, sys, time
 from pathlib import Path
 import torch, transformers, accelerate, pyarrow.parquet, safetensors.torch
-import hala.engines.local, hala.training.trainer, hala.weights.loading, hala.weights.slerp, hala.weights.fp8
+import hala.engines.local, hala.training.trainer, hala.weights.loading, hala.weights.merge, hala.weights.compress
 from hala import pipeline
 from hala.progress import Progress
 from hala.recipe_file import load

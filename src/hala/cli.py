@@ -304,15 +304,18 @@ def tune(
 @app.command()
 def merge(
     base: Annotated[str, typer.Argument(help="Checkpoint at t = 0.")],
-    tuned: Annotated[str, typer.Argument(help="Checkpoint at t = 1.")],
+    tuned: Annotated[list[str], typer.Argument(help="Checkpoint at t = 1, or several (soup, task_arithmetic, ties, dare_*).")],
     out: OutOption,
-    method: Annotated[str, typer.Option(help="slerp or linear.")] = "slerp",
-    t: Annotated[float, typer.Option(help="Where between the two, 0 to 1.")] = 0.5,
+    method: Annotated[str, typer.Option(help="slerp, linear, soup, task_arithmetic, ties, dare_linear or dare_ties.")] = "slerp",
+    t: Annotated[
+        float, typer.Option(help="Where between the two, 0 to 1; groups and gradients: --set 't={attention: 0.3}'.")
+    ] = 0.5,
     overrides: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Merge two checkpoints of one family."""
-    _run_verb("merge", out, _settings(overrides, base=base, tuned=tuned, method=method, t=t), as_json)
+    """Merge checkpoints of one family."""
+    place = {} if any(word.startswith("t=") for word in overrides or ()) else {"t": t}
+    _run_verb("merge", out, _settings(overrides, base=base, tuned=tuned, method=method, **place), as_json)
 
 
 @app.command()

@@ -10,6 +10,7 @@ refused with file and line before anything heavy loads.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, get_args
 
@@ -49,6 +50,8 @@ def _as_data_tuple(value: Any) -> Any:
 
 
 ModelRef = Annotated[str, Accepts("checkpoint")]
+Knots = float | tuple[float, ...]
+Schedule = float | dict[str, Knots]
 
 
 class Languages(Section):
@@ -361,25 +364,41 @@ class Tune(Section):
 
 
 class Merge(Section):
-    """Two checkpoints in, one between them out."""
+    """Checkpoints in, one between or beyond them out."""
 
     base: ModelRef
     """Checkpoint at t = 0."""
-    tuned: ModelRef
-    """Checkpoint at t = 1; its tokenizer and template are kept."""
+    tuned: Annotated[tuple[str, ...], BeforeValidator(_as_tuple), Accepts("checkpoint")]
+    """Checkpoint at t = 1, or several for soup, task_arithmetic, ties and dare; the first one's tokenizer is kept."""
     base_revision: str | None = None
     """Revision of a hub base."""
-    method: Literal["slerp", "linear"] = "slerp"
-    """Spherical or straight interpolation, tensor by tensor."""
-    t: Annotated[tuple[float, ...], BeforeValidator(_as_tuple)] = (0.5,)
-    """Where between the two; a list makes one checkpoint for each value."""
+    tuned_revision: str | None = None
+    """Revision of hub tuned models."""
+    method: Literal["slerp", "linear", "soup", "task_arithmetic", "ties", "dare_linear", "dare_ties"] = "slerp"
+    """`slerp` and `linear` go from base to tuned; `soup` is a weighted mean; the others add what several models changed."""
+    t: Annotated[tuple[Schedule, ...], BeforeValidator(_as_tuple)] = (0.5,)
+    """Where between the two: a number, `{gradient: [0, 0.5, 1]}` over the layers, or values by group (`embeddings`, `attention`,
+    `conv`, `feed_forward`, `norms`, `head`, `default`); a list makes one checkpoint for each. For methods that add, a factor."""
+    weights: Annotated[tuple[float, ...], BeforeValidator(_as_tuple)] = ()
+    """One for each tuned model; none means equal."""
+    density: float = Field(default=0.5, gt=0.0, le=1.0)
+    """Share of each change that ties and dare keep."""
+    dtype: Literal["float32", "bfloat16", "float16"] | None = None
+    """Number format of the result; none means the tuned model's. Merge float32 masters and round once: bfloat16."""
+    rounding: Literal["nearest", "stochastic"] = "nearest"
+    """`stochastic` keeps changes smaller than half a BF16 step on average."""
+    seed: int = Field(default=0, ge=0)
+    """Of stochastic rounding and of what dare drops."""
     shard_bytes: int = Field(default=5_000_000_000, ge=1_000)
     """Largest output file in bytes."""
 
     @model_validator(mode="after")
     def _between(self) -> Merge:
-        if not self.t or any(not 0.0 <= t <= 1.0 for t in self.t) or len(set(self.t)) != len(self.t):
-            raise ValueError("t must be one or several different numbers between 0 and 1")
+        names = [json.dumps(t, sort_keys=True) for t in self.t]
+        if not names or len(set(names)) != len(names):
+            raise ValueError("t must be one or several different values")
+        if self.method in ("slerp", "linear") and any(isinstance(t, float) and not 0.0 <= t <= 1.0 for t in self.t):
+            raise ValueError("t must be between 0 and 1")
         return self
 
 

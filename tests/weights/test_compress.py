@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 import torch
+from hala.weights.fp8 import compress, dequantise, quantise, round_tokens
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 from hala.errors import InputError, RecipeError
 from hala.weights.checkpoint import open_checkpoint
-from hala.weights.fp8 import compress, dequantise, quantise, round_tokens
 from hala.weights.loading import load_model
 
 KINDS = ("lfm2", "llama", "gemma2", "cohere2")

@@ -11,13 +11,14 @@ import httpx
 import huggingface_hub
 import pytest
 import torch
+from hala.weights.fp8 import compress, round_tokens
 from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer, Lfm2Config
 
 from hala.errors import DiskError, InputError, RecipeError
 from hala.weights.checkpoint import open_checkpoint
-from hala.weights.fp8 import compress, round_tokens
-from hala.weights.loading import fetch, load_model, load_tokenizer, new_lfm2, resolve_revision, save_model
+from hala.weights.hub import fetch, resolve_revision
+from hala.weights.loading import load_model, load_tokenizer, new_lfm2, save_model
 
 SHAPE = {"vocab_size": 300, "hidden_size": 32, "num_layers": 3, "ff_size": 48, "num_heads": 4, "kv_heads": 2}
 

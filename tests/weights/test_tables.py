@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hala.weights.schemes import MODES, SCHEMES, Mode, Scratch, quantise
+from hala.weights.numerics import Scratch
+from hala.weights.schemes import MODES, SCHEMES, Mode, quantise
 from hala.weights.tables import look_up
 
 KINDS = [(scheme, mode) for scheme in ("fp8-dynamic", "int8-dynamic") for mode in MODES]

@@ -84,9 +84,10 @@ def contestants(settings: Evaluate, context: Context) -> Iterator[Contestant]:
         places = facts.get("t", [])
         if len(places) > 1:
             for t, folder in zip(places, facts["checkpoints"], strict=True):
-                yield Contestant(f"{name} t={t:g}", str(Path(where) / folder), t)
+                place = f"t={t:g}" if isinstance(t, float) else folder
+                yield Contestant(f"{name} {place}", str(Path(where) / folder), t if isinstance(t, float) else None)
         else:
-            yield Contestant(name, where, places[0] if places else None)
+            yield Contestant(name, where, next((t for t in places if isinstance(t, float)), None))
 
 
 def _load(model: Contestant, settings: Evaluate) -> tuple[Any, Any]:

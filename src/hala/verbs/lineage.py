@@ -83,7 +83,8 @@ def _model(lineage: Lineage, folder: Path, role: str, licence: str) -> None:
     config = manifest.config
     for key in ("base", "tuned", "model"):
         if config.get(key) and manifest.verb in ("tune", "merge", "compress"):
-            _model(lineage, _place(config[key], folder), role, licence)
+            for model in config[key] if isinstance(config[key], list) else [config[key]]:
+                _model(lineage, _place(model, folder), role, licence)
     if manifest.verb == "tune":
         for entry in config.get("data", []):
             _data(lineage, entry, folder)

@@ -228,7 +228,7 @@ def _compressed(stage: Stage) -> str:
 
 def _merged(stage: Stage) -> str:
     facts = stage.facts
-    places = ", ".join(f"{t:g}" for t in facts.get("t", []))
+    places = ", ".join(f"{t:g}" if isinstance(t, float) else "by layer or group" for t in facts.get("t", []))
     angle = facts.get("mean_angle_degrees")
     return f"{facts.get('method', 'merge')} at t = {places}" + (f", mean angle {angle:.1f} degrees" if angle is not None else "")
 

@@ -131,7 +131,7 @@ def read_part(info: TensorInfo, start: int, count: int) -> Array:
 
 
 def read_into(info: TensorInfo, start: int, values: Array) -> None:
-    """Fills a contiguous array with the elements of a tensor from element `start` on. Raises: InputError when the file ends early."""
+    """Fills a contiguous array with elements of a tensor, from `start` on. Raises: InputError when the file ends early."""
     if not values.size:
         return
     with info.file.open("rb", buffering=0) as handle:

@@ -21,7 +21,9 @@ import numpy as np
 from hala.errors import InputError, RecipeError, nearest
 from hala.weights.checkpoint import Checkpoint, complete_config, fingerprint, numpy_dtype, open_checkpoint, read_into
 from hala.weights.headers import TensorInfo
-from hala.weights.schemes import BF16, BLOCK, MODES, SCHEMES, Mode, Scheme, Scratch, quantise, rows_at_once, scale_dtype
+from hala.weights.numerics import BF16, BLOCK, Scratch
+from hala.weights.schemes import MODES, SCHEMES, Mode, Scheme, quantise, rows_at_once, scale_dtype
+from hala.weights.tables import look_up
 from hala.weights.writer import SHARD_BYTES, Job, Output, Progress, Unit, Write, build
 
 FLOATS = ("BF16", "F16", "F32", "F64")
@@ -31,8 +33,8 @@ IGNORE = ("lm_head", r"re:.*\.(gate|router|shared_expert_gate)$")
 # Never quantised, because no engine can run them so: tables that are looked up, norms, convolutions.
 CONVOLUTIONS = r"re:.*\.conv\.conv$"  # LFM2's, three-dimensional
 FIXED = re.compile(r"(^|.*\.)(\w*embed\w*|wte|wpe|\w*norm\w*|ln_\w+)$")
-# Measuring the error is a fifth of the work: in matrices of more than ALL_BLOCKS blocks of rows, every SAMPLE-th stands for the rest.
-ALL_BLOCKS, SAMPLE = 8, 4
+# Measuring the error takes longer than all else: of more than ALL_BLOCKS blocks of rows, every SAMPLE-th stands for the rest.
+ALL_BLOCKS, SAMPLE = 4, 8
 LOCAL = threading.local()  # one Scratch for each thread
 
 
@@ -131,7 +133,7 @@ def open_source(src: str | Path) -> Checkpoint:
 
 
 def choose(source: Checkpoint, ignore: Sequence[str]) -> list[TensorInfo]:
-    """The tensors to quantise, sorted by name. Raises: InputError when there are none, RecipeError for a name that is no module."""
+    """The tensors to quantise, by name. Raises: InputError when there are none, RecipeError for a name that is no module."""
     modules = {name.rpartition(".")[0] for name in source.tensors}
     for pattern in ignore:
         if not pattern.startswith("re:") and pattern not in modules and pattern != "lm_head":
@@ -174,7 +176,9 @@ def quantise_tensor(info: TensorInfo, scheme: Scheme, mode: Mode, write: Write) 
     for number, first in enumerate(range(0, rows, step)):
         weight = scratch.take("weight", (min(step, rows - first), columns), dtype)
         read_into(info, first * columns, weight)
-        part = quantise(weight, scheme, mode, scratch, measure=rows <= ALL_BLOCKS * step or number % SAMPLE == 0)
+        measure = rows <= ALL_BLOCKS * step or number % SAMPLE == 0
+        part = None if measure else look_up(weight, scheme, mode, scratch)
+        part = part or quantise(weight, scheme, mode, scratch, measure=measure)
         if not part.finite:
             refuse_infinite(info)
         write(info.name, first * columns, part.codes)

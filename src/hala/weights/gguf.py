@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from hala.artifacts import atomic_file, disk_errors
 from hala.errors import CorruptError, InputError, RecipeError, nearest
-from hala.weights.checkpoint import Checkpoint, open_checkpoint, read_json
+from hala.weights.checkpoint import Checkpoint, open_checkpoint
+from hala.weights.headers import read_json
 
 if TYPE_CHECKING:
     import numpy as np
@@ -264,7 +265,7 @@ def read_values(source: Checkpoint, planned: Planned) -> np.ndarray[Any, Any]:
 
     if not planned.source:
         return np.array(rope_factors(source.config), dtype=np.float32)
-    values: np.ndarray[Any, Any] = source.read(planned.source).float().numpy().reshape(planned.shape)
+    values: np.ndarray[Any, Any] = source.read(planned.source).astype(np.float32).reshape(planned.shape)
     if not np.isfinite(values).all():
         raise InputError(f"tensor {planned.source} of {source.path} has NaN or Inf values.", "The checkpoint is damaged.")
     if planned.heads:  # transformers keeps the two halves of each rotary pair apart, llama.cpp side by side

@@ -1,6 +1,6 @@
 """8-bit checkpoints in torch: unpacked weights, and linear layers that round their input as the real kernels do.
 
-    state = unpacked(open_checkpoint(path), torch.float32)
+state = unpacked(open_checkpoint(path), torch.float32)
 """
 
 from __future__ import annotations

@@ -21,12 +21,11 @@ import ml_dtypes
 import numpy as np
 
 from hala.weights.checkpoint import Array
+from hala.weights.numerics import BF16, BLOCK, Scratch, bf16_bits, upper_half, widen
 
 Mode = Literal["float32-scale", "exact"]
 MODES = ("float32-scale", "exact")
 FP8_MAX = 448.0  # largest finite float8_e4m3fn
-BF16 = np.dtype(ml_dtypes.bfloat16)
-BLOCK = 262_144  # elements worked on at once; their float32 copies stay in the processor's cache
 # The BF16 bits of 2**-6, under which FP8 E4M3 is subnormal, and the difference of the two formats' exponents.
 SMALLEST_NORMAL, REBIAS = 0x3C80, 120 << 3
 
@@ -81,21 +80,6 @@ def find_scales(largest: Array, scheme: Scheme, source: np.dtype[Any], mode: Mod
     return np.asarray(scales)
 
 
-class Scratch:
-    """Arrays that are used again for every block: fresh memory would cost more than the arithmetic. One for each thread."""
-
-    def __init__(self) -> None:
-        self.arrays: dict[str, Array] = {}
-
-    def take(self, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-        """An array of that shape with anything in it, valid until the same name is taken again."""
-        count = math.prod(shape)
-        held = self.arrays.get(name)
-        if held is None or held.dtype != dtype or held.size < count:
-            held = self.arrays[name] = np.empty(count, dtype)
-        return held[:count].reshape(shape)
-
-
 def quantise(weight: Array, scheme: Scheme, mode: Mode, scratch: Scratch | None = None, *, measure: bool = True) -> Quantised:
     """Some rows `[rows, in]` of a matrix in 8 bits; with blocks, `rows` must be a multiple of their side, but for the last.
 
@@ -126,16 +110,6 @@ def quantise(weight: Array, scheme: Scheme, mode: Mode, scratch: Scratch | None 
         values *= spread
     error, norm = row_squares(rounded, scales, scheme.side), row_squares(values, scales, scheme.side)
     return Quantised(codes, scales, error, norm, zero_rows, True)
-
-
-def widen(narrow: Array, out: Array) -> None:
-    """Fills `out` with the same values. BF16 is the upper half of float32; a shift runs beside other threads, a cast does not."""
-    if narrow.dtype == BF16 and out.dtype == np.float32:
-        bits = out.view(np.uint32)
-        np.copyto(bits, narrow.view(np.uint16))
-        np.left_shift(bits, 16, out=bits)
-    else:
-        np.copyto(out, narrow, casting="unsafe")
 
 
 def row_maxima(weight: Array, values: Array, scratch: Scratch) -> Array:
@@ -222,21 +196,14 @@ def sixteen_bits(quotients: Array, work: np.dtype[Any], scratch: Scratch) -> Arr
     Rounding to odd keeps all that is cut off as one sticky last bit: rounding again, to fewer bits, then gives what rounding the
     full quotient once would.
     """
-    single = quotients.astype(work if work != BF16 else np.float32, copy=False).astype(np.float32, copy=False).view(np.uint32)
-    wide = scratch.take("wide", quotients.shape, np.dtype(np.uint32))
     if work == BF16:
-        np.right_shift(single, 16, out=wide)
-        wide &= 1
-        wide += 0x7FFF  # halves to even
-        wide += single
-    else:
-        np.bitwise_and(single, 0xFFFF, out=wide)
-        wide += 0xFFFF  # carries into bit 16 when any lower bit is set
-        wide |= single
-    wide >>= 16
-    bits = scratch.take("bits", quotients.shape, np.dtype(np.uint16))
-    np.copyto(bits, wide, casting="unsafe")
-    return bits
+        return bf16_bits(quotients, scratch)
+    single = quotients.astype(work, copy=False).astype(np.float32, copy=False).view(np.uint32)
+    wide = scratch.take("wide", quotients.shape, np.dtype(np.uint32))
+    np.bitwise_and(single, 0xFFFF, out=wide)
+    wide += 0xFFFF  # carries into bit 16 when any lower bit is set
+    wide |= single
+    return upper_half(wide, scratch)
 
 
 def subnormal_tables() -> tuple[Array, Array]:

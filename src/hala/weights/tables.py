@@ -12,7 +12,8 @@ from functools import lru_cache
 import numpy as np
 
 from hala.weights.checkpoint import Array, numpy_dtype
-from hala.weights.schemes import BF16, Mode, Quantised, Scheme, Scratch, find_scales, quantise
+from hala.weights.numerics import BF16, Scratch
+from hala.weights.schemes import Mode, Quantised, Scheme, find_scales, quantise
 
 WIDTH = 98_304  # 16-bit patterns, moved down by up to 255 exponents
 MIDDLE = 32_768

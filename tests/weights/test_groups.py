@@ -1,0 +1,56 @@
+"""Groups of tensors have names that exist in each architecture, and a name that matches nothing is an error."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hala.errors import RecipeError
+from hala.weights.checkpoint import open_checkpoint
+from hala.weights.groups import group_of, values_for
+
+EXPECTED = {
+    "lfm2": {"embeddings", "attention", "conv", "feed_forward", "norms"},
+    "llama": {"embeddings", "attention", "feed_forward", "norms", "head"},
+    "gemma2": {"embeddings", "attention", "feed_forward", "norms"},
+    "cohere2": {"embeddings", "attention", "feed_forward", "norms"},
+}
+
+
+@pytest.mark.parametrize("kind", EXPECTED)
+def test_every_tensor_of_every_architecture_has_a_group(kind: str, folders: dict[str, Path]) -> None:
+    """No layer is silently missed, as common filters miss those of LFM2."""
+    assert {group_of(name) for name in open_checkpoint(folders[kind]).tensors} == EXPECTED[kind]
+
+
+def test_values_by_group_pattern_and_default() -> None:
+    """Patterns go before groups, groups before the default."""
+    names = ["model.embed_tokens.weight", "model.layers.0.self_attn.q_proj.weight", "model.layers.0.feed_forward.w1.weight"]
+    schedule = {"attention": 0.3, "default": 0.5, r"re:.*\.w1\.": 0.9}
+    assert values_for(names, schedule) == dict(zip(names, (0.5, 0.3, 0.9), strict=True))
+
+
+def test_a_gradient_runs_over_the_layers() -> None:
+    """Knots are spread evenly from the first to the last layer; embeddings take the first, a head and the final norm the last."""
+    names = ["model.embed_tokens.weight", *(f"model.layers.{i}.mlp.up_proj.weight" for i in range(5)), "model.norm.weight"]
+    assert list(values_for(names, {"gradient": (0.0, 0.5, 1.0)}).values()) == [0.0, 0.0, 0.25, 0.5, 0.75, 1.0, 1.0]
+    assert values_for(names[1:2], (0.2, 0.8)) == {names[1]: 0.8}  # a single layer is the last
+    assert values_for(names[1:3], {"feed_forward": (0.4,)}) == {names[1]: 0.4, names[2]: 0.4}
+
+
+@pytest.mark.parametrize(
+    ("schedule", "message"),
+    [
+        ({"conv": 0.3, "default": 0.5}, "'conv' matches no tensor"),
+        ({"atention": 0.3, "default": 0.5}, "Did you mean 'attention'"),
+        ({"re:.*mlpp": 0.3, "default": 0.5}, "matches no tensor"),
+        ({"attention": 0.3}, "nothing is said for tensor"),
+        ({"gradient": (0, 1), "default": 0.5}, "stands alone"),
+    ],
+)
+def test_what_matches_nothing_is_an_error(schedule: dict[str, object], message: str) -> None:
+    """A filter that no tensor falls under would change nothing, silently."""
+    names = ["model.layers.0.self_attn.q_proj.weight", "model.layers.0.mlp.up_proj.weight"]
+    with pytest.raises(RecipeError, match=message):
+        values_for(names, schedule)  # type: ignore[arg-type]

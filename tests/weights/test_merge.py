@@ -1,0 +1,163 @@
+"""Merging: the ends, the formula, the branches, and that unlike checkpoints are refused by name."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from hala.errors import InputError, RecipeError
+from hala.weights.checkpoint import open_checkpoint
+from hala.weights.loading import load_model
+from hala.weights.merge import Mix, merge, preflight
+from hala.weights.methods import coefficients
+
+
+@pytest.mark.parametrize("method", ["slerp", "linear"])
+def test_the_ends_are_exact(method: str, folders: dict[str, Path], tmp_path: Path) -> None:
+    """t = 0 and t = 1 give the bytes of the base and of the tuned weights, and the tuned tokenizer and task in both."""
+    for t, end in ((0.0, "lfm2"), (1.0, "tuned")):
+        out = tmp_path / f"{t}"
+        report = merge(folders["lfm2"], folders["tuned"], out, Mix(method, t))
+        assert (out / "model.safetensors").read_bytes() == (folders[end] / "model.safetensors").read_bytes()
+        assert json.loads((out / "hala.json").read_text())["task"] == "translation"
+        assert set(report.branches) <= {"base", "tuned", "same"}
+    model, tokenizer = load_model(tmp_path / "1.0", "float32", "cpu")
+    assert model.config.conv_dim == 64
+    assert len(tokenizer) == 300
+
+
+def test_branches_and_angles_are_reported(folders: dict[str, Path], tmp_path: Path) -> None:
+    """Tensors that moved little go straight, those that moved a lot go round, and the report says which and how far."""
+    report = merge(folders["lfm2"], folders["tuned"], tmp_path / "out")
+    lines = {tensor.name: tensor for tensor in report.tensors}
+    assert lines["model.layers.0.feed_forward.w1.weight"].branch == "linear"
+    moved = lines["model.layers.1.feed_forward.w1.weight"]
+    assert moved.branch == "slerp"
+    a = load_file(folders["lfm2"] / "model.safetensors")[moved.name].float()
+    b = load_file(folders["tuned"] / "model.safetensors")[moved.name].float()
+    assert moved.change == pytest.approx(float((b - a).norm() / a.norm()), rel=1e-5)
+    assert moved.angle == pytest.approx(math.degrees(math.acos(float((a * b).sum() / a.norm() / b.norm()))), rel=1e-4)
+    merged = load_file(tmp_path / "out" / "model.safetensors")[moved.name]
+    low, high, _ = coefficients(moved.cosine, "slerp", 0.5)
+    assert torch.equal(merged, (low * a + high * b).bfloat16())
+    assert "straight line in" in report.summary
+    assert sum(report.branches.values()) == len(lines)
+
+
+def test_identical_checkpoints_merge_to_themselves(folders: dict[str, Path], tmp_path: Path) -> None:
+    """Merging a model with itself changes no byte at any t."""
+    merge(folders["lfm2"], folders["lfm2"], tmp_path / "out", Mix(t=0.3))
+    assert (tmp_path / "out" / "model.safetensors").read_bytes() == (folders["lfm2"] / "model.safetensors").read_bytes()
+
+
+def test_float32_masters_stay_float32(folders: dict[str, Path], tmp_path: Path) -> None:
+    """A tuned float32 master merges in float32 with a BF16 base, and `dtype` rounds once at the end."""
+    tuned = shutil.copytree(folders["tuned"], tmp_path / "tuned")
+    tensors = {name: tensor.float() + 1e-6 for name, tensor in load_file(tuned / "model.safetensors").items()}
+    save_file(tensors, tuned / "model.safetensors")
+    merge(folders["lfm2"], tuned, tmp_path / "f32", Mix("linear"))
+    merge(folders["lfm2"], tuned, tmp_path / "bf16", Mix("linear", dtype="bfloat16"))
+    wide, narrow = (load_file(tmp_path / name / "model.safetensors") for name in ("f32", "bf16"))
+    assert {tensor.dtype for tensor in wide.values()} == {torch.float32}
+    assert all(torch.equal(narrow[name], wide[name].bfloat16()) for name in wide)
+    assert json.loads((tmp_path / "bf16" / "config.json").read_text())["dtype"] == "bfloat16"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda t: t.pop("model.layers.0.conv.in_proj.weight"),
+            "model.layers.0.conv.in_proj.weight is in .*model.safetensors and missing in",
+        ),
+        (lambda t: t.update(extra=torch.ones(1)), "extra is in .*model.safetensors and missing"),
+        (lambda t: t.update({"model.embed_tokens.weight": torch.ones(390, 64)}), "embed_tokens.weight is .*vocabularies"),
+        (lambda t: t.update({"model.embedding_norm.weight": torch.ones(65)}), "embedding_norm.weight is .*models differ"),
+        (lambda t: t["model.embedding_norm.weight"].fill_(math.nan), "embedding_norm.weight has NaN"),
+    ],
+)
+def test_unlike_checkpoints_are_refused_by_name(change: object, message: str, folders: dict[str, Path], tmp_path: Path) -> None:
+    """A missing tensor, another vocabulary, another size or NaN is an InputError that names the tensor."""
+    tuned = shutil.copytree(folders["tuned"], tmp_path / "tuned")
+    tensors = load_file(tuned / "model.safetensors")
+    change(tensors)  # type: ignore[operator]
+    save_file(tensors, tuned / "model.safetensors")
+    with pytest.raises(InputError, match=message):
+        merge(folders["lfm2"], tuned, tmp_path / "out")
+
+
+def test_impossible_requests_are_explained(folders: dict[str, Path], tmp_path: Path) -> None:
+    """An unknown method, a t outside 0..1 and two architectures are refused with the reason."""
+    with pytest.raises(RecipeError, match="Did you mean 'slerp'"):
+        merge(folders["lfm2"], folders["tuned"], tmp_path / "x", Mix("slrp"))
+    with pytest.raises(RecipeError, match=r"outside 0\.\.1"):
+        merge(folders["lfm2"], folders["tuned"], tmp_path / "x", Mix(t=1.5))
+    with pytest.raises(InputError, match="a llama model"):
+        merge(folders["lfm2"], folders["llama"], tmp_path / "x")
+    with pytest.raises(RecipeError, match="between two checkpoints"):
+        merge(folders["lfm2"], [folders["tuned"], folders["tuned"]], tmp_path / "x")
+    with pytest.raises(RecipeError, match="2 weights for 1 tuned"):
+        merge(folders["lfm2"], folders["tuned"], tmp_path / "x", Mix("soup", weights=(1.0, 2.0)))
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_token_with_two_meanings_is_refused(folders: dict[str, Path], tmp_path: Path) -> None:
+    """Embeddings of different tokens are never mixed; a token that only one has is a warning."""
+    tuned = shutil.copytree(folders["tuned"], tmp_path / "tuned")
+    content = json.loads((tuned / "tokenizer.json").read_text())
+    content["added_tokens"].append({**content["added_tokens"][-1], "id": 299_999, "content": "<|new|>"})
+    (tuned / "tokenizer.json").write_text(json.dumps(content))
+    assert "1 tokens are in only one" in merge(folders["lfm2"], tuned, tmp_path / "out").warnings[0]
+    content["added_tokens"][-1]["id"] = 7
+    (tuned / "tokenizer.json").write_text(json.dumps(content))
+    with pytest.raises(InputError, match=r"token 7 is .*lfm2/tokenizer.json and '<\|new\|>' in .*tuned/tokenizer.json"):
+        merge(folders["lfm2"], tuned, tmp_path / "other")
+
+
+@pytest.mark.parametrize("method", ["soup", "task_arithmetic", "ties", "dare_linear", "dare_ties"])
+def test_methods_of_several_models_merge_one_with_itself(method: str, folders: dict[str, Path], tmp_path: Path) -> None:
+    """Twice the same tuned model at full density is that model (at half weight where changes are added up)."""
+    mix = Mix(method, t=1.0, weights=(0.5, 0.5), density=1.0, dtype="float32")
+    merge(folders["lfm2"], [folders["tuned"], folders["tuned"]], tmp_path / "out", mix)
+    made, wanted = load_file(tmp_path / "out" / "model.safetensors"), load_file(folders["tuned"] / "model.safetensors")
+    assert all(torch.allclose(made[name], wanted[name].float(), atol=1e-6) for name in wanted)
+
+
+def test_values_by_group_reach_their_tensors(folders: dict[str, Path], tmp_path: Path) -> None:
+    """t = 0 for convolutions alone leaves them as in the base, byte by byte, and nothing else."""
+    report = merge(folders["lfm2"], folders["tuned"], tmp_path / "out", Mix(t={"conv": 0.0, "default": 1.0}))
+    assert {tensor.branch for tensor in report.tensors if ".conv." in tensor.name} == {"base"}
+    made, base = (load_file(folder / "model.safetensors") for folder in (tmp_path / "out", folders["lfm2"]))
+    assert all(torch.equal(made[name], base[name]) == (".conv." in name) for name in made if made[name].dim() > 1)
+
+
+def test_stochastic_rounding_keeps_small_changes_on_average(folders: dict[str, Path], tmp_path: Path) -> None:
+    """What rounding to nearest would lose survives in the mean, and one seed gives one result."""
+    tuned = shutil.copytree(folders["lfm2"], tmp_path / "tuned")
+    tensors = {name: tensor.float() * 1.0005 for name, tensor in load_file(tuned / "model.safetensors").items()}
+    save_file(tensors, tuned / "model.safetensors")
+    for name in ("one", "two"):
+        mix = Mix("linear", 1.0, dtype="bfloat16", rounding="stochastic", seed=5)
+        merge(folders["lfm2"], tuned, tmp_path / name, mix)
+    merge(folders["lfm2"], tuned, tmp_path / "nearest", Mix("linear", 1.0, dtype="bfloat16"))
+    assert (tmp_path / "one/model.safetensors").read_bytes() == (tmp_path / "two/model.safetensors").read_bytes()
+    key = "model.embed_tokens.weight"
+    exact = tensors[key].double()
+    stochastic, nearest = (load_file(tmp_path / name / "model.safetensors")[key].double() for name in ("one", "nearest"))
+    assert abs(float((stochastic / exact).mean()) - 1) < 1e-4
+    assert torch.equal(nearest, load_file(folders["lfm2"] / "model.safetensors")[key].double())
+
+
+def test_preflight_reads_headers_alone(folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether two checkpoints can be merged is known before a tensor is read."""
+    ends = [open_checkpoint(folders[name]) for name in ("lfm2", "tuned")]
+    monkeypatch.setattr("hala.weights.merge.read_into", lambda *_: pytest.fail("a tensor was read"))
+    recipes, warnings = preflight(ends, Mix(t={"gradient": (0.0, 1.0)}))
+    assert recipes["model.layers.3.feed_forward.w1.weight"].t == 1.0
+    assert warnings == ()
