@@ -9,7 +9,6 @@ compress a 111B teacher. The result is a compressed-tensors checkpoint that vLLM
 
 from __future__ import annotations
 
-import re
 import threading
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -23,16 +22,11 @@ from hala.weights.checkpoint import Checkpoint, complete_config, fingerprint, nu
 from hala.weights.headers import TensorInfo
 from hala.weights.numerics import BF16, BLOCK, Scratch
 from hala.weights.schemes import MODES, SCHEMES, Mode, Scheme, quantise, rows_at_once, scale_dtype
+from hala.weights.selection import FLOATS, IGNORE, quantization_config, reasons
 from hala.weights.tables import look_up
 from hala.weights.writer import SHARD_BYTES, Job, Output, Progress, Unit, Write, build
 
-FLOATS = ("BF16", "F16", "F32", "F64")
 CODES = {np.dtype(np.float32): "F32", np.dtype(np.float64): "F64", np.dtype(np.float16): "F16", BF16: "BF16"}
-# Left out by default: the head and the routers of mixtures of experts lose the most and weigh the least.
-IGNORE = ("lm_head", r"re:.*\.(gate|router|shared_expert_gate)$")
-# Never quantised, because no engine can run them so: tables that are looked up, norms, convolutions.
-CONVOLUTIONS = r"re:.*\.conv\.conv$"  # LFM2's, three-dimensional
-FIXED = re.compile(r"(^|.*\.)(\w*embed\w*|wte|wpe|\w*norm\w*|ln_\w+)$")
 # Measuring the error takes longer than all else: of more than ALL_BLOCKS blocks of rows, every SAMPLE-th stands for the rest.
 ALL_BLOCKS, SAMPLE = 4, 8
 LOCAL = threading.local()  # one Scratch for each thread
@@ -40,8 +34,9 @@ LOCAL = threading.local()  # one Scratch for each thread
 
 @dataclass(frozen=True, slots=True)
 class TensorReport:
-    """What became of one tensor: `kind` is the dtype of the codes (`F8_E4M3`, `I8`) or `kept`, `rel_error` is ||w - q s|| / ||w||
-    (of large matrices measured on a quarter of the rows), `zero_rows` counts its all-zero rows.
+    """What became of one tensor: `kind` is the dtype of the codes (`F8_E4M3`, `I8`) or `kept`, and then `why` says the reason.
+
+    `rel_error` is ||w - q s|| / ||w||, of large matrices measured on an eighth of the rows; `zero_rows` counts all-zero rows.
     """
 
     name: str
@@ -50,6 +45,7 @@ class TensorReport:
     bytes_before: int
     bytes_after: int
     zero_rows: int = 0
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +55,7 @@ class CompressReport:
     scheme: str
     mode: str
     ignore: tuple[str, ...]
+    keep: tuple[str, ...]
     tensors: tuple[TensorReport, ...]
 
     @property
@@ -89,39 +86,50 @@ def compress(
     mode: Mode = "float32-scale",
     *,
     ignore: Sequence[str] | None = None,
+    keep: Sequence[str] = (),
     shard_bytes: int = SHARD_BYTES,
     progress: Progress | None = None,
     threads: int | None = None,
+    extra: dict[str, Any] | None = None,
 ) -> CompressReport:
     """The report of the 8-bit checkpoint written to `dst`; an interrupted call continues and ends with the same bytes.
 
-    `ignore` holds module names or `re:` patterns (matched from the start) and replaces the default; embeddings, norms and
-    everything that is not a matrix are kept in any case. Tensors that are kept keep their dtype, float32 masters included.
-    Raises: InputError naming a tensor with NaN or Inf, RecipeError for an unknown scheme or mode, DriftError, DiskError.
+    `ignore` and `keep` hold module names or `re:` patterns (matched from the start) that stay as they are: `ignore` replaces the
+    default, `keep` adds to it. Embeddings, norms and everything that is not a matrix stay in any case, and what engines fuse
+    stays together. Kept tensors keep their dtype, float32 masters included. `extra` goes into compress.json.
+    Raises: InputError naming a tensor with NaN or Inf, RecipeError for an unknown scheme, mode or module, DriftError, DiskError.
     """
-    for value, known, what in ((scheme, SCHEMES, "scheme"), (mode, MODES, "mode")):
-        if value not in known:
-            raise RecipeError(f"unknown {what} {value!r}.{nearest(value, known)}", f"Choose one of: {', '.join(known)}.")
+    how = find_scheme(scheme, mode)
     source = open_source(src)
+    why = choose(source, ignore, keep)
+    names = {name for name, reason in why.items() if not reason}
     patterns = tuple(IGNORE if ignore is None else ignore)
-    chosen = choose(source, patterns)
-    how, names = SCHEMES[scheme], {info.name for info in chosen}
-    settings = {"scheme": scheme, "mode": mode, "ignore": list(patterns), "shard_bytes": shard_bytes}
+    settings = {"scheme": scheme, "mode": mode, "ignore": list(patterns), "keep": list(keep), "shard_bytes": shard_bytes}
+    config = quantization_config(source.tensors, names, how)
     job = Job(
         settings={**settings, "source": fingerprint(source)},
         units=tuple(plan_unit(info, how if info.name in names else None, mode) for info in source.tensors.values()),
-        config={**complete_config(source.config), "quantization_config": quantization_config(source, names, patterns, how)},
+        config={**complete_config(source.config), "quantization_config": config},
         side=source.path,
         report="compress.json",
         shard_bytes=shard_bytes,
+        summary=lambda _: extra or {},
     )
 
     def make(name: str, write: Write) -> dict[str, Any]:
         info = source.tensors[name]
-        return asdict(quantise_tensor(info, how, mode, write) if name in names else copy_tensor(info, write))
+        return asdict(quantise_tensor(info, how, mode, write) if name in names else copy_tensor(info, why[name], write))
 
     notes = build(Path(dst), job, make, progress, threads)
-    return CompressReport(scheme, mode, patterns, tuple(TensorReport(**note) for note in notes))
+    return CompressReport(scheme, mode, patterns, tuple(keep), tuple(TensorReport(**note) for note in notes))
+
+
+def find_scheme(scheme: str, mode: str) -> Scheme:
+    """The scheme of that name. Raises: RecipeError for an unknown scheme or mode, with the nearest known one."""
+    for value, known, what in ((scheme, SCHEMES, "scheme"), (mode, MODES, "mode")):
+        if value not in known:
+            raise RecipeError(f"unknown {what} {value!r}.{nearest(value, known)}", f"Choose one of: {', '.join(known)}.")
+    return SCHEMES[scheme]
 
 
 def open_source(src: str | Path) -> Checkpoint:
@@ -132,29 +140,12 @@ def open_source(src: str | Path) -> Checkpoint:
     return source
 
 
-def choose(source: Checkpoint, ignore: Sequence[str]) -> list[TensorInfo]:
-    """The tensors to quantise, by name. Raises: InputError when there are none, RecipeError for a name that is no module."""
-    modules = {name.rpartition(".")[0] for name in source.tensors}
-    for pattern in ignore:
-        if not pattern.startswith("re:") and pattern not in modules and pattern != "lm_head":
-            raise RecipeError(f"ignore names {pattern}, which {source.path} does not have.{nearest(pattern, modules)}")
-    chosen = [info for info in source.tensors.values() if is_quantised(info, ignore)]
-    if not chosen:
+def choose(source: Checkpoint, ignore: Sequence[str] | None = None, keep: Sequence[str] = ()) -> dict[str, str]:
+    """Why each tensor stays as it is, "" for those to quantise. Raises: InputError when there are none of these."""
+    why = reasons(source.tensors, IGNORE if ignore is None else ignore, keep)
+    if all(why.values()):
         raise InputError(f"{source.path} has no matrix to quantise.", "Every weight is ignored, fixed or not a 2-D float tensor.")
-    return chosen
-
-
-def is_quantised(info: TensorInfo, ignore: Sequence[str]) -> bool:
-    """Whether this tensor is a matrix of a linear layer that nothing excludes."""
-    module, _, kind = info.name.rpartition(".")
-    if kind != "weight" or len(info.shape) != 2 or info.dtype not in FLOATS or 0 in info.shape:
-        return False
-    return not FIXED.fullmatch(module) and not any(matches(module, pattern) for pattern in ignore)
-
-
-def matches(module: str, pattern: str) -> bool:
-    """compressed-tensors' rule: `re:` patterns match from the start, others are exact names."""
-    return bool(re.match(pattern[3:], module)) if pattern.startswith("re:") else module == pattern
+    return why
 
 
 def plan_unit(info: TensorInfo, scheme: Scheme | None, mode: Mode) -> Unit:
@@ -176,7 +167,7 @@ def quantise_tensor(info: TensorInfo, scheme: Scheme, mode: Mode, write: Write) 
     for number, first in enumerate(range(0, rows, step)):
         weight = scratch.take("weight", (min(step, rows - first), columns), dtype)
         read_into(info, first * columns, weight)
-        measure = rows <= ALL_BLOCKS * step or number % SAMPLE == 0
+        measure = is_measured(number, rows, step)
         part = None if measure else look_up(weight, scheme, mode, scratch)
         part = part or quantise(weight, scheme, mode, scratch, measure=measure)
         if not part.finite:
@@ -190,7 +181,12 @@ def quantise_tensor(info: TensorInfo, scheme: Scheme, mode: Mode, write: Write) 
     return TensorReport(info.name, scheme.dtype, (error / norm) ** 0.5 if norm else 0.0, info.size, size, zero_rows)
 
 
-def copy_tensor(info: TensorInfo, write: Write) -> TensorReport:
+def is_measured(number: int, rows: int, step: int) -> bool:
+    """Whether the error of block `number`, of `step` rows each, is measured: of large matrices every eighth is."""
+    return rows <= ALL_BLOCKS * step or number % SAMPLE == 0
+
+
+def copy_tensor(info: TensorInfo, why: str, write: Write) -> TensorReport:
     """Writes a tensor as it is. Raises: InputError when it has NaN or Inf."""
     scratch, dtype = LOCAL.__dict__.setdefault("scratch", Scratch()), numpy_dtype(info.dtype)
     for first in range(0, info.count, 8 * BLOCK):
@@ -199,7 +195,7 @@ def copy_tensor(info: TensorInfo, write: Write) -> TensorReport:
         if info.dtype in FLOATS and not is_finite(part):
             refuse_infinite(info)
         write(info.name, first, part)
-    return TensorReport(info.name, "kept", 0.0, info.size, info.size)
+    return TensorReport(info.name, "kept", 0.0, info.size, info.size, why=why)
 
 
 def is_finite(values: np.ndarray[Any, Any]) -> bool:
@@ -222,37 +218,3 @@ def refuse_infinite(info: TensorInfo) -> None:
     raise InputError(
         f"tensor {info.name} of {info.file.parent} has {bad} NaN or Inf values.", "It is damaged or its training diverged."
     )
-
-
-def quantization_config(source: Checkpoint, names: set[str], patterns: Sequence[str], scheme: Scheme) -> dict[str, Any]:
-    """The `quantization_config` that vLLM and transformers read; `ignore` names every module that stays as it was.
-
-    Source: compressed-tensors 0.19, formats `float-quantized` and `int-quantized`.
-    """
-    tidy = [*(pattern for pattern in patterns if pattern.startswith("re:")), CONVOLUTIONS]
-    ignore = set() if "lm_head.weight" in names else {"lm_head"}  # a tied head is not on disk, yet it is a module
-    for name, info in source.tensors.items():
-        if len(info.shape) > 1 and name not in names:
-            module = name.rpartition(".")[0]
-            ignore.add(next((pattern for pattern in tidy if matches(module, pattern)), module))
-    kind, layout = ("int", "int-quantized") if scheme.dtype == "I8" else ("float", "float-quantized")
-    side = [scheme.side, scheme.side] if scheme.side else None
-    common: dict[str, Any] = {"actorder": None, "num_bits": 8, "observer_kwargs": {}, "scale_dtype": None, "symmetric": True}
-    common |= {"type": kind, "zp_dtype": None}
-    weights = {**common, "block_structure": side, "dynamic": False, "group_size": None, "observer": "memoryless_minmax"}
-    weights["strategy"] = "block" if scheme.side else "channel"
-    activations = {**common, "block_structure": None, "dynamic": True, "group_size": scheme.side or None, "observer": None}
-    activations["strategy"] = "group" if scheme.side else "token"
-    group = {"format": layout, "input_activations": activations, "output_activations": None}
-    return {
-        "config_groups": {"group_0": {**group, "targets": ["Linear"], "weights": weights}},
-        "format": layout,
-        "global_compression_ratio": None,
-        "ignore": sorted(ignore),
-        "kv_cache_scheme": None,
-        "quant_method": "compressed-tensors",
-        "quantization_status": "compressed",
-        "sparsity_config": {},
-        "transform_config": {},
-        "version": "0.19.0",
-    }

@@ -216,6 +216,16 @@ def subnormal_tables() -> tuple[Array, Array]:
 SUBNORMAL_CODES, SUBNORMAL_BITS = subnormal_tables()
 
 
+FP8_VALUES = np.arange(256, dtype=np.uint8).view(ml_dtypes.float8_e4m3fn).astype(np.float32)
+
+
+def decode(codes: Array, scales: Array, scheme: Scheme) -> Array:
+    """The weights `[rows, in]` in float32 that codes and scales of some rows stand for."""
+    values = FP8_VALUES[codes.view(np.uint8)] if scheme.dtype == "F8_E4M3" else codes.astype(np.float32)
+    values *= expand(scales.astype(np.float32), scheme.side, codes.shape)
+    return values
+
+
 def rows_at_once(scheme: Scheme, columns: int) -> int:
     """How many rows to read and quantise in one go, about `BLOCK` elements and whole blocks."""
     rows = max(1, BLOCK // max(1, columns))
