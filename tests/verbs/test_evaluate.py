@@ -14,7 +14,8 @@ from hala.progress import Progress
 from hala.recipe import Evaluate, Languages
 from hala.records import KEPT, Message, Row
 from hala.verbs import Context, Outcome
-from hala.verbs.evaluate import run, unique
+from hala.verbs.evaluate import run
+from hala.verbs.testsets import unique
 
 QUICK = {"dtype": "float32", "resamples": 100, "max_tokens": 6}
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import gc
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from hala import artifacts
 from hala.errors import InputError
-from hala.recipe import Data, Evaluate
+from hala.recipe import Evaluate
 from hala.records import Row
 from hala.verbs import Context, Outcome
+from hala.verbs.testsets import own_questions, read_pairs, set_name, spread, translations, unique
 
 EXAMPLES = 8
 
@@ -48,8 +48,10 @@ def run(settings: Evaluate, context: Context) -> Outcome:
     found = list(contestants(settings, context))
     models = [replace(each, name=name) for each, name in zip(found, unique([each.name for each in found]), strict=True)]
     bad = Collected()
-    pair_names = unique([_set_name(data) for data in settings.pairs])
-    pair_sets = {name: _pairs(data, context, bad, settings.limit) for name, data in zip(pair_names, settings.pairs, strict=True)}
+    pair_names = unique([set_name(data) for data in settings.pairs])
+    pair_sets = {
+        name: read_pairs(data, context.inputs, bad, settings.limit) for name, data in zip(pair_names, settings.pairs, strict=True)
+    }
     question_sets = dict(_question_sets(settings, bad))
     sheet, described = Sheet(), []
     for number, model in enumerate(models, 1):
@@ -106,20 +108,6 @@ def _describe(model: Contestant, loaded: Any) -> dict[str, Any]:
     }
 
 
-def unique(names: list[str]) -> list[str]:
-    """The names; one that came before gets a number, for results of equal names would replace each other."""
-    return [f"{name} ({names[:i].count(name) + 1})" if name in names[:i] else name for i, name in enumerate(names)]
-
-
-def _set_name(data: Data) -> str:
-    if data.world is not None:
-        about = f" {data.topics[0]}" if len(data.topics) == 1 else f" {len(data.topics)} topics" if data.topics else ""
-        return f"world {data.world}{about}" + (f" {data.lang}" if data.world == "questions" else "")
-    if data.ref is not None:
-        return data.ref.removeprefix("$")
-    return Path(data.path).name if data.path else str(data.hub)
-
-
 # Questions ------------------------------------------------------------------------------------------------------------
 
 
@@ -129,38 +117,15 @@ def _question_sets(settings: Evaluate, bad: Any) -> Iterator[tuple[str, tuple[An
     from hala.evals.benchmarks import find_suite, read
 
     suite = find_suite(settings.suite) if settings.suite else ()
-    names = iter(unique([*(_set_name(data) for data in settings.questions), *(benchmark.name for benchmark in suite)]))
+    names = iter(unique([*(set_name(data) for data in settings.questions), *(benchmark.name for benchmark in suite)]))
     for data in settings.questions:
-        benchmark, items = _own_questions(data, bad)
-        yield next(names), (benchmark, _limited(items, settings.limit))
+        benchmark, items = own_questions(data, bad)
+        yield next(names), (benchmark, spread(items, settings.limit))
     for benchmark in suite:
         reading = read(benchmark, _hub_rows)
         for problem in reading.malformed:
             bad(BadRow(f"{benchmark.source}/{problem.subset}", problem.index, problem.reason))
-        yield next(names), (benchmark, _limited(reading.items, settings.limit))
-
-
-def _limited(items: Sequence[Any], limit: int | None) -> list[Any]:
-    """At most `limit` items, evenly spaced, so that every subset keeps its share."""
-    count = min(limit or len(items), len(items))
-    return [items[index * len(items) // count] for index in range(count)]
-
-
-def _own_questions(data: Data, bad: Any) -> tuple[Any, list[Any]]:
-    from hala.data.rows import fingerprint, open_questions
-    from hala.evals.benchmarks import ARABIC_LETTERS, LATIN_LETTERS, Benchmark, Item
-
-    questions = list(open_questions(data, bad))
-    if not questions:
-        raise InputError(f"{_set_name(data)} holds no questions.", 'Lines need "question", "options" and "answer".')
-    subsets = tuple(sorted({question.topic for question in questions}))
-    name = _set_name(data)
-    labels = tuple(ARABIC_LETTERS if data.lang == "ar" else LATIN_LETTERS)
-    benchmark = Benchmark(
-        name, data.path or name, subsets, data.split, "jsonl", labels, "micro", fingerprint(data)[-16:], data.lang or ""
-    )
-    items = [Item(question, name, question.topic, "jsonl", labels[: len(question.options)]) for question in questions]
-    return benchmark, items
+        yield next(names), (benchmark, spread(reading.items, settings.limit))
 
 
 def _hub_rows(benchmark: Any, subset: str) -> Iterator[Mapping[str, Any]]:
@@ -259,27 +224,6 @@ def _entry(model: Contestant, name: str, metric: str, score: Any, lang: str) -> 
 # Translation ----------------------------------------------------------------------------------------------------------
 
 
-def _pairs(data: Data, context: Context, bad: Any, limit: int | None) -> list[Row]:
-    from hala.data.rows import open_rows
-
-    name = _set_name(data)
-    rows = list(islice(_only_pairs(open_rows(data, bad, context.inputs), name, bad), limit))
-    if not rows:
-        raise InputError(f"{name} holds no sentence pairs.", "Declare the columns, for example {source: en, target: ar}.")
-    return rows
-
-
-def _only_pairs(rows: Iterator[Row], name: str, bad: Any) -> Iterator[Row]:
-    """Rows with one original a message; each other row goes to `bad`."""
-    from hala.data.readers import BadRow
-
-    for position, row in enumerate(rows):
-        if row.original is not None and len(row.original) == len(row.messages):
-            yield row
-        else:
-            bad(BadRow(name, position, "not_a_pair", row.text[:120]))
-
-
 def _score_pairs(
     sheet: Sheet,
     settings: Evaluate,
@@ -297,7 +241,7 @@ def _score_pairs(
     sources = [m.content for row in rows for m in row.original or ()]
     references = [m.content for row in rows for m in row.messages]
     context.progress.update(0, None, "segments", f"translating {len(sources):,} texts of {name}")
-    outputs = _translations(settings, model, sources, loaded, context)
+    outputs = translations(model.where, loaded, sources, settings, context.languages)
     metrics = Metrics(script=target.iso, samples=settings.resamples, seed=settings.seed)
     result = score_translations(outputs, references, sources, metrics)
     sheet.answers[name, model.name] = outputs
@@ -314,28 +258,3 @@ def _score_pairs(
         sheet.records.append({**record, "chrf++": round(segment.chrf, 2), "failure": segment.failure})
         if segment.index % max(1, len(sources) // EXAMPLES) == 0 and segment.index // max(1, len(sources) // EXAMPLES) < EXAMPLES:
             sheet.examples.append(record)
-
-
-def _translations(settings: Evaluate, model: Contestant, sources: list[str], loaded: Any, context: Context) -> list[str | None]:
-    """What the model writes for each source, unfiltered; None where it lost or invented a protected span."""
-    from hala.data.translating import Plan, translate_texts
-    from hala.engines.local import LocalEngine
-    from hala.languages import language
-    from hala.records import Sampling
-    from hala.verbs import trained_for
-
-    about = trained_for(model.where)
-    trained = about.get("prompt") if about.get("task") == "translation" else None
-    plan = Plan(
-        prompt=settings.prompt or trained or "default",
-        source=language(context.languages.source),
-        target=language(context.languages.target),
-        sampling=Sampling(settings.max_tokens),
-        gates={},
-        retries=0,
-    )
-    engine = LocalEngine(*loaded, batch_tokens=settings.batch_tokens)
-    try:
-        return [result.text if result.verdict.kept else None for result in translate_texts(sources, engine, plan)]
-    finally:
-        engine.close()
