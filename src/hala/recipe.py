@@ -14,167 +14,17 @@ import json
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
-
-class Section(BaseModel):
-    """One part of a recipe: unknown keys are forbidden and values never change."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
-
-
-class Accepts:
-    """Marks a field that may hold `$step`, and which kinds of artefact that step must produce."""
-
-    def __init__(self, *kinds: str) -> None:
-        self.kinds = kinds
-
-
-class Execution:
-    """Marks a field that says where or how long a step works and never changes what it makes: no part of its identity."""
-
-
-def _as_tuple(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list | tuple) else (value,)
-
-
-def _as_data(value: Any) -> Any:
-    if isinstance(value, str):
-        return {"ref": value} if value.startswith("$") else {"path": value}
-    return value
-
-
-def _as_data_tuple(value: Any) -> Any:
-    # A variable may stand for a list inside a list.
-    return tuple(_as_data(part) for item in _as_tuple(value) for part in _as_tuple(item))
-
+from hala.recipe_data import Accepts as Accepts
+from hala.recipe_data import Data as Data
+from hala.recipe_data import DataList, Execution, Names, QuestionList, as_tuple
+from hala.recipe_data import Languages as Languages
+from hala.recipe_data import Section as Section
 
 ModelRef = Annotated[str, Accepts("checkpoint")]
 Knots = float | tuple[float, ...]
 Schedule = float | dict[str, Knots]
-
-
-class Languages(Section):
-    source: str = "en"
-    """Language that the instruction data is written in (ISO 639-1)."""
-    target: str = "ar"
-    """Language that gets its own models."""
-
-
-class Data(Section):
-    """Where rows come from: exactly one of `ref`, `path`, `hub` or `world`."""
-
-    ref: Annotated[str | None, Accepts("rows")] = None
-    """Rows of an earlier step, `$name`; in a list simply write `$name`."""
-    path: str | None = None
-    """A file or folder: .jsonl(.gz), .json(.gz), .csv, .tsv, .parquet, .txt, or a folder of rows made by hala."""
-    target: str | None = None
-    """Second text file, aligned line by line with `path`."""
-    hub: str | None = None
-    """A dataset of the Hugging Face hub, `owner/name`."""
-    world: Literal["pairs", "sentences", "conversations", "texts", "questions", "instructions"] | None = None
-    """The small bilingual world that ships with hala (CC0)."""
-    topics: tuple[str, ...] = ()
-    """Topics of the world's rows, for example `[capitals, months]`; none means all."""
-    config: str | None = None
-    """Configuration of the hub dataset."""
-    revision: str | None = None
-    """Commit, tag or branch of the hub dataset; none means the newest, and the manifest says which it was."""
-    split: str = "train"
-    """`train`, `test`, ... of a hub dataset; `train` or `heldout` of the world, and of files divided by `holdout`."""
-    format: Literal["jsonl", "json", "csv", "tsv", "parquet", "txt", "document"] | None = None
-    """Format of `path`; none means that the file's ending tells."""
-    header: bool | None = None
-    """Whether the first line of a .csv or .tsv file names the columns; none means that its words tell."""
-    shape: Literal["messages", "conversations", "instruction", "prompt", "question", "pair", "text"] | None = None
-    """What a record holds; none means that its field names, or those of `columns`, tell."""
-    columns: dict[str, str] | None = None
-    """Column map, for example `{source: en, target: ar}`; none means that the shape is recognised from the rows."""
-    where: dict[str, str | list[str]] | None = None
-    """Keep rows whose column equals the value, or is one of the values: `{translation: HT}`."""
-    holdout: str | None = None
-    """Column whose values are divided by hash into train and held-out groups, for example `doc`: no group is in both.
-    A record without it is malformed."""
-    holdout_share: float = Field(default=0.02, gt=0.0, lt=1.0)
-    """Share of the groups that `split: heldout` keeps and `split: train` leaves out, when `holdout` names a column."""
-    sample: float = Field(default=1.0, gt=0.0, le=1.0)
-    """Share of the rows to keep, chosen by the hash of their content."""
-    skip: int = Field(default=0, ge=0)
-    """Rows to leave out at the start, after `where` and `holdout`."""
-    take: int | None = Field(default=None, ge=1)
-    """Rows to read after `skip`; none means all."""
-    seed: int = 0
-    """Order of the world's rows."""
-    lang: str | None = None
-    """Language of the rows; none means what the target column of pairs is named after, else unknown. The world knows its own;
-    there it chooses the language of conversations and questions, `en` or `ar`."""
-    arabic_share: float = Field(default=0.1, ge=0.0, le=1.0)
-    """Share of Arabic statements in the world's running text."""
-    licence: str = ""
-    """Licence of the rows, kept with each of them."""
-
-    @model_validator(mode="after")
-    def _one_place(self) -> Data:
-        named = [key for key in ("ref", "path", "hub", "world") if getattr(self, key) is not None]
-        if len(named) != 1:
-            raise ValueError(f"data needs exactly one of ref, path, hub, world; found {', '.join(named) or 'none'}")
-        if self.ref is not None and not self.ref.startswith("$"):
-            raise ValueError(f"ref names an earlier step, '${self.ref}'; found '{self.ref}'")
-        self._refuse_idle(named[0])
-        return self
-
-    def _refuse_idle(self, place: str) -> None:
-        """A setting that would do nothing is refused. Raises ValueError."""
-        given = self.model_fields_set
-        if place == "ref" and (idle := sorted(given - {"ref", "skip", "take"})):
-            raise ValueError(f"{', '.join(idle)} does nothing for rows of a step; ref knows skip and take")
-        if place == "world" and (idle := sorted(given - WORLD_KEYS)):
-            raise ValueError(f"{', '.join(idle)} does nothing for the world; it knows {', '.join(sorted(WORLD_KEYS))}")
-        if place != "world" and (idle := sorted(given & {"topics", "arabic_share"})):
-            raise ValueError(f"{', '.join(idle)} does nothing for {place}; only the world has topics and shares")
-        if place == "hub" and (idle := sorted(given & {"target", "format", "header"})):
-            raise ValueError(f"{', '.join(idle)} does nothing for a hub dataset; they describe a file")
-        if place == "path" and self.split != "train" and not self.holdout:
-            raise ValueError(f"a file has no split '{self.split}'; add holdout (a column that divides it), or drop split")
-
-
-WORLD_KEYS = {"world", "topics", "split", "skip", "take", "seed", "lang", "arabic_share"}
-"""Settings of the world's rows."""
-
-
-def _only_questions(datas: tuple[Data, ...]) -> tuple[Data, ...]:
-    """Files and the world's questions. Raises ValueError for any other data, and for settings that questions do not have."""
-    for data in datas:
-        if data.path is None and data.world != "questions":
-            found = f"world: {data.world}" if data.world else f"ref: {data.ref}" if data.ref else f"hub: {data.hub}"
-            raise ValueError(f"questions come from path (a file) or world: questions; found {found}")
-        idle = sorted(data.model_fields_set & {"target", "format", "header", "shape", "columns", "where", "holdout", "sample"})
-        if idle:
-            raise ValueError(f"{', '.join(idle)} does nothing for questions; a file of questions knows lang, skip and take")
-    return datas
-
-
-OneData = Annotated[Data, BeforeValidator(_as_data)]
-DataList = Annotated[tuple[Data, ...], BeforeValidator(_as_data_tuple)]
-QuestionList = Annotated[tuple[Data, ...], BeforeValidator(_as_data_tuple), AfterValidator(_only_questions)]
-Names = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
-
-
-class Compress(Section):
-    """Checkpoint in, FP8 checkpoint out."""
-
-    model: ModelRef
-    """The checkpoint: `$step`, a folder, or a hub id."""
-    revision: str | None = None
-    """Revision of a hub checkpoint."""
-    scheme: Literal["fp8-dynamic"] = "fp8-dynamic"
-    """W8A8: static scales per output channel, activations scaled per token at run time, no calibration data."""
-    mode: Literal["float32-scale", "exact"] = "float32-scale"
-    """`float32-scale` has the lower error; `exact` is bit-equal to llm-compressor."""
-    ignore: tuple[str, ...] | None = None
-    """Module names or `re:` patterns kept as they are; none means what is safe for the architecture."""
-    shard_bytes: int = Field(default=5_000_000_000, ge=1_000)
-    """Largest output file in bytes; each finished file survives a kill."""
 
 
 class LocalSettings(Section):
@@ -184,6 +34,64 @@ class LocalSettings(Section):
     """Number format; `auto` is bfloat16 where the hardware multiplies it natively, else float32."""
     batch_tokens: int = Field(default=16_384, ge=64)
     """Tokens in one batch of the local engine, prompts and answers together."""
+
+
+class Recovery(LocalSettings):
+    """A translation test that an 8-bit checkpoint must pass beside its original."""
+
+    pairs: DataList
+    """Sentence pairs that both translate."""
+    tolerance: float = Field(default=1.0, ge=0.0)
+    """Largest loss that passes, in points of BLEU and of chrF++; the step fails beyond it."""
+    prompt: str | None = None
+    """Translation prompt; none means what the checkpoint was trained with, else the default."""
+    max_tokens: int = Field(default=256, ge=1)
+    """Longest translation in tokens."""
+    limit: int | None = Field(default=None, ge=1)
+    """At most so many sentence pairs of each set."""
+    resamples: int = Field(default=1000, ge=100)
+    """Bootstrap resamples behind the interval of the loss."""
+    seed: int = Field(default=0, ge=0)
+    """Seed of the bootstrap."""
+
+
+class Compress(Section):
+    """Checkpoint in, 8-bit checkpoint out."""
+
+    model: ModelRef
+    """The checkpoint: `$step`, a folder, or a hub id."""
+    revision: str | None = None
+    """Revision of a hub checkpoint."""
+    scheme: Literal["fp8-dynamic", "fp8-block", "int8-dynamic"] = "fp8-dynamic"
+    """W8A8 without calibration data, activations scaled at run time: FP8 with a scale for each output channel, FP8 with one for
+    each 128x128 block, or int8 with a scale for each output channel, which is the one for CPUs."""
+    mode: Literal["float32-scale", "exact"] = "float32-scale"
+    """`float32-scale` has the lower error; `exact` is bit-equal to llm-compressor."""
+    ignore: Names | None = None
+    """Module names or `re:` patterns kept as they are; none means what is safe for the architecture."""
+    keep: Names = ()
+    """More modules to keep, by name or `re:` pattern; `auto` measures every layer and keeps those that suffer most."""
+    keep_budget: float = Field(default=0.05, ge=0.0, le=1.0)
+    """What `keep: auto` may add to the size of the 8-bit checkpoint, as a share of it."""
+    prompts: DataList = ()
+    """Texts, pairs or chats for `keep: auto`: layers are then judged by what the model says and not by their weights alone."""
+    prompt_rows: int = Field(default=16, ge=1)
+    """How many rows of `prompts` are used."""
+    verify: bool = False
+    """Read every byte back, hold it against the original, and load the result with transformers where memory allows."""
+    recovery: Recovery | None = None
+    """Translation test of the result against the original; none means no test."""
+    device: Annotated[Literal["auto", "cpu", "cuda"], Execution()] = "auto"
+    """Where the arithmetic is done; `auto` takes a GPU for checkpoints large enough to pay for it. The bytes are the same."""
+    shard_bytes: int = Field(default=5_000_000_000, ge=1_000)
+    """Largest output file in bytes; each finished file survives a kill."""
+
+    @model_validator(mode="after")
+    def _used(self) -> Compress:
+        idle = sorted(self.model_fields_set & {"keep_budget", "prompts", "prompt_rows"})
+        if idle and "auto" not in self.keep:
+            raise ValueError(f"{', '.join(idle)} does nothing without keep: auto")
+        return self
 
 
 class EngineSettings(LocalSettings):
@@ -259,7 +167,7 @@ class Filter(Section):
     """Drop exact duplicates after normalisation, first one kept."""
     judge: Judge | None = None
     """Ask a language model about each pair."""
-    decontaminate: Annotated[tuple[str, ...], BeforeValidator(_as_tuple)] = ()
+    decontaminate: Annotated[tuple[str, ...], BeforeValidator(as_tuple)] = ()
     """Suites or benchmarks by name whose questions must not occur in the rows."""
     questions: QuestionList = ()
     """Further questions that must not occur in the rows: files, or `world: questions`."""
@@ -368,7 +276,7 @@ class Merge(Section):
 
     base: ModelRef
     """Checkpoint at t = 0."""
-    tuned: Annotated[tuple[str, ...], BeforeValidator(_as_tuple), Accepts("checkpoint")]
+    tuned: Annotated[tuple[str, ...], BeforeValidator(as_tuple), Accepts("checkpoint")]
     """Checkpoint at t = 1, or several for soup, task_arithmetic, ties and dare; the first one's tokenizer is kept."""
     base_revision: str | None = None
     """Revision of a hub base."""
@@ -376,10 +284,10 @@ class Merge(Section):
     """Revision of hub tuned models."""
     method: Literal["slerp", "linear", "soup", "task_arithmetic", "ties", "dare_linear", "dare_ties"] = "slerp"
     """`slerp` and `linear` go from base to tuned; `soup` is a weighted mean; the others add what several models changed."""
-    t: Annotated[tuple[Schedule, ...], BeforeValidator(_as_tuple)] = (0.5,)
+    t: Annotated[tuple[Schedule, ...], BeforeValidator(as_tuple)] = (0.5,)
     """Where between the two: a number, `{gradient: [0, 0.5, 1]}` over the layers, or values by group (`embeddings`, `attention`,
     `conv`, `feed_forward`, `norms`, `head`, `default`); a list makes one checkpoint for each. For methods that add, a factor."""
-    weights: Annotated[tuple[float, ...], BeforeValidator(_as_tuple)] = ()
+    weights: Annotated[tuple[float, ...], BeforeValidator(as_tuple)] = ()
     """One for each tuned model; none means equal."""
     density: float = Field(default=0.5, gt=0.0, le=1.0)
     """Share of each change that ties and dare keep."""
@@ -405,7 +313,7 @@ class Merge(Section):
 class Evaluate(LocalSettings):
     """Checkpoints in, scores with 95% intervals out."""
 
-    models: Annotated[tuple[str, ...], BeforeValidator(_as_tuple), Accepts("checkpoint", "checkpoints")]
+    models: Annotated[tuple[str, ...], BeforeValidator(as_tuple), Accepts("checkpoint", "checkpoints")]
     """Checkpoints to compare; the first is the baseline."""
     pairs: DataList = ()
     """Sentence pairs: BLEU and chrF++ of the models as translators."""
@@ -453,9 +361,9 @@ class Release(Section):
 
     model: ModelRef
     """The checkpoint to publish."""
-    data: Annotated[tuple[str, ...], BeforeValidator(_as_tuple), Accepts("rows")] = ()
+    data: Annotated[tuple[str, ...], BeforeValidator(as_tuple), Accepts("rows")] = ()
     """Steps whose rows it was trained on: their licences and counts enter the card."""
-    scores: Annotated[tuple[str, ...], BeforeValidator(_as_tuple), Accepts("scores")] = ()
+    scores: Annotated[tuple[str, ...], BeforeValidator(as_tuple), Accepts("scores")] = ()
     """Steps whose scores enter the card."""
     name: str = ""
     """Name of the model; none means the recipe's name."""

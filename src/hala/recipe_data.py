@@ -1,0 +1,150 @@
+"""The ground of a recipe: what a section is, how it names other steps, and where rows come from.
+
+>>> from hala.recipe_data import Data
+>>> Data(world="pairs", take=10).split
+'train'
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+
+class Section(BaseModel):
+    """One part of a recipe: unknown keys are forbidden and values never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class Accepts:
+    """Marks a field that may hold `$step`, and which kinds of artefact that step must produce."""
+
+    def __init__(self, *kinds: str) -> None:
+        self.kinds = kinds
+
+
+class Execution:
+    """Marks a field that says where or how long a step works and never changes what it makes: no part of its identity."""
+
+
+def as_tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list | tuple) else (value,)
+
+
+def _as_data(value: Any) -> Any:
+    if isinstance(value, str):
+        return {"ref": value} if value.startswith("$") else {"path": value}
+    return value
+
+
+def _as_data_tuple(value: Any) -> Any:
+    # A variable may stand for a list inside a list.
+    return tuple(_as_data(part) for item in as_tuple(value) for part in as_tuple(item))
+
+
+class Languages(Section):
+    source: str = "en"
+    """Language that the instruction data is written in (ISO 639-1)."""
+    target: str = "ar"
+    """Language that gets its own models."""
+
+
+class Data(Section):
+    """Where rows come from: exactly one of `ref`, `path`, `hub` or `world`."""
+
+    ref: Annotated[str | None, Accepts("rows")] = None
+    """Rows of an earlier step, `$name`; in a list simply write `$name`."""
+    path: str | None = None
+    """A file or folder: .jsonl(.gz), .json(.gz), .csv, .tsv, .parquet, .txt, or a folder of rows made by hala."""
+    target: str | None = None
+    """Second text file, aligned line by line with `path`."""
+    hub: str | None = None
+    """A dataset of the Hugging Face hub, `owner/name`."""
+    world: Literal["pairs", "sentences", "conversations", "texts", "questions", "instructions"] | None = None
+    """The small bilingual world that ships with hala (CC0)."""
+    topics: tuple[str, ...] = ()
+    """Topics of the world's rows, for example `[capitals, months]`; none means all."""
+    config: str | None = None
+    """Configuration of the hub dataset."""
+    revision: str | None = None
+    """Commit, tag or branch of the hub dataset; none means the newest, and the manifest says which it was."""
+    split: str = "train"
+    """`train`, `test`, ... of a hub dataset; `train` or `heldout` of the world, and of files divided by `holdout`."""
+    format: Literal["jsonl", "json", "csv", "tsv", "parquet", "txt", "document"] | None = None
+    """Format of `path`; none means that the file's ending tells."""
+    header: bool | None = None
+    """Whether the first line of a .csv or .tsv file names the columns; none means that its words tell."""
+    shape: Literal["messages", "conversations", "instruction", "prompt", "question", "pair", "text"] | None = None
+    """What a record holds; none means that its field names, or those of `columns`, tell."""
+    columns: dict[str, str] | None = None
+    """Column map, for example `{source: en, target: ar}`; none means that the shape is recognised from the rows."""
+    where: dict[str, str | list[str]] | None = None
+    """Keep rows whose column equals the value, or is one of the values: `{translation: HT}`."""
+    holdout: str | None = None
+    """Column whose values are divided by hash into train and held-out groups, for example `doc`: no group is in both.
+    A record without it is malformed."""
+    holdout_share: float = Field(default=0.02, gt=0.0, lt=1.0)
+    """Share of the groups that `split: heldout` keeps and `split: train` leaves out, when `holdout` names a column."""
+    sample: float = Field(default=1.0, gt=0.0, le=1.0)
+    """Share of the rows to keep, chosen by the hash of their content."""
+    skip: int = Field(default=0, ge=0)
+    """Rows to leave out at the start, after `where` and `holdout`."""
+    take: int | None = Field(default=None, ge=1)
+    """Rows to read after `skip`; none means all."""
+    seed: int = 0
+    """Order of the world's rows."""
+    lang: str | None = None
+    """Language of the rows; none means what the target column of pairs is named after, else unknown. The world knows its own;
+    there it chooses the language of conversations and questions, `en` or `ar`."""
+    arabic_share: float = Field(default=0.1, ge=0.0, le=1.0)
+    """Share of Arabic statements in the world's running text."""
+    licence: str = ""
+    """Licence of the rows, kept with each of them."""
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Data:
+        named = [key for key in ("ref", "path", "hub", "world") if getattr(self, key) is not None]
+        if len(named) != 1:
+            raise ValueError(f"data needs exactly one of ref, path, hub, world; found {', '.join(named) or 'none'}")
+        if self.ref is not None and not self.ref.startswith("$"):
+            raise ValueError(f"ref names an earlier step, '${self.ref}'; found '{self.ref}'")
+        self._refuse_idle(named[0])
+        return self
+
+    def _refuse_idle(self, place: str) -> None:
+        """A setting that would do nothing is refused. Raises ValueError."""
+        given = self.model_fields_set
+        if place == "ref" and (idle := sorted(given - {"ref", "skip", "take"})):
+            raise ValueError(f"{', '.join(idle)} does nothing for rows of a step; ref knows skip and take")
+        if place == "world" and (idle := sorted(given - WORLD_KEYS)):
+            raise ValueError(f"{', '.join(idle)} does nothing for the world; it knows {', '.join(sorted(WORLD_KEYS))}")
+        if place != "world" and (idle := sorted(given & {"topics", "arabic_share"})):
+            raise ValueError(f"{', '.join(idle)} does nothing for {place}; only the world has topics and shares")
+        if place == "hub" and (idle := sorted(given & {"target", "format", "header"})):
+            raise ValueError(f"{', '.join(idle)} does nothing for a hub dataset; they describe a file")
+        if place == "path" and self.split != "train" and not self.holdout:
+            raise ValueError(f"a file has no split '{self.split}'; add holdout (a column that divides it), or drop split")
+
+
+WORLD_KEYS = {"world", "topics", "split", "skip", "take", "seed", "lang", "arabic_share"}
+"""Settings of the world's rows."""
+
+
+def _only_questions(datas: tuple[Data, ...]) -> tuple[Data, ...]:
+    """Files and the world's questions. Raises ValueError for any other data, and for settings that questions do not have."""
+    for data in datas:
+        if data.path is None and data.world != "questions":
+            found = f"world: {data.world}" if data.world else f"ref: {data.ref}" if data.ref else f"hub: {data.hub}"
+            raise ValueError(f"questions come from path (a file) or world: questions; found {found}")
+        idle = sorted(data.model_fields_set & {"target", "format", "header", "shape", "columns", "where", "holdout", "sample"})
+        if idle:
+            raise ValueError(f"{', '.join(idle)} does nothing for questions; a file of questions knows lang, skip and take")
+    return datas
+
+
+OneData = Annotated[Data, BeforeValidator(_as_data)]
+DataList = Annotated[tuple[Data, ...], BeforeValidator(_as_data_tuple)]
+QuestionList = Annotated[tuple[Data, ...], BeforeValidator(_as_data_tuple), AfterValidator(_only_questions)]
+Names = Annotated[tuple[str, ...], BeforeValidator(as_tuple)]
