@@ -9,16 +9,19 @@ from pathlib import Path
 
 import httpx
 import huggingface_hub
+import numpy as np
 import pytest
 import torch
-from hala.weights.fp8 import compress, round_tokens
 from safetensors.torch import load_file, save_file
-from transformers import AutoTokenizer, Lfm2Config
+from transformers import AutoConfig, AutoTokenizer, Lfm2Config, LlamaForCausalLM
 
 from hala.errors import DiskError, InputError, RecipeError
 from hala.weights.checkpoint import open_checkpoint
+from hala.weights.compress import compress
 from hala.weights.hub import fetch, resolve_revision
+from hala.weights.linears import round_tokens
 from hala.weights.loading import load_model, load_tokenizer, new_lfm2, save_model
+from hala.weights.schemes import MODES, SCHEMES, Mode, decode
 
 SHAPE = {"vocab_size": 300, "hidden_size": 32, "num_layers": 3, "ff_size": 48, "num_heads": 4, "kv_heads": 2}
 
@@ -91,17 +94,45 @@ def test_new_models_follow_their_seed() -> None:
         new_lfm2(**(SHAPE | {"num_heads": 5}))
 
 
-def test_fp8_activations_are_rounded(folders: dict[str, Path], tmp_path: Path, ids: torch.Tensor) -> None:
-    """A loaded FP8 model rounds what enters its linear layers, and only those; the switch turns it off."""
-    compress(folders["llama"], tmp_path / "fp8")
-    rounded, _ = load_model(tmp_path / "fp8", "float32", "cpu")
-    plain, _ = load_model(tmp_path / "fp8", "float32", "cpu", round_activations=False)
+@pytest.mark.parametrize("scheme", sorted(SCHEMES))
+def test_activations_are_rounded(scheme: str, folders: dict[str, Path], tmp_path: Path, ids: torch.Tensor) -> None:
+    """A loaded 8-bit model rounds what enters its linear layers, and only those; the switch turns it off."""
+    compress(folders["llama"], tmp_path / "small", scheme)
+    rounded, _ = load_model(tmp_path / "small", "float32", "cpu")
+    plain, _ = load_model(tmp_path / "small", "float32", "cpu", round_activations=False)
     hidden = torch.randn(2, 3, 64)
     layer = plain.model.layers[0].self_attn.q_proj
-    assert torch.equal(rounded.model.layers[0].self_attn.q_proj(hidden), layer(round_tokens(hidden)))
+    assert torch.equal(rounded.model.layers[0].self_attn.q_proj(hidden), layer(round_tokens(hidden, SCHEMES[scheme])))
     assert torch.equal(rounded.lm_head(hidden), plain.lm_head(hidden))
     with torch.no_grad():
         assert not torch.equal(rounded(ids).logits, plain(ids).logits)
+
+
+@pytest.mark.parametrize("kind", ["lfm2", "llama", "gemma2", "cohere2"])
+@pytest.mark.parametrize("scheme", sorted(SCHEMES))
+def test_loaded_weights_are_what_the_codes_stand_for(scheme: str, kind: str, folders: dict[str, Path], tmp_path: Path) -> None:
+    """Every weight of a loaded 8-bit model is code times scale in float32, and what was kept is as it was."""
+    report = compress(folders[kind], tmp_path / "small", scheme, "exact")
+    model, _ = load_model(tmp_path / "small", "float32", "cpu")
+    stored, parameters = open_checkpoint(tmp_path / "small"), dict(model.named_parameters())
+    for tensor in report.tensors:
+        values = stored.read(tensor.name)
+        if tensor.kind != "kept":
+            values = decode(values, stored.read(f"{tensor.name}_scale"), SCHEMES[scheme])
+        assert np.array_equal(parameters[tensor.name].detach().numpy(), values.astype(np.float32)), tensor.name
+    assert len(report.quantised) > 4
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_transformers_reads_the_same_weights(mode: Mode, folders: dict[str, Path], tmp_path: Path) -> None:
+    """compressed-tensors, which transformers loads FP8 checkpoints with, decompresses to our weights."""
+    compress(folders["llama"], tmp_path / "small", mode=mode)
+    config = AutoConfig.from_pretrained(tmp_path / "small")
+    config.quantization_config["run_compressed"] = False
+    theirs = LlamaForCausalLM.from_pretrained(tmp_path / "small", config=config, dtype=torch.float32).state_dict()
+    ours, _ = load_model(tmp_path / "small", "float32", "cpu")
+    for name, parameter in ours.named_parameters():
+        torch.testing.assert_close(parameter.detach(), theirs[name].float(), rtol=2**-8 if mode == "exact" else 1e-6, atol=0)
 
 
 def test_auto_is_a_dtype_that_the_machine_is_fast_in(folders: dict[str, Path]) -> None:

@@ -1,7 +1,7 @@
 """Models in and out of memory: the one place that loads, makes and saves transformers models.
 
-A folder is checked by our own reader before transformers sees it, code from a checkpoint never runs, and FP8 checkpoints are
-unpacked by our own arithmetic with their activations rounded too, so that what is measured on a CPU is the FP8 model.
+A folder is checked by our own reader before transformers sees it, code from a checkpoint never runs, and 8-bit checkpoints are
+unpacked by our own arithmetic with their activations rounded too, so that what is measured on a CPU is the 8-bit model.
 
     model, tokenizer = load_model("runs/quickstart/hala", dtype="float32", device="cpu")
 """
@@ -21,7 +21,9 @@ from hala.hardware import native_bfloat16
 from hala.weights.checkpoint import INDEX_NAME, Checkpoint, check_safe, complete_config, open_checkpoint
 from hala.weights.headers import read_json
 from hala.weights.hub import fetch, first_line
-from hala.weights.linears import dequantise, round_tokens, to_torch
+from hala.weights.linears import dequantise, rounding, to_torch
+from hala.weights.quantised import SCALE, quantised_names, stored_scheme
+from hala.weights.schemes import Scheme
 from hala.weights.writer import to_json, write_file
 
 if TYPE_CHECKING:
@@ -29,7 +31,6 @@ if TYPE_CHECKING:
 
 DTYPE_NAMES = ("auto", "float32", "bfloat16", "float16")
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
-SCALE = ".weight_scale"
 DAMAGED = "Check the folder, or download or write it again."
 
 
@@ -44,7 +45,7 @@ def load_model(
     """A causal language model in evaluation mode and its tokenizer.
 
     `dtype` auto is bfloat16 where the device multiplies it natively, else float32; `device` auto is a GPU when there is one. An
-    FP8 checkpoint is unpacked on load; with `round_activations` its linear layers round their inputs to FP8 per token too.
+    8-bit checkpoint is unpacked on load; with `round_activations` its linear layers round their inputs as its scheme says.
     Raises: InputError when the checkpoint is missing, damaged, incomplete, of unknown architecture or wants to run code.
     """
     from transformers import AutoConfig
@@ -55,23 +56,21 @@ def load_model(
     path = fetch(path_or_id, revision)
     checkpoint = open_checkpoint(path)
     tokenizer = load_tokenizer(path)
-    quantised = "quantization_config" in checkpoint.config
-    if quantised:
-        check_fp8(checkpoint)
+    scheme = stored_scheme(checkpoint) if "quantization_config" in checkpoint.config else None
     with third_party(path):
         config = AutoConfig.from_pretrained(path, trust_remote_code=False, local_files_only=True)
         options: dict[str, Any] = {"config": config, "output_loading_info": True, "local_files_only": True}
-        if quantised:
+        if scheme:
             del config.quantization_config
-            options["state_dict"] = unpacked(checkpoint, torch_dtype)
-        model, info = causal_class(config, path).from_pretrained(None if quantised else path, dtype=torch_dtype, **options)
+            options["state_dict"] = unpacked(checkpoint, scheme, torch_dtype)
+        model, info = causal_class(config, path).from_pretrained(None if scheme else path, dtype=torch_dtype, **options)
     if missing := sorted(info["missing_keys"]):
         raise InputError(f"{path} lacks tensor {missing[0]} (and {len(missing) - 1} more) of its architecture.", DAMAGED)
     rows = model.get_input_embeddings().num_embeddings
     if len(tokenizer) > rows:
         raise InputError(f"the tokenizer in {path} has {len(tokenizer)} tokens, the model only {rows}.", DAMAGED)
-    if quantised and round_activations:
-        install_rounding(model, [name.removesuffix(SCALE) for name in checkpoint.tensors if name.endswith(SCALE)])
+    if scheme and round_activations:
+        install_rounding(model, [name.removesuffix(".weight") for name in quantised_names(checkpoint)], scheme)
     return model.eval().to(device), tokenizer
 
 
@@ -151,46 +150,25 @@ def pick_device(device: str) -> str:
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
-def check_fp8(checkpoint: Checkpoint) -> None:
-    """Nothing, or InputError when the quantisation is not FP8 weights with dynamic per-token activations."""
-    settings = checkpoint.config["quantization_config"]
-    groups = list((settings.get("config_groups") or {}).values())
-    weights = [group.get("weights") or {} for group in groups]
-    inputs = [group.get("input_activations") or {} for group in groups]
-    known = settings.get("quant_method") == "compressed-tensors" and bool(groups)
-    known &= all(w.get("type") == "float" and w.get("num_bits") == 8 for w in weights)
-    known &= all(w.get("strategy") in ("channel", "tensor") for w in weights)
-    known &= all(i.get("dynamic") is True and i.get("strategy") == "token" for i in inputs)
-    if not known:
-        method = settings.get("quant_method")
-        raise InputError(
-            f"{checkpoint.path} is quantised in a way that is not read here ({method}).",
-            "Only compressed-tensors FP8 with per-channel weights and per-token activations is; serve it with vLLM.",
-        )
-
-
-def unpacked(checkpoint: Checkpoint, dtype: torch.dtype) -> dict[str, torch.Tensor]:
-    """The tensors of an FP8 checkpoint with every code multiplied by its scale, in `dtype`."""
-    state = {}
+def unpacked(checkpoint: Checkpoint, scheme: Scheme, dtype: torch.dtype) -> dict[str, torch.Tensor]:
+    """The tensors of an 8-bit checkpoint with every code multiplied by its scale, in `dtype`."""
+    state, coded = {}, set(quantised_names(checkpoint))
     for name in checkpoint.tensors:
-        if name.endswith(SCALE):
+        if name.removesuffix(SCALE) in coded and name.endswith(SCALE):
             continue
         tensor = to_torch(checkpoint.read(name))
-        if f"{name}_scale" in checkpoint.tensors:
-            scale = to_torch(checkpoint.read(f"{name}_scale")).reshape(-1, 1).expand(len(tensor), 1)
-            tensor = dequantise(tensor, scale).to(dtype)
-        state[name] = tensor
+        state[name] = dequantise(tensor, to_torch(checkpoint.read(name + SCALE)), scheme, dtype) if name in coded else tensor
     return state
 
 
-def install_rounding(model: Any, modules: Sequence[str]) -> None:
-    """Makes the named linear layers round their input to FP8 per token; `model` is changed in place."""
+def install_rounding(model: Any, modules: Sequence[str], scheme: Scheme) -> None:
+    """Makes the named linear layers round their input to 8 bits as `scheme` says; `model` is changed in place."""
     for name in modules:
         try:
             linear = model.get_submodule(name)
         except AttributeError as error:
             raise InputError(f"no layer {name} to round the activations of.", "Load with round_activations=False.") from error
-        linear.register_forward_pre_hook(lambda _, inputs: (round_tokens(inputs[0]), *inputs[1:]))
+        linear.register_forward_pre_hook(rounding(scheme))
 
 
 def save_model(

@@ -212,18 +212,7 @@ def quantised(model: Any, source: Checkpoint, modules: Sequence[str], scheme: Sc
 
 
 def rounding(scheme: Scheme) -> Callable[[Any, Any], Any]:
-    """A hook that rounds the input of a linear layer as the scheme's kernels do: one scale a token, or for `side` values."""
-    import torch
+    """A hook that rounds the input of a linear layer as the scheme's kernels do."""
+    from hala.weights import linears
 
-    def round_input(_: Any, inputs: Any) -> Any:
-        hidden = inputs[0].float()
-        parts = hidden.unflatten(-1, (-1, scheme.side)) if scheme.side and hidden.shape[-1] % scheme.side == 0 else hidden
-        scale = (parts.abs().amax(-1, keepdim=True) / scheme.limit).clamp(min=torch.finfo(torch.float32).tiny)
-        codes = parts / scale
-        if scheme.dtype == "I8":
-            codes = codes.round().clamp(-128, 127)
-        else:
-            codes = codes.clamp(-scheme.limit, scheme.limit).to(torch.float8_e4m3fn).float()
-        return ((codes * scale).reshape(hidden.shape).to(inputs[0].dtype), *inputs[1:])
-
-    return round_input
+    return linears.rounding(scheme)
