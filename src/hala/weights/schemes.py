@@ -99,7 +99,10 @@ def quantise(weight: Array, scheme: Scheme, mode: Mode, scratch: Scratch | None 
     scales = find_scales(groups, scheme, weight.dtype, mode)
     spread = expand(scales.astype(values.dtype), scheme.side, weight.shape)
     values /= spread
-    codes, stands_for = (to_int8 if scheme.dtype == "I8" else to_fp8)(values, work, scratch)
+    quotients = values
+    if float(scales.min()) < float(ml_dtypes.finfo(work).smallest_normal):  # type: ignore[no-untyped-call]
+        quotients = np.clip(values, -scheme.limit, scheme.limit)  # a subnormal scale is too coarse to keep them within
+    codes, stands_for = (to_int8 if scheme.dtype == "I8" else to_fp8)(quotients, work, scratch)
     zero_rows = int((largest == 0).sum())
     if not measure:
         return Quantised(codes, scales, 0.0, 0.0, zero_rows, True)
@@ -156,7 +159,7 @@ def to_fp8(quotients: Array, work: np.dtype[Any], scratch: Scratch) -> Coded:
     """FP8 E4M3 codes of quotients rounded to `work` first.
 
     Works on BF16 bit patterns, 32 at once: sign, 8 bits of exponent, 7 of mantissa, of which FP8 keeps 3, halves to even. No
-    quotient is far enough above 448 to round to more, since the scale is off by a rounding of `work` at most.
+    quotient is far enough above 448 to round to more, since the scale is off by a rounding of `work` at most (see `quantise`).
     """
     bits = sixteen_bits(quotients, work, scratch)
     top = scratch.take("top", quotients.shape, np.dtype(np.uint16))
