@@ -183,14 +183,29 @@ def repair(root: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a
 @app.command()
 def compress(
     model: Annotated[str, typer.Argument(help="Checkpoint folder or hub id.")],
-    out: OutOption,
-    scheme: Annotated[str, typer.Option(help="fp8-dynamic.")] = "fp8-dynamic",
+    out: Annotated[Path | None, typer.Option("--out", help="Folder for the result.")] = None,
+    scheme: Annotated[str, typer.Option(help="fp8-dynamic, fp8-block, or int8-dynamic (for CPUs).")] = "fp8-dynamic",
     mode: Annotated[str, typer.Option(help="float32-scale (lower error) or exact (as llm-compressor).")] = "float32-scale",
+    keep: Annotated[
+        list[str] | None,
+        typer.Option(help="Module or re:PATTERN to leave as it is; `auto` picks the worst layers. Repeatable."),
+    ] = None,
+    verify: Annotated[bool, typer.Option("--verify", help="Read every byte back, compare, and load the result.")] = False,
+    plan: Annotated[bool, typer.Option("--plan", help="Say what it would take (time, disk, memory) and write nothing.")] = False,
     overrides: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Compress a checkpoint to FP8 (W8A8-dynamic, compressed-tensors format)."""
-    _run_verb("compress", out, _settings(overrides, model=model, scheme=scheme, mode=mode), as_json)
+    """Compress a checkpoint to 8 bits (FP8 or int8 W8A8-dynamic, compressed-tensors format)."""
+    settings = _settings(overrides, model=model, scheme=scheme, mode=mode, keep=keep, verify=verify or None)
+    if plan:
+        from hala.verbs.compress import plan as make_plan
+
+        made = make_plan(settings, out or Path())
+        _print_json(made.as_json()) if as_json else print(made.text)
+        return
+    if out is None:
+        raise typer.BadParameter("say where the result goes.", param_hint="--out")
+    _run_verb("compress", out, settings, as_json)
 
 
 @app.command()

@@ -69,6 +69,12 @@ class TrainingError(HalaError):
     exit_code = 10
 
 
+class QualityError(HalaError):
+    """A model that is worse than the stated tolerance allows (exit code 11)."""
+
+    exit_code = 11
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """` Did you mean 'x'?` with the closest of `known`, or an empty string when nothing is near."""
     matches = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)

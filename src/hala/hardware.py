@@ -8,11 +8,32 @@ False
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 
 def cpu_count() -> int:
     """Cores that this process may use, which can be fewer than the machine has."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def free_memory() -> int:
+    """Bytes of memory that a new program can have without swapping, within the limit of this process's control group."""
+    pages = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    try:
+        fields = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
+        pages = int(fields["MemAvailable"].split()[0]) * 1024
+    except (OSError, KeyError, ValueError):  # no Linux: free pages alone, a lower bound
+        return pages
+    return min([pages, *_group_limits()])
+
+
+def _group_limits() -> list[int]:
+    """What is left under the memory limit of the control group, when there is one."""
+    try:
+        group = Path("/sys/fs/cgroup")
+        return [int((group / "memory.max").read_text()) - int((group / "memory.current").read_text())]
+    except (OSError, ValueError):  # no limit reads "max"
+        return []
 
 
 def native_bfloat16(device: str) -> bool:

@@ -26,7 +26,7 @@ def test_copy_is_smaller_close_and_loads(tmp_path: Path, tiny: Path) -> None:
 
     outcome = compress(tmp_path / "out", tiny)
     assert outcome.facts["bytes_after"] < outcome.facts["bytes_before"]
-    assert 0 < outcome.facts["mean_rel_error"] < 0.06 and outcome.counts["tensors_fp8"] == outcome.facts["tensors_fp8"] > 0
+    assert 0 < outcome.facts["mean_rel_error"] < 0.06 and outcome.counts["tensors_quantised"] == outcome.facts["tensors_quantised"] > 0
     (before, tokenizer), (after, _) = load_model(tiny, "float32"), load_model(tmp_path / "out", "float32")
     inputs = tokenizer("The cat is in the house.", return_tensors="pt")
     one, two = before(**inputs).logits, after(**inputs).logits

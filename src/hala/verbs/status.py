@@ -219,11 +219,9 @@ def _rows(stage: Stage) -> str:
 def _compressed(stage: Stage) -> str:
     facts = stage.facts
     before, after = facts.get("bytes_before", 0), facts.get("bytes_after", 0)
-    error = facts.get("mean_rel_error")
-    return (
-        f"{size(before)} -> {size(after)}, {facts.get('tensors_fp8', 0)} tensors in FP8, {facts.get('tensors_kept', 0)} kept"
-        + (f", mean error {100 * error:.2f}%" if error is not None else "")
-    )
+    error, kind = facts.get("mean_rel_error"), "int8" if facts.get("scheme") == "int8-dynamic" else "FP8"
+    tensors = f"{facts.get('tensors_quantised', 0)} tensors in {kind}, {facts.get('tensors_kept', 0)} kept"
+    return f"{size(before)} -> {size(after)}, {tensors}" + (f", mean error {100 * error:.2f}%" if error is not None else "")
 
 
 def _merged(stage: Stage) -> str:

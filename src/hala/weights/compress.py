@@ -148,6 +148,14 @@ def choose(source: Checkpoint, ignore: Sequence[str] | None = None, keep: Sequen
     return why
 
 
+def planned_bytes(
+    source: Checkpoint, scheme: str, mode: Mode, ignore: Sequence[str] | None = None, keep: Sequence[str] = ()
+) -> int:
+    """Size of all tensors of the 8-bit checkpoint, known before anything is read."""
+    how, why = find_scheme(scheme, mode), choose(source, ignore, keep)
+    return sum(plan_unit(info, None if why[name] else how, mode).size for name, info in source.tensors.items())
+
+
 def plan_unit(info: TensorInfo, scheme: Scheme | None, mode: Mode) -> Unit:
     """What is written for a tensor: itself, or codes and scales."""
     if scheme is None:

@@ -6,16 +6,21 @@ folder = fetch("LiquidAI/LFM2-350M", revision="main")
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from hala.errors import InputError
 from hala.weights.checkpoint import INDEX_NAME, SIDE_FILES
 
+FILES = (*SIDE_FILES, "*.safetensors", INDEX_NAME)
 HUB_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}(/[A-Za-z0-9][A-Za-z0-9._-]{0,95})?")
 
 
-def fetch(path_or_id: str | Path, revision: str | None = None) -> Path:
-    """The local folder of a model: the folder itself, or a hub model downloaded without any code or pickled file."""
+def fetch(path_or_id: str | Path, revision: str | None = None, files: Sequence[str] = FILES) -> Path:
+    """The local folder of a model: the folder itself, or a hub model downloaded without any code or pickled file.
+
+    `files` are the patterns of what is downloaded, by default everything that a model needs.
+    """
     path = Path(path_or_id).expanduser()
     if path.is_dir():
         return path
@@ -25,9 +30,8 @@ def fetch(path_or_id: str | Path, revision: str | None = None) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError
 
-    patterns = [*SIDE_FILES, "*.safetensors", INDEX_NAME]
     try:
-        return Path(snapshot_download(str(path_or_id), revision=revision, allow_patterns=patterns))
+        return Path(snapshot_download(str(path_or_id), revision=revision, allow_patterns=list(files)))
     except (OSError, HFValidationError, httpx.HTTPError) as error:  # the hub's own errors are OSErrors
         fix = "Check the name, your access to it and your connection; offline, give the path of a folder."
         raise InputError(f"{path_or_id} is no folder here and the hub did not give it: {first_line(error)}", fix) from error

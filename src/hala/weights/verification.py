@@ -18,7 +18,7 @@ import ml_dtypes
 import numpy as np
 
 from hala.errors import CorruptError
-from hala.hardware import cpu_count
+from hala.hardware import cpu_count, free_memory
 from hala.weights.checkpoint import Array, Checkpoint, numpy_dtype, open_checkpoint, read_into
 from hala.weights.compress import choose, find_scheme, plan_unit
 from hala.weights.headers import TensorInfo, read_json
@@ -149,3 +149,27 @@ def within_rounding(error: Array, values: Array, scales: Array, scheme: Scheme, 
     size = np.abs(values)
     allowed = scales * 0.5 if scheme.dtype == "I8" else np.maximum(size / 16, scales / 1024)
     return bool((np.abs(error) <= allowed + slack * size).all())
+
+
+def reload(dst: str | Path) -> str:
+    """How a compressed checkpoint was loaded with transformers and run for a few tokens, in words.
+
+    It is not tried without a tokenizer, or where the unpacked weights would fill more than half of the free memory. Raises:
+    InputError when it cannot be loaded, CorruptError when its output is no finite number.
+    """
+    made = open_checkpoint(dst)
+    need, free = 4 * sum(info.count for info in made.tensors.values()), free_memory()
+    if not any((Path(dst) / name).is_file() for name in ("tokenizer.json", "tokenizer.model", "vocab.json")):
+        return "not loaded: it has no tokenizer"
+    if need > free / 2:
+        return f"not loaded: it needs {need / 1e9:.1f} GB of memory and {free / 1e9:.1f} GB are free"
+    import torch
+
+    from hala.weights.loading import load_model
+
+    model, _ = load_model(dst, "float32", "cpu")
+    with torch.no_grad():
+        logits = model(torch.arange(8)[None] % model.get_input_embeddings().num_embeddings).logits
+    if not bool(torch.isfinite(logits).all()):
+        raise CorruptError(f"{dst} was loaded, but what it says is no finite number.", AGAIN)
+    return "loaded with transformers"
