@@ -20,6 +20,7 @@ CODES = {
     "CorruptError": 6,
     "EngineError": 7,
     "TrainingError": 10,
+    "QualityError": 11,
 }
 CLASSES = [value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, HalaError)]
 

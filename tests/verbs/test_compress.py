@@ -1,13 +1,14 @@
-"""compress as a step: the FP8 copy is smaller, close, and loads; its facts are what the report shows."""
+"""compress as a step: the copy is smaller, close, and loads; layers are kept, verified and tested as the settings say."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 import torch
 
-from hala.errors import InputError
+from hala.errors import InputError, QualityError
 from hala.progress import Progress
 from hala.recipe import Compress, Languages
 from hala.verbs import Context, Outcome
@@ -26,7 +27,10 @@ def test_copy_is_smaller_close_and_loads(tmp_path: Path, tiny: Path) -> None:
 
     outcome = compress(tmp_path / "out", tiny)
     assert outcome.facts["bytes_after"] < outcome.facts["bytes_before"]
-    assert 0 < outcome.facts["mean_rel_error"] < 0.06 and outcome.counts["tensors_quantised"] == outcome.facts["tensors_quantised"] > 0
+    assert (
+        0 < outcome.facts["mean_rel_error"] < 0.06
+        and outcome.counts["tensors_quantised"] == outcome.facts["tensors_quantised"] > 0
+    )
     (before, tokenizer), (after, _) = load_model(tiny, "float32"), load_model(tmp_path / "out", "float32")
     inputs = tokenizer("The cat is in the house.", return_tensors="pt")
     one, two = before(**inputs).logits, after(**inputs).logits
@@ -37,3 +41,63 @@ def test_nothing_left_to_compress_is_an_error(tmp_path: Path, tiny: Path) -> Non
     """With every module ignored there is no FP8 copy to speak of."""
     with pytest.raises(InputError, match="no matrix to quantise"):
         compress(tmp_path / "out", tiny, ignore=["re:.*"])
+
+
+def test_worst_layers_stay_within_the_budget(tmp_path: Path, tiny: Path) -> None:
+    """`keep: auto` lists every layer with its harm, keeps some and no more than the budget, and says why each tensor stayed."""
+    outcome = compress(tmp_path / "out", tiny, keep="auto", keep_budget=0.2)
+    layers = outcome.facts["layers"]
+    kept = [layer for layer in layers if layer["kept"]]
+    assert kept and len(kept) < len(layers)
+    plain = compress(tmp_path / "plain", tiny)
+    assert sum(layer["cost"] for layer in kept) <= 0.2 * plain.facts["bytes_after"]
+    assert outcome.facts["bytes_after"] == plain.facts["bytes_after"] + sum(layer["cost"] for layer in kept)
+    assert outcome.facts["kept"]["in keep"] == sum(len(layer["modules"]) for layer in kept)
+    saved = json.loads((tmp_path / "out/compress.json").read_text(encoding="utf-8"))
+    assert saved["layers"] == layers
+
+
+def test_prompts_judge_by_what_the_model_says(tmp_path: Path, tiny: Path, pairs_file: Path) -> None:
+    """With prompts the harm of a layer is a divergence of outputs: other numbers, and the same result each time."""
+    prompts = {"path": str(pairs_file), "columns": {"source": "en", "target": "ar"}}
+    first = compress(tmp_path / "a", tiny, keep="auto", keep_budget=0.2, prompts=prompts, prompt_rows=2)
+    again = compress(tmp_path / "b", tiny, keep="auto", keep_budget=0.2, prompts=prompts, prompt_rows=2)
+    weights = compress(tmp_path / "c", tiny, keep="auto", keep_budget=0.2)
+    harm = {layer["name"]: layer["harm"] for layer in first.facts["layers"]}
+    assert first.facts["layers"] == again.facts["layers"] and sum(harm.values()) > 0
+    assert harm != {layer["name"]: layer["harm"] for layer in weights.facts["layers"]}
+
+
+def test_verification_reads_back_and_loads(tmp_path: Path, tiny: Path) -> None:
+    """`verify` compares every weight on disk and runs the result in transformers."""
+    found = compress(tmp_path / "out", tiny, verify=True).facts["verified"]
+    assert found["load"] == "loaded with transformers" and 0 < found["worst_rel_error"] < 0.06 and found["lost_rows"] == 0
+
+
+def test_recovery_fails_beyond_the_tolerance(
+    tmp_path: Path, tiny: Path, pairs_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A copy that translates worse than allowed is refused with its figures, which are on disk; a wider tolerance passes."""
+    references = [json.loads(line)["ar"] for line in pairs_file.read_text(encoding="utf-8").splitlines()]
+    worse = [text if number % 4 else None for number, text in enumerate(references)]
+    monkeypatch.setattr("hala.verbs.recovery.translations", lambda where, *_: references if where == str(tiny) else worse)
+    settings = {"pairs": str(pairs_file), "resamples": 100}
+    with pytest.raises(QualityError, match=r"loses more than 1 points: pairs.jsonl, bleu-13a 100.0 -> .* \(95% interval"):
+        compress(tmp_path / "out", tiny, recovery=settings)
+    saved = json.loads((tmp_path / "out/recovery.json").read_text(encoding="utf-8"))
+    assert {entry["metric"] for entry in saved} == {"bleu-13a", "chrf++"} and not any(entry["passed"] for entry in saved)
+    passed = compress(tmp_path / "wide", tiny, recovery=settings | {"tolerance": 100}).facts["recovery"]
+    assert all(entry["passed"] and entry["loss_low"] <= entry["loss"] <= entry["loss_high"] for entry in passed)
+
+
+def test_recovery_translates_with_both_checkpoints(tmp_path: Path, tiny: Path, pairs_file: Path) -> None:
+    """The two checkpoints themselves translate, and a model without any skill loses nothing."""
+    settings = {"pairs": str(pairs_file), "max_tokens": 4, "dtype": "float32", "resamples": 100}
+    entries = compress(tmp_path / "out", tiny, recovery=settings).facts["recovery"]
+    assert [entry["metric"] for entry in entries] == ["bleu-13a", "chrf++"] and all(entry["n"] == 8 for entry in entries)
+
+
+def test_settings_that_would_do_nothing_are_refused() -> None:
+    """A budget without `keep: auto` is a mistake, not a default."""
+    with pytest.raises(ValueError, match="keep_budget does nothing without keep: auto"):
+        Compress(model="$tiny", keep_budget=0.2)

@@ -29,6 +29,7 @@ def run(settings: Compress, context: Context) -> Outcome:
     source = fetch(context.locate(settings.model), settings.revision)
     bad = Collected()
     layers = weigh_layers(settings, source, context, bad) if "auto" in settings.keep else []
+    listed = {"layers": [{**asdict(layer), "modules": list(layer.modules)} for layer in layers]} if layers else {}
     modules = [name for name in settings.keep if name != "auto"] + [m for layer in layers if layer.kept for m in layer.modules]
     report = compress(
         source,
@@ -39,9 +40,9 @@ def run(settings: Compress, context: Context) -> Outcome:
         keep=modules,
         shard_bytes=settings.shard_bytes,
         progress=lambda done, total: context.progress.update(done / 1e6, total / 1e6, "MB"),
-        extra={"layers": [asdict(layer) for layer in layers]} if layers else None,
+        extra=listed,
     )
-    facts = describe(report) | ({"layers": [asdict(layer) for layer in layers]} if layers else {})
+    facts = describe(report) | listed
     if settings.verify:
         facts["verified"] = check(source, context)
     if settings.recovery is not None:
