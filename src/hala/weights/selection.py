@@ -35,10 +35,10 @@ def reasons(tensors: Mapping[str, TensorInfo], ignore: Sequence[str] = IGNORE, k
     """Why each tensor stays as it is; an empty string for those to quantise.
 
     `ignore` and `keep` hold module names or `re:` patterns, matched from the start. A module that engines fuse with an excluded
-    one stays too. Raises: RecipeError for a name or pattern that is in no module.
+    one stays too. Raises: RecipeError for a name or pattern that is in no module, or that cannot be read.
     """
-    found = {name: reason_of(info, ignore, keep) for name, info in tensors.items()}
     check_used(tensors, [*(pattern for pattern in ignore if pattern not in IGNORE), *keep])
+    found = {name: reason_of(info, ignore, keep) for name, info in tensors.items()}
     held = {layer_of(module_of(name)): module_of(name) for name, why in found.items() if why in ("in ignore", "in keep")}
     for name, why in found.items():
         if not why and (first := held.get(layer_of(module_of(name)))):
@@ -49,10 +49,10 @@ def reasons(tensors: Mapping[str, TensorInfo], ignore: Sequence[str] = IGNORE, k
 def reason_of(info: TensorInfo, ignore: Sequence[str], keep: Sequence[str]) -> str:
     """Why a tensor stays, seen by itself."""
     module = module_of(info.name)
+    if NORMS.fullmatch(module):  # before embeddings: LFM2 has an embedding_norm
+        return "norm"
     if EMBEDDINGS.fullmatch(module):
         return "embedding"
-    if NORMS.fullmatch(module):
-        return "norm"
     if not info.name.endswith(".weight") or len(info.shape) != 2 or 0 in info.shape:
         return "no matrix"
     if info.dtype not in FLOATS:
@@ -67,7 +67,12 @@ def check_used(tensors: Iterable[str], patterns: Iterable[str]) -> None:
     """Nothing, or RecipeError for a pattern that no module matches: it would silently do nothing."""
     modules = {module_of(name) for name in tensors}
     for pattern in patterns:
-        if not any(matches(module, pattern) for module in modules):
+        try:
+            used = any(matches(module, pattern) for module in modules)
+        except re.error as error:
+            fix = r"`re:.*\.w1$` for one means all names that end in .w1."
+            raise RecipeError(f"{pattern} is no regular expression ({error}).", fix) from error
+        if not used:
             raise RecipeError(f"no module matches {pattern}, which is to be kept.{nearest(pattern, modules)}")
 
 
