@@ -63,6 +63,7 @@ PARTS: dict[str, tuple[type[recipe.Section], str]] = {
         recipe.EngineSettings,
         "Keys of `translate` and `judge`, written directly in them; `evaluate` takes `dtype` and `batch_tokens` alone.",
     ),
+    "recovery": (recipe.Recovery, "The key `recovery` of `compress`."),
     "judge": (recipe.Judge, "The key `judge` of `filter`; engine keys too."),
     "new": (recipe.New, "The key `new` of `tune`."),
 }

@@ -147,7 +147,7 @@ def test_missing_file_folder_and_unreadable_name(tmp_path: Path) -> None:
         ("pairs: $first", "pairs: $second", ["wants rows here", "makes checkpoint", "Steps that fit: first"]),
         ("tuned: $second}}", "tuned: $first}}", ["wants checkpoint here", "r.yaml:14"]),
         ("tuned: $second}}", "tuned: $second, t: 2}}", ["between 0 and 1", "r.yaml:14"]),
-        ("tuned: $second}}", "tuned: $second, t: []}}", ["between 0 and 1", "r.yaml:14"]),
+        ("tuned: $second}}", "tuned: $second, t: []}}", ["one or several different values", "r.yaml:14"]),
         (
             "third: {merge: {base: some/model, tuned: $second}}",
             "third: {merge: {tuned: $second}}",

@@ -183,7 +183,7 @@ def repair(root: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a
 @app.command()
 def compress(
     model: Annotated[str, typer.Argument(help="Checkpoint folder or hub id.")],
-    out: Annotated[Path | None, typer.Option("--out", help="Folder for the result.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder for the result; not with --plan.")] = None,
     scheme: Annotated[str, typer.Option(help="fp8-dynamic, fp8-block, or int8-dynamic (for CPUs).")] = "fp8-dynamic",
     mode: Annotated[str, typer.Option(help="float32-scale (lower error) or exact (as llm-compressor).")] = "float32-scale",
     keep: Annotated[
