@@ -15,7 +15,7 @@ from hala import artifacts, recipe
 from hala.artifacts import Manifest
 from hala.languages import language
 from hala.records import KEPT
-from hala.verbs import Context, Outcome, report_sections
+from hala.verbs import Context, Outcome, report_sections, report_weights
 from hala.verbs.report_page import page, paragraph, text
 from hala.verbs.results import curve_table, curves, evaluations, headline_tables, markdown, step_table, terminal
 from hala.verbs.status import Stage, outcome, plan, rejections, row_text, stage_table, stages, text_table
@@ -42,6 +42,7 @@ def _render(root: Path, title: str, without: str) -> str:
         ("results", "Results", report_sections.results(found)),
         ("merge", "Merge curve", report_sections.merge_curves(found)),
         ("learning", "Learning curves", report_sections.learning_curves(found)),
+        ("weights", "Weights: error and angle by layer", report_weights.weights(found)),
         ("examples", "Translated examples", report_sections.translated(found)),
         ("rejected", "What was rejected, and why", report_sections.rejected(found)),
         ("steps", "Steps: time, tokens, size", report_sections.steps(found)),
