@@ -31,6 +31,7 @@ from hala.weights.writer import SHARD_BYTES, Job, Output, Progress, Unit, Write,
 OUT_DTYPES = {"float32": "F32", "bfloat16": "BF16", "float16": "F16"}
 FLOATS = ("BF16", "F16", "F32", "F64")
 ROUNDINGS = ("nearest", "stochastic")
+HELD_BYTES = 1 << 26  # tensors up to this size, of all checkpoints together, stay in memory between the two passes
 LOCAL = threading.local()  # one Scratch for each thread
 
 
@@ -226,36 +227,62 @@ def merged_config(config: dict[str, Any], dtype: str | None) -> dict[str, Any]:
     return config
 
 
-def blocks_of(infos: Sequence[TensorInfo], scratch: Scratch) -> Iterator[methods.Block]:
-    """The tensors side by side, in float32 blocks that the next step overwrites."""
-    for first in range(0, infos[0].count, BLOCK):
-        count, values = min(BLOCK, infos[0].count - first), []
-        for number, info in enumerate(infos):
-            raw = scratch.take(f"raw {number}", (count,), numpy_dtype(info.dtype))
-            read_into(info, first, raw)
-            values.append(scratch.take(f"values {number}", (count,), np.dtype(np.float32)))
-            widen(raw, values[-1])
-        yield first, values
+class Stack:
+    """One tensor of every checkpoint, side by side. Small ones are kept in memory after one reading, for a merge goes over its
+    tensors twice; larger ones are read block by block each time.
+    """
+
+    def __init__(self, infos: Sequence[TensorInfo], scratch: Scratch) -> None:
+        self.infos, self.scratch = infos, scratch
+        self.held: list[Array] = []
+        if sum(info.size for info in infos) <= HELD_BYTES:
+            self.held = [self.read(f"held {number}", info, 0, info.count) for number, info in enumerate(infos)]
+
+    def read(self, name: str, info: TensorInfo, first: int, count: int) -> Array:
+        """Elements of a tensor as they are stored, in the buffer of that name."""
+        raw = self.scratch.take(name, (count,), numpy_dtype(info.dtype))
+        read_into(info, first, raw)
+        return raw
+
+    def stored(self, number: int) -> Iterator[tuple[int, Array]]:
+        """The blocks of one checkpoint's tensor as they are stored."""
+        info = self.infos[number]
+        for first in range(0, info.count, BLOCK):
+            count = min(BLOCK, info.count - first)
+            if self.held:
+                yield first, self.held[number][first : first + count]
+            else:
+                yield first, self.read(f"raw {number}", info, first, count)
+
+    def blocks(self, count: int | None = None) -> Iterator[methods.Block]:
+        """The first `count` tensors in float32 blocks that the next step overwrites; None means all."""
+        for parts in zip(*(self.stored(number) for number in range(len(self.infos))[:count]), strict=True):
+            values = [self.scratch.take(f"values {n}", raw.shape, np.dtype(np.float32)) for n, (_, raw) in enumerate(parts)]
+            for (_, raw), wide in zip(parts, values, strict=True):
+                widen(raw, wide)
+            yield parts[0][0], values
 
 
 def merge_tensor(infos: Sequence[TensorInfo], output: Output, recipe: Recipe, rounding: str, write: Write) -> MergedTensor:
     """Writes the merged tensor; `infos` are base and tuned. Raises: InputError when it has NaN or Inf, or cannot be merged."""
     scratch = LOCAL.__dict__.setdefault("scratch", Scratch())
+    stack = Stack(infos, scratch)
     if output.dtype not in FLOATS:
-        return copy_equal(infos, output, recipe.t, write)
-    geometry = methods.measure(lambda: blocks_of(infos[:2], scratch))
+        return copy_equal(stack, output, recipe.t, write)
+    geometry = methods.measure(lambda: stack.blocks(2))
     if not math.isfinite(geometry.change):
-        raise InputError(f"tensor {output.name} has NaN or Inf values.", "One of the checkpoints is damaged or diverged.")
-    branch, combine = choose(infos, recipe, geometry, lambda: blocks_of(infos, scratch))
+        raise InputError(
+            f"tensor {output.name} has NaN or Inf values in {infos[0].file} or {infos[1].file}.",
+            "One of the checkpoints is damaged or diverged.",
+        )
+    branch, combine = choose(infos, recipe, geometry, stack.blocks)
     end = {"same": 1, "tuned": 1, "base": 0}.get(branch)
     dtype = numpy_dtype(output.dtype)
     if end is not None and numpy_dtype(infos[end].dtype) == dtype:
-        for first in range(0, infos[end].count, BLOCK):
-            raw = scratch.take("raw", (min(BLOCK, infos[end].count - first),), dtype)
-            read_into(infos[end], first, raw)
+        for first, raw in stack.stored(end):
             write(output.name, first, raw)
     else:
-        for first, values in blocks_of(infos, scratch):
+        for first, values in stack.blocks():
             merged: Array = values[end] if end is not None else combine(first, values)
             if rounding == "stochastic":
                 rounded = narrow_at_random(merged, dtype, scratch, generator(recipe.seed, output.name, first))
@@ -281,14 +308,13 @@ def choose(infos: Sequence[TensorInfo], recipe: Recipe, geometry: methods.Geomet
     return recipe.method, lambda first, values: methods.add_changes(recipe, limits, name, first, values)
 
 
-def copy_equal(infos: Sequence[TensorInfo], output: Output, t: float, write: Write) -> MergedTensor:
+def copy_equal(stack: Stack, output: Output, t: float, write: Write) -> MergedTensor:
     """Writes a tensor of whole numbers. Raises: InputError when the checkpoints do not agree on it."""
-    for first in range(0, infos[0].count, BLOCK):
-        parts = []
-        for info in infos:
-            parts.append(np.empty(min(BLOCK, info.count - first), numpy_dtype(info.dtype)))
-            read_into(info, first, parts[-1])
-        if any(part.tobytes() != parts[0].tobytes() for part in parts[1:]):
-            raise InputError(f"tensor {output.name} is {output.dtype} and differs.", "Only float tensors can be merged.")
-        write(output.name, first, parts[0])
+    base = stack.infos[0]
+    for (first, raw), *others in zip(*(stack.stored(number) for number in range(len(stack.infos))), strict=True):
+        for (_, other), info in zip(others, stack.infos[1:], strict=True):
+            if other.tobytes() != raw.tobytes():
+                where = f"tensor {output.name} is {output.dtype} and differs between {base.file} and {info.file}."
+                raise InputError(where, "Only float tensors can be merged.")
+        write(output.name, first, raw)
     return MergedTensor(output.name, "same", t, 1.0, 0.0, 0.0)
