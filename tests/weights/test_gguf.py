@@ -13,7 +13,8 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
 from hala.errors import CorruptError, InputError, RecipeError
-from hala.weights.gguf import export, rope_factors
+from hala.weights.gguf import export
+from hala.weights.gguf_network import rope_factors
 from hala.weights.loading import load_model, new_lfm2, save_model
 
 

@@ -13,11 +13,20 @@ def run(settings: Export, context: Context) -> Outcome:
 
     source = fetch(context.locate(settings.model), None)
     target = context.out / f"model-{settings.quant}.gguf"
-    report = export(source, target, settings.quant, splitter=settings.splitter)
+    report = export(
+        source,
+        target,
+        settings.quant,
+        splitter=settings.splitter,
+        progress=lambda done, total: context.progress.update(done / 1e6, total / 1e6, "MB"),
+    )
+    for warning in report.warnings:
+        context.progress.say(f"    {warning}")
     facts = {
         "file": target.name,
         "bytes": target.stat().st_size,
         "quant": settings.quant,
         "max_rel_error": max((tensor.rel_error for tensor in report.tensors), default=0.0),
+        "warnings": list(report.warnings),
     }
     return Outcome(counts={"tensors": len(report.tensors)}, facts=facts)
