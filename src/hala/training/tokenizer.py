@@ -39,8 +39,12 @@ CHAT_TEMPLATE = (
 )
 """The start token once, from the template itself; each turn opens with its role, and an answer ends with the end token."""
 
-# A digit, a word with its marks and one space before it, a run of punctuation, or white space.
-WORDS = r"\p{N}| ?[\p{L}\p{M}]+| ?[^\s\p{L}\p{M}\p{N}]+|\s+(?!\S)|\s+"
+# An English ending, a word with its marks and one space or sign before it, a digit, a run of punctuation with its line ends, or
+# white space: the rule that llama.cpp calls qwen35, so that these models export to GGUF; not every rule has a name there.
+WORDS = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*"
+    r"|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
 
 
 def train_tokenizer(
