@@ -40,8 +40,31 @@ def native_bfloat16(device: str) -> bool:
     """Whether `device` (`cpu`, `cuda`, `cuda:1`) multiplies bfloat16 itself; emulated, float32 is faster and exacter."""
     import torch
 
-    kind = device.partition(":")[0]
-    if kind == "cuda":
+    if device.startswith("cuda"):
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    capable = torch.cpu.get_capabilities() if kind == "cpu" and hasattr(torch.cpu, "get_capabilities") else {}
-    return bool(capable.get("amx_bf16") or capable.get("avx512_bf16"))
+    return has_any(device, "amx_bf16", "avx512_bf16")
+
+
+def native_int8(device: str) -> bool:
+    """Whether `device` is a CPU that multiplies bytes and adds them up as integers (VNNI or AMX), faster than any float.
+
+    Without these instructions sums of two products can overflow, and nothing is gained.
+    """
+    return has_any(device, "avx512_vnni", "avx_vnni", "amx_int8")
+
+
+def native_fp8(device: str) -> bool:
+    """Whether `device` is a GPU that multiplies FP8 E4M3 (compute capability 8.9 and more: Ada, Hopper, Blackwell)."""
+    import torch
+
+    return device.startswith("cuda") and torch.cuda.is_available() and torch.cuda.get_device_capability(device) >= (8, 9)
+
+
+def has_any(device: str, *features: str) -> bool:
+    """Whether `device` is a CPU with one of these instruction sets; never, where torch cannot tell."""
+    import torch
+
+    if device.partition(":")[0] != "cpu" or not hasattr(torch.cpu, "get_capabilities"):
+        return False
+    capable = torch.cpu.get_capabilities()
+    return any(capable.get(feature) for feature in features)

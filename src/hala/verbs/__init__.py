@@ -87,4 +87,5 @@ def open_engine(settings: EngineSettings, model: str, revision: str | None = Non
     from hala.engines.local import LocalEngine
     from hala.weights.loading import load_model
 
-    return LocalEngine(*load_model(model, settings.dtype, revision=revision), batch_tokens=settings.batch_tokens)
+    loaded = load_model(model, settings.dtype, revision=revision, native=True)
+    return LocalEngine(*loaded, batch_tokens=settings.batch_tokens)

@@ -1,73 +1,63 @@
-"""8-bit checkpoints in torch: unpacked weights, and inputs rounded as 8-bit kernels round them.
+"""Linear layers in 8 bits: inputs rounded as 8-bit kernels round them, and layers on the machine's own 8-bit products.
 
-scheme = stored_scheme(checkpoint)
-weight = dequantise(to_torch(codes), to_torch(scales), scheme, torch.float32)
-linear.register_forward_pre_hook(rounding(scheme))
+| scheme | where | layer |
+|---|---|---|
+| int8-dynamic | a CPU with VNNI or AMX | `Int8Linear`, on oneDNN's product of bytes |
+| fp8-dynamic | a GPU of compute capability 8.9 or more, model in BF16 | `Fp8Linear`, on `torch._scaled_mm` |
+| any | anywhere else | weights multiplied out on load, inputs rounded by a hook |
+
+All three compute the same function; they differ in the order in which floats are added.
+
+    install(model, checkpoint, scheme, native_layer(scheme, torch.float32, "cpu"))
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
-import ml_dtypes
-import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
-from hala.weights.checkpoint import Array
+from hala.errors import InputError
+from hala.hardware import native_fp8, native_int8
+from hala.weights.checkpoint import Checkpoint
+from hala.weights.quantised import quantised_names
 from hala.weights.schemes import FP8_MAX, Scheme
+from hala.weights.unpacking import dequantise, read_coded
 
-BLOCK = 262_144  # elements worked on at once
 INT8_MAX = 127.0  # kernels leave -128 out for activations
+TO_INTEGER = 1.5 * 2**23  # added to a small float32, it leaves the nearest integer, halves to even, in the lowest bits
 
 
-def to_torch(values: Array) -> Tensor:
-    """The same bytes as a torch tensor; torch cannot take BF16 and FP8 from numpy by itself."""
-    name = values.dtype.name
-    if values.dtype.type in (np.bool_, np.uint16, np.uint32, np.uint64) or not hasattr(ml_dtypes, name):
-        return torch.from_numpy(values)
-    return torch.from_numpy(values.reshape(-1).view(np.uint8)).view(getattr(torch, name)).reshape(values.shape)
-
-
-def dequantise(codes: Tensor, scales: Tensor, scheme: Scheme, dtype: torch.dtype) -> Tensor:
-    """The weight `[out, in]` that codes and scales stand for: multiplied in float32, then rounded to `dtype`."""
-    rows, columns = codes.shape
-    wide = scales.float().repeat_interleave(scheme.side, 1)[:, :columns] if scheme.side else scales.float().reshape(-1, 1)
-    place = torch.arange(rows) // scheme.side if scheme.side else torch.arange(rows) % len(wide)  # the scales of each row
-    weight = torch.empty(codes.shape, dtype=dtype)
-    for part in row_blocks(codes):
-        weight[part] = codes[part].float() * wide[place[part]]
-    return weight
-
-
-def row_blocks(matrix: Tensor) -> list[slice]:
-    """Slices over the rows, so that one block has about `BLOCK` elements."""
-    step = max(1, BLOCK // max(1, matrix[0].numel() if len(matrix) else 1))
-    return [slice(start, start + step) for start in range(0, len(matrix), step)]
-
-
+@torch.no_grad()
 def code_tokens(hidden: Tensor, scheme: Scheme) -> tuple[Tensor, Tensor]:
     """`hidden` `(..., features)` as 8-bit codes of the same shape, and their float32 scales `(..., 1)` or `(..., groups)`.
 
     One scale a token, or for each `side` features of a token (the last group may be smaller): max(|x|) / 448 or / 127. The
-    same values give the same codes on every device and in every batch.
+    same values give the same codes on every device and in every batch; a token with NaN or Inf gets a scale of NaN or Inf.
     """
-    work = hidden.float()
-    parts = grouped(work, scheme.side)
-    largest = parts.abs().amax(-1, keepdim=True) if hidden.numel() else parts.new_zeros(*parts.shape[:-1], 1)
+    parts = grouped(hidden, scheme.side)
+    largest = magnitudes(parts)
     # A tensor and no number as divisor: CUDA multiplies by the reciprocal of a number, which is off by a bit.
     limit = largest.new_full((), INT8_MAX if scheme.dtype == "I8" else FP8_MAX)
     scale = (largest / limit).clamp(min=torch.finfo(torch.float32).tiny)
-    quotients = parts / scale
     if scheme.dtype == "I8":
-        codes = quotients.round().clamp(-INT8_MAX, INT8_MAX).to(torch.int8)
-    else:
-        codes = quotients.clamp(-FP8_MAX, FP8_MAX).to(torch.float8_e4m3fn)
-    if not scheme.side:
-        return codes, scale
-    return codes.flatten(-2)[..., : hidden.shape[-1]], scale.squeeze(-1)
+        codes = (parts / scale).add_(TO_INTEGER).view(torch.int32).to(torch.int8)
+    else:  # divided in float32 and rounded once, in one pass on a GPU
+        codes = torch.div(parts, scale, out=torch.empty_like(parts, dtype=torch.float8_e4m3fn))
+    return (codes.flatten(-2)[..., : hidden.shape[-1]], scale.squeeze(-1)) if scheme.side else (codes, scale)
+
+
+def magnitudes(parts: Tensor) -> Tensor:
+    """The largest |x| along the last axis, kept as 1, in float32."""
+    if not parts.is_cuda:
+        return parts.abs().amax(-1, keepdim=True).float()
+    # One pass; on a CPU it would take ten times as long.
+    largest: Tensor = torch.linalg.vector_norm(parts, torch.inf, -1, keepdim=True, dtype=torch.float32)
+    return largest
 
 
 def grouped(hidden: Tensor, side: int) -> Tensor:
@@ -78,15 +68,14 @@ def grouped(hidden: Tensor, side: int) -> Tensor:
 
 
 def round_tokens(hidden: Tensor, scheme: Scheme) -> Tensor:
-    """`hidden` `(..., features)` after a round trip through 8 bits, in its own dtype.
+    """`hidden` `(..., features)` after a round trip through 8 bits, in its own dtype; gradients pass as if nothing were rounded.
 
     This is what a W8A8 kernel does to the input of a linear layer, so that numbers measured on a CPU are the 8-bit model's.
     """
     codes, scale = code_tokens(hidden, scheme)
-    if not scheme.side:
-        return (codes.float() * scale).to(hidden.dtype)
-    values = grouped(codes.float(), scheme.side) * scale[..., None]
-    return values.flatten(-2)[..., : hidden.shape[-1]].to(hidden.dtype)
+    values = grouped(codes.float(), scheme.side) * (scale[..., None] if scheme.side else scale)
+    rounded = (values.flatten(-2)[..., : hidden.shape[-1]] if scheme.side else values).to(hidden.dtype)
+    return hidden + (rounded - hidden).detach() if hidden.requires_grad and torch.is_grad_enabled() else rounded
 
 
 def rounding(scheme: Scheme) -> Callable[[Any, Any], Any]:
@@ -96,3 +85,114 @@ def rounding(scheme: Scheme) -> Callable[[Any, Any], Any]:
         return (round_tokens(inputs[0], scheme), *inputs[1:])
 
     return round_input
+
+
+class Int8Linear(nn.Module):
+    """A linear layer of int8 codes `[out, in]` and scales `[out, 1]` that rounds its input to int8, one scale a token.
+
+    Bytes are multiplied and added up as integers, so a token's result is the same in every batch; only then come the scales.
+    """
+
+    def __init__(self, codes: Tensor, scales: Tensor, bias: Tensor | None, scheme: Scheme) -> None:
+        super().__init__()
+        self.scheme, self.bias = scheme, bias
+        self.out_features, self.in_features = codes.shape
+        self.scales = scales.reshape(-1).float().contiguous()
+        self.zeros = torch.zeros(self.out_features, dtype=torch.int32)
+        self.packed = torch.ops.onednn.qlinear_prepack(codes.contiguous(), None)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """`(..., in)` to `(..., out)` in the dtype of `hidden`."""
+        rows = hidden.reshape(-1, self.in_features)
+        if not len(rows):
+            return hidden.new_empty(*hidden.shape[:-1], self.out_features)
+        codes, scale = code_tokens(rows, self.scheme)
+        # Unsigned with a zero point of 128, which is what these processors multiply: signed bytes run 600 times slower.
+        unsigned = codes.view(torch.uint8).bitwise_xor_(128)
+        # After the inputs: bias, scale and zero point of the output, its dtype, and nothing to follow.
+        last: tuple[Any, ...] = (None, 1.0, 0, torch.float32, "none", [], "")
+        out: Tensor = torch.ops.onednn.qlinear_pointwise(unsigned, 1.0, 128, self.packed, self.scales, self.zeros, *last)
+        out = out.mul_(scale) if self.bias is None else torch.addcmul(self.bias, out, scale)
+        return out.to(hidden.dtype).reshape(*hidden.shape[:-1], self.out_features)
+
+
+class Fp8Linear(nn.Module):
+    """A linear layer of FP8 codes `[out, in]` and scales `[out, 1]` that rounds its input to FP8, one scale a token.
+
+    Both sizes must be multiples of 16, and results are BF16: so wants it the kernel.
+    """
+
+    codes: Tensor
+    scales: Tensor
+    bias: Tensor | None
+
+    def __init__(self, codes: Tensor, scales: Tensor, bias: Tensor | None, scheme: Scheme) -> None:
+        super().__init__()
+        self.scheme = scheme
+        self.out_features, self.in_features = codes.shape
+        self.register_buffer("codes", codes.contiguous())
+        self.register_buffer("scales", scales.reshape(1, -1).float().contiguous())
+        self.register_buffer("bias", bias)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """`(..., in)` to `(..., out)` in the dtype of `hidden`."""
+        rows = hidden.reshape(-1, self.in_features)
+        if not len(rows):
+            return hidden.new_empty(*hidden.shape[:-1], self.out_features)
+        codes, scale = code_tokens(rows, self.scheme)
+        fast = rows.is_cuda
+        out = torch._scaled_mm(codes, self.codes.t(), scale, self.scales, out_dtype=torch.bfloat16, use_fast_accum=fast)
+        out = out if self.bias is None else out + self.bias
+        return out.to(hidden.dtype).reshape(*hidden.shape[:-1], self.out_features)
+
+
+Layer = type[Int8Linear] | type[Fp8Linear]
+
+
+def native_layer(scheme: Scheme, dtype: torch.dtype, device: str) -> Layer | None:
+    """The layer that runs a scheme on the device's own 8-bit products, None where there is none or floats are as fast."""
+    if scheme.name == "int8-dynamic" and native_int8(device) and dtype in (torch.float32, torch.bfloat16):
+        return Int8Linear
+    if scheme.name == "fp8-dynamic" and native_fp8(device) and dtype == torch.bfloat16 and fp8_works(device):
+        return Fp8Linear
+    return None
+
+
+@cache
+def fp8_works(device: str) -> bool:
+    """Whether this build of torch multiplies FP8 with a scale a row on `device`: a small product is tried and compared."""
+    from hala.weights.schemes import SCHEMES
+
+    scheme = SCHEMES["fp8-dynamic"]
+    values = torch.linspace(-1, 1, 32 * 64, device=device).reshape(32, 64).bfloat16()
+    codes, scales = code_tokens(values, scheme)
+    try:
+        found = Fp8Linear(codes, scales, None, scheme)(values).float()
+    except RuntimeError:
+        return False
+    rounded = codes.float() * scales
+    return torch.allclose(found, rounded @ rounded.t(), rtol=0.01, atol=0.01)
+
+
+def fits(layer: Layer, shape: tuple[int, ...]) -> bool:
+    """Whether a matrix `[out, in]` is one that the layer can run."""
+    return layer is Int8Linear or all(size % 16 == 0 for size in shape)
+
+
+def install(model: Any, checkpoint: Checkpoint, scheme: Scheme, layer: Layer | None) -> None:
+    """Makes the 8-bit linear layers of `model` round their inputs, and run on `layer` where their shapes fit it.
+
+    With a `layer`, the weights in `model` may be stand-ins: they are read here again, as codes. `model` is changed in place.
+    """
+    for name in quantised_names(checkpoint):
+        module = name.removesuffix(".weight")
+        try:
+            linear = model.get_submodule(module)
+        except AttributeError as error:
+            raise InputError(f"{checkpoint.path} has no layer {module} to run in 8 bits.", "Check the folder.") from error
+        if layer and fits(layer, checkpoint.tensors[name].shape):
+            model.set_submodule(module, layer(*read_coded(checkpoint, name, scheme), linear.bias, scheme))
+            continue
+        if layer:
+            linear.weight.data = dequantise(*read_coded(checkpoint, name, scheme), scheme, linear.weight.dtype)
+        linear.register_forward_pre_hook(rounding(scheme))

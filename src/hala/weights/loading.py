@@ -18,12 +18,10 @@ from typing import TYPE_CHECKING, Any
 from hala.artifacts import disk_errors
 from hala.errors import HalaError, InputError, RecipeError, nearest
 from hala.hardware import native_bfloat16
-from hala.weights.checkpoint import INDEX_NAME, Checkpoint, check_safe, complete_config, open_checkpoint
+from hala.weights.checkpoint import INDEX_NAME, check_safe, complete_config, open_checkpoint
 from hala.weights.headers import read_json
 from hala.weights.hub import fetch, first_line
-from hala.weights.linears import dequantise, rounding, to_torch
-from hala.weights.quantised import SCALE, quantised_names, stored_scheme
-from hala.weights.schemes import Scheme
+from hala.weights.quantised import stored_scheme
 from hala.weights.writer import to_json, write_file
 
 if TYPE_CHECKING:
@@ -41,14 +39,19 @@ def load_model(
     revision: str | None = None,
     *,
     round_activations: bool = True,
+    native: bool = False,
 ) -> tuple[Any, Any]:
     """A causal language model in evaluation mode and its tokenizer.
 
     `dtype` auto is bfloat16 where the device multiplies it natively, else float32; `device` auto is a GPU when there is one. An
-    8-bit checkpoint is unpacked on load; with `round_activations` its linear layers round their inputs as its scheme says.
+    8-bit checkpoint is unpacked on load; with `round_activations` its linear layers round their inputs as its scheme says. With
+    `native` they run on the device's own 8-bit products, where it has them: faster and smaller, the same but for the order in
+    which floats are added, and not to be trained.
     Raises: InputError when the checkpoint is missing, damaged, incomplete, of unknown architecture or wants to run code.
     """
     from transformers import AutoConfig
+
+    from hala.weights import linears, unpacking
 
     hush()
     device = pick_device(device)
@@ -57,12 +60,13 @@ def load_model(
     checkpoint = open_checkpoint(path)
     tokenizer = load_tokenizer(path)
     scheme = stored_scheme(checkpoint) if "quantization_config" in checkpoint.config else None
+    layer = linears.native_layer(scheme, torch_dtype, device) if scheme and native and round_activations else None
     with third_party(path):
         config = AutoConfig.from_pretrained(path, trust_remote_code=False, local_files_only=True)
         options: dict[str, Any] = {"config": config, "output_loading_info": True, "local_files_only": True}
         if scheme:
             del config.quantization_config
-            options["state_dict"] = unpacked(checkpoint, scheme, torch_dtype)
+            options["state_dict"] = unpacking.unpacked(checkpoint, torch_dtype, scheme, coded=layer is None)
         model, info = causal_class(config, path).from_pretrained(None if scheme else path, dtype=torch_dtype, **options)
     if missing := sorted(info["missing_keys"]):
         raise InputError(f"{path} lacks tensor {missing[0]} (and {len(missing) - 1} more) of its architecture.", DAMAGED)
@@ -70,7 +74,7 @@ def load_model(
     if len(tokenizer) > rows:
         raise InputError(f"the tokenizer in {path} has {len(tokenizer)} tokens, the model only {rows}.", DAMAGED)
     if scheme and round_activations:
-        install_rounding(model, [name.removesuffix(".weight") for name in quantised_names(checkpoint)], scheme)
+        linears.install(model, checkpoint, scheme, layer)
     return model.eval().to(device), tokenizer
 
 
@@ -148,27 +152,6 @@ def pick_device(device: str) -> str:
     if torch.cuda.is_available():
         return "cuda"
     return "mps" if torch.backends.mps.is_available() else "cpu"
-
-
-def unpacked(checkpoint: Checkpoint, scheme: Scheme, dtype: torch.dtype) -> dict[str, torch.Tensor]:
-    """The tensors of an 8-bit checkpoint with every code multiplied by its scale, in `dtype`."""
-    state, coded = {}, set(quantised_names(checkpoint))
-    for name in checkpoint.tensors:
-        if name.removesuffix(SCALE) in coded and name.endswith(SCALE):
-            continue
-        tensor = to_torch(checkpoint.read(name))
-        state[name] = dequantise(tensor, to_torch(checkpoint.read(name + SCALE)), scheme, dtype) if name in coded else tensor
-    return state
-
-
-def install_rounding(model: Any, modules: Sequence[str], scheme: Scheme) -> None:
-    """Makes the named linear layers round their input to 8 bits as `scheme` says; `model` is changed in place."""
-    for name in modules:
-        try:
-            linear = model.get_submodule(name)
-        except AttributeError as error:
-            raise InputError(f"no layer {name} to round the activations of.", "Load with round_activations=False.") from error
-        linear.register_forward_pre_hook(rounding(scheme))
 
 
 def save_model(
