@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from hala.errors import InputError
 from hala.weights.checkpoint import complete_config, copy_side_files, fingerprint, open_checkpoint
-from hala.weights.linears import to_torch
+from hala.weights.unpacking import to_torch
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hala.weights.checkpoint import Array
-from hala.weights.linears import to_torch
 from hala.weights.numerics import BF16, Scratch
 from hala.weights.schemes import FP8_VALUES, MODES, SCHEMES, Mode, Scheme, decode, expand, quantise, rows_at_once
+from hala.weights.unpacking import to_torch
 
 DTYPES = [np.dtype(kind) for kind in (ml_dtypes.bfloat16, "float16", "float32", "float64")]
 FORMATS = [(scheme, mode) for scheme in SCHEMES for mode in MODES]

@@ -1,6 +1,7 @@
 """A second look at a compressed checkpoint: every byte on disk is read again and held against the original.
 
-Nothing is taken from the run that wrote it but its settings, so that a bad disk, a bad copy and a bad program are found alike.
+Nothing is taken from the run that wrote it but its settings. Codes and scales are made again, so that one bit changed by a disk
+or a copy is found; and every weight must be as near to its original as rounding allows, so that a fault of the arithmetic is too.
 
     print(verify("LFM2-350M", "LFM2-350M-FP8").worst)
 """
@@ -23,9 +24,12 @@ from hala.weights.checkpoint import Array, Checkpoint, numpy_dtype, open_checkpo
 from hala.weights.compress import choose, find_scheme, plan_unit
 from hala.weights.headers import TensorInfo, read_json
 from hala.weights.numerics import BLOCK, Scratch, widen
-from hala.weights.schemes import Mode, Scheme, decode, expand, rows_at_once, scale_dtype
+from hala.weights.schemes import FP8_VALUES, Mode, Scheme, decode, expand, quantise, rows_at_once, scale_dtype
+from hala.weights.tables import look_up
 
 AGAIN = "Remove the folder and compress again; if it happens twice, check the disk and the memory."
+# Half of the way from each FP8 code's magnitude to the next, in scales: no weight that was rounded to it is further away.
+HALF_STEPS = np.tile(np.append(np.diff(FP8_VALUES[:127]), [32, 0]) / 2, 2).astype(np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +67,8 @@ def verify(
 ) -> Verification:
     """What every tensor of `dst` is worth against `src`, after reading all of both.
 
-    Raises: CorruptError for a tensor that is missing or of another shape, a kept one with another byte, a scale or code that is
-    no finite number, and a weight that is further from its original than rounding to 8 bits can bring it.
+    Raises: CorruptError for a tensor that is missing or of another shape, a kept one with another byte, a code or scale that is
+    not what the settings give, and a weight that is further from its original than rounding to 8 bits can bring it.
     """
     source, made = open_checkpoint(src), open_checkpoint(dst)
     settings = read_json(Path(dst) / "compress.json")["settings"]
@@ -105,7 +109,7 @@ def check_kept(before: TensorInfo, made: Checkpoint) -> Checked:
         one, two = np.empty(count, dtype), np.empty(count, dtype)
         read_into(before, first, one)
         read_into(made.tensors[before.name], first, two)
-        if not np.array_equal(one.view(np.uint8), two.view(np.uint8)):
+        if not same_bytes(one, two):
             raise CorruptError(f"tensor {before.name} of {made.path} is not the original's, though it was to be kept.", AGAIN)
     return Checked(before.name)
 
@@ -121,34 +125,43 @@ def check_quantised(before: TensorInfo, made: Checkpoint, scheme: Scheme, mode: 
     for first in range(0, rows, step):
         shape = (min(step, rows - first), columns)
         weight = scratch.take("weight", shape, numpy_dtype(before.dtype))
-        codes = scratch.take("codes", shape, numpy_dtype(scheme.dtype))
+        codes = scratch.take("stored", shape, numpy_dtype(scheme.dtype))
         read_into(before, first * columns, weight)
         read_into(made.tensors[before.name], first * columns, codes)
         part = scales[first // scheme.side :][: -(-shape[0] // scheme.side)] if scheme.side else scales[first:][: shape[0]]
-        values = scratch.take("values", shape, np.dtype(np.float32))
+        where = f"rows {first} to {first + shape[0]} of tensor {before.name} of {made.path}"
+        again = look_up(weight, scheme, mode, scratch) or quantise(weight, scheme, mode, scratch, measure=False)
+        if not same_bytes(again.codes, codes) or not same_bytes(again.scales, part):
+            raise CorruptError(f"{where} are not what compressing the original gives.", AGAIN)
+        values = scratch.take("original", shape, np.dtype(np.float32))
         widen(weight, values)
         difference = decode(codes, part, scheme)
         lost += int((~difference.any(axis=1) & values.any(axis=1)).sum())
         difference -= values
-        if not within_rounding(
-            difference, values, expand(part.astype(np.float32), scheme.side, shape), scheme, mode, weight.dtype
-        ):
-            where = f"rows {first} to {first + shape[0]} of tensor {before.name} of {made.path}"
+        if not within_rounding(difference, values, codes, part, scheme, scale_dtype(weight.dtype, mode)):
             raise CorruptError(f"{where} are further from the original than rounding to 8 bits can bring them.", AGAIN)
         error += float(np.vecdot(difference, difference).sum(dtype=np.float64))
         norm += float(np.vecdot(values, values).sum(dtype=np.float64))
     return Checked(before.name, (error / norm) ** 0.5 if norm else 0.0, lost)
 
 
-def within_rounding(error: Array, values: Array, scales: Array, scheme: Scheme, mode: Mode, dtype: np.dtype[Any]) -> bool:
-    """Whether every weight is at most half a step of its code away, and the roundings of mode `exact`; NaN is not.
+def same_bytes(one: Array, two: Array) -> bool:
+    """Whether two contiguous arrays have the same bytes; NaN and minus zero count as what they are."""
+    return one.shape == two.shape and np.array_equal(one.view(np.uint8), two.view(np.uint8))
 
-    A step of FP8 E4M3 is an eighth of the power of two below the weight, at least 2**-9 of the scale; one of int8 is the scale.
+
+def within_rounding(error: Array, values: Array, codes: Array, scales: Array, scheme: Scheme, work: np.dtype[Any]) -> bool:
+    """Whether every weight is at most half a step from its code, and what the dtype of the scales rounds; NaN is not.
+
+    `error` and `values` are float32. The quotient was rounded to `work`, and a subnormal scale may be off by half the smallest.
     """
-    slack = 2 * float(ml_dtypes.finfo(scale_dtype(dtype, mode)).eps)  # type: ignore[no-untyped-call]
-    size = np.abs(values)
-    allowed = scales * 0.5 if scheme.dtype == "I8" else np.maximum(size / 16, scales / 1024)
-    return bool((np.abs(error) <= allowed + slack * size).all())
+    kind = ml_dtypes.finfo(work)  # type: ignore[no-untyped-call]
+    slack = max(float(kind.eps), 4 * float(np.finfo(np.float32).eps))
+    steps = HALF_STEPS[codes.view(np.uint8)] if scheme.dtype == "F8_E4M3" else np.full(codes.shape, 0.5, np.float32)
+    steps *= expand(scales.astype(np.float32), scheme.side, codes.shape)
+    steps += np.abs(values) * np.float32(slack)
+    steps += np.float32(scheme.limit * float(kind.smallest_subnormal) / 2)
+    return bool((np.abs(error) <= steps).all())
 
 
 def reload(dst: str | Path) -> str:
