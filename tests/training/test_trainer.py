@@ -15,7 +15,14 @@ from hala.training.trainer import PackedRows, train
 from hala.training.watch import eval_loss
 
 SMALL = TrainSettings(
-    row_length=32, batch_tokens=128, micro_tokens=64, max_steps=8, save_steps=4, log_steps=2, learning_rate=1e-2
+    row_length=32,
+    batch_tokens=128,
+    micro_tokens=64,
+    max_steps=8,
+    save_steps=4,
+    log_steps=2,
+    learning_rate=1e-2,
+    precision="float32",  # tolerances are those of float32 wherever the tests run
 )
 
 

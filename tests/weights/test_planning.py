@@ -9,7 +9,8 @@ import pytest
 
 from hala.errors import InputError
 from hala.weights.compress import compress
-from hala.weights.planning import Rates, disk_rates, plan
+from hala.weights.planning import Rates, disk_rates, plan, scratch_bytes
+from hala.weights.schemes import SCHEMES
 
 RATES = Rates(read=1e9, write=5e8, weights=2e8, threads=2)
 COMMAND_A = {
@@ -53,7 +54,15 @@ def test_a_teacher_of_111b_is_planned_without_its_weights(tmp_path: Path) -> Non
     in_and_out = planned.bytes_before / RATES.read + planned.bytes_after / RATES.write
     quantising = 107.91e9 / RATES.weights
     assert planned.seconds == pytest.approx(max(in_and_out, quantising), rel=1e-3)
-    assert planned.memory < 1e9 and "111.06B parameters" in planned.text and "1 x 141 GB" in planned.text
+    assert "111.06B parameters" in planned.text and "1 x 141 GB" in planned.text
+
+
+def test_memory_does_not_grow_with_the_model(tmp_path: Path, tiny: Path) -> None:
+    """111 billion parameters need no more than a few blocks of memory above what a tiny model needs."""
+    (tmp_path / "config.json").write_text(json.dumps(COMMAND_A))
+    small, large = plan(tiny, tmp_path, rates=RATES), plan(tmp_path, tmp_path, rates=RATES)
+    assert 0 < scratch_bytes(SCHEMES["fp8-dynamic"], "float32-scale", 36864) < 50e6
+    assert large.memory - small.memory < 200e6
 
 
 def test_measuring_leaves_nothing_behind(tmp_path: Path) -> None:
