@@ -194,6 +194,8 @@ def quantised(model: Any, source: Checkpoint, modules: Sequence[str], scheme: Sc
     """A block in which some linear modules of a model have 8-bit weights and inputs; afterwards they are as before."""
     import torch
 
+    from hala.weights.linears import rounding
+
     linears = {name: model.get_submodule(name) for name in modules}
     before = {name: linear.weight.data for name, linear in linears.items()}
     hooks = []
@@ -209,10 +211,3 @@ def quantised(model: Any, source: Checkpoint, modules: Sequence[str], scheme: Sc
             linear.weight.data = before[name]
         for hook in hooks:
             hook.remove()
-
-
-def rounding(scheme: Scheme) -> Callable[[Any, Any], Any]:
-    """A hook that rounds the input of a linear layer as the scheme's kernels do."""
-    from hala.weights import linears
-
-    return linears.rounding(scheme)
