@@ -10,7 +10,7 @@ compress a 111B teacher. The result is a compressed-tensors checkpoint that vLLM
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,12 +18,12 @@ from typing import Any
 import numpy as np
 
 from hala.errors import InputError, RecipeError, nearest
+from hala.weights.accelerated import on_device, pick_device
 from hala.weights.checkpoint import Checkpoint, complete_config, fingerprint, numpy_dtype, open_checkpoint, read_into
 from hala.weights.headers import TensorInfo
 from hala.weights.numerics import BF16, BLOCK, Scratch
 from hala.weights.schemes import MODES, SCHEMES, Mode, Scheme, quantise, rows_at_once, scale_dtype
 from hala.weights.selection import FLOATS, IGNORE, quantization_config, reasons
-from hala.weights.tables import look_up
 from hala.weights.writer import SHARD_BYTES, Job, Output, Progress, Unit, Write, build
 
 CODES = {np.dtype(np.float32): "F32", np.dtype(np.float64): "F64", np.dtype(np.float16): "F16", BF16: "BF16"}
@@ -91,17 +91,20 @@ def compress(
     progress: Progress | None = None,
     threads: int | None = None,
     extra: dict[str, Any] | None = None,
+    device: str = "auto",
 ) -> CompressReport:
     """The report of the 8-bit checkpoint written to `dst`; an interrupted call continues and ends with the same bytes.
 
     `ignore` and `keep` hold module names or `re:` patterns (matched from the start) that stay as they are: `ignore` replaces the
     default, `keep` adds to it. Embeddings, norms and everything that is not a matrix stay in any case, and what engines fuse
-    stays together. Kept tensors keep their dtype, float32 masters included. `extra` goes into compress.json.
+    stays together. Kept tensors keep their dtype, float32 masters included. `extra` goes into compress.json. `device` is `cpu`,
+    `cuda`, or `auto`: a GPU when there is one and the checkpoint is large enough to gain from it. The bytes are the same.
     Raises: InputError naming a tensor with NaN or Inf, RecipeError for an unknown scheme, mode or module, DriftError, DiskError.
     """
     how = find_scheme(scheme, mode)
     source = open_source(src)
     why = choose(source, ignore, keep)
+    place = pick_device(device, sum(info.size for info in source.tensors.values()))
     names = {name for name, reason in why.items() if not reason}
     patterns = tuple(IGNORE if ignore is None else ignore)
     settings = {"scheme": scheme, "mode": mode, "ignore": list(patterns), "keep": list(keep), "shard_bytes": shard_bytes}
@@ -118,7 +121,7 @@ def compress(
 
     def make(name: str, write: Write) -> dict[str, Any]:
         info = source.tensors[name]
-        return asdict(quantise_tensor(info, how, mode, write) if name in names else copy_tensor(info, why[name], write))
+        return asdict(quantise_tensor(info, how, mode, write, place) if name in names else copy_tensor(info, why[name], write))
 
     notes = build(Path(dst), job, make, progress, threads)
     return CompressReport(scheme, mode, patterns, tuple(keep), tuple(TensorReport(**note) for note in notes))
@@ -165,18 +168,15 @@ def plan_unit(info: TensorInfo, scheme: Scheme | None, mode: Mode) -> Unit:
     return Unit(info.name, (codes, Output(f"{info.name}_scale", dtype, scheme.scale_shape(info.shape))))
 
 
-def quantise_tensor(info: TensorInfo, scheme: Scheme, mode: Mode, write: Write) -> TensorReport:
-    """Writes codes and scales of a matrix, some rows at a time."""
-    scratch = LOCAL.__dict__.setdefault("scratch", Scratch())
+def quantise_tensor(info: TensorInfo, scheme: Scheme, mode: Mode, write: Write, device: str = "cpu") -> TensorReport:
+    """Writes codes and scales of a matrix, some rows at a time; those whose error is measured are always done on the CPU."""
+    scratch, quantise_block = LOCAL.__dict__.setdefault("scratch", Scratch()), on_device(device)
     rows, columns = info.shape
-    step, dtype = rows_at_once(scheme, columns), numpy_dtype(info.dtype)
-    error = norm = 0.0
-    zero_rows, scales = 0, []
-    for number, first in enumerate(range(0, rows, step)):
-        weight = scratch.take("weight", (min(step, rows - first), columns), dtype)
+    dtype, error, norm, zero_rows, scales = numpy_dtype(info.dtype), 0.0, 0.0, 0, []
+    for first, count, measure in pieces(rows, rows_at_once(scheme, columns), joined=device != "cpu"):
+        weight = scratch.take("weight", (count, columns), dtype)
         read_into(info, first * columns, weight)
-        measure = is_measured(number, rows, step)
-        part = None if measure else look_up(weight, scheme, mode, scratch)
+        part = None if measure else quantise_block(weight, scheme, mode, scratch)
         part = part or quantise(weight, scheme, mode, scratch, measure=measure)
         if not part.finite:
             refuse_infinite(info)
@@ -187,6 +187,19 @@ def quantise_tensor(info: TensorInfo, scheme: Scheme, mode: Mode, write: Write) 
     write(f"{info.name}_scale", 0, every)
     size = info.count + every.nbytes
     return TensorReport(info.name, scheme.dtype, (error / norm) ** 0.5 if norm else 0.0, info.size, size, zero_rows)
+
+
+def pieces(rows: int, step: int, *, joined: bool) -> Iterator[tuple[int, int, bool]]:
+    """First row, number of rows, and whether the error is measured, of each block; `joined` makes one of those in between.
+
+    A CPU works best on what fits into its cache, a GPU on a lot at once.
+    """
+    first = 0
+    while first < rows:
+        measure = is_measured(first // step, rows, step)
+        count = min(step if measure or not joined else (SAMPLE - 1) * step, rows - first)
+        yield first, count, measure
+        first += count
 
 
 def is_measured(number: int, rows: int, step: int) -> bool:
