@@ -64,6 +64,7 @@ PARTS: dict[str, tuple[type[recipe.Section], str]] = {
         "Keys of `translate` and `judge`, written directly in them; `evaluate` takes `dtype` and `batch_tokens` alone.",
     ),
     "recovery": (recipe.Recovery, "The key `recovery` of `compress`."),
+    "search": (recipe.Search, "The key `search` of `merge`."),
     "judge": (recipe.Judge, "The key `judge` of `filter`; engine keys too."),
     "new": (recipe.New, "The key `new` of `tune`."),
 }

@@ -323,14 +323,21 @@ def merge(
     out: OutOption,
     method: Annotated[str, typer.Option(help="slerp, linear, soup, task_arithmetic, ties, dare_linear or dare_ties.")] = "slerp",
     t: Annotated[
-        float, typer.Option(help="Where between the two, 0 to 1; groups and gradients: --set 't={attention: 0.3}'.")
-    ] = 0.5,
+        str, typer.Option(help="Where between the two, 0 to 1, or search; groups and gradients: --set 't={attention: 0.3}'.")
+    ] = "0.5",
+    questions: Annotated[list[str] | None, typer.Option(help="File of multiple-choice questions for --t search.")] = None,
+    pairs: Annotated[list[str] | None, typer.Option(help="File of sentence pairs for --t search.")] = None,
+    to: Annotated[str, typer.Option(help="Target language of the pairs.")] = "ar",
+    start: Annotated[str, typer.Option("--from", help="Source language of the pairs.")] = "en",
     overrides: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Merge checkpoints of one family."""
-    place = {} if any(word.startswith("t=") for word in overrides or ()) else {"t": t}
-    _run_verb("merge", out, _settings(overrides, base=base, tuned=tuned, method=method, **place), as_json)
+    """Merge checkpoints of one family; --t search tries several t on a small evaluation and keeps the best."""
+    place: dict[str, Any] = {} if any(word.startswith("t=") for word in overrides or ()) else {"t": t}
+    if tests := {key: value for key, value in (("questions", questions), ("pairs", pairs)) if value}:
+        place["search"] = tests
+    settings = _settings(overrides, base=base, tuned=tuned, method=method, **place)
+    _run_verb("merge", out, settings, as_json, source=start, target=to)
 
 
 @app.command()

@@ -271,6 +271,42 @@ class Tune(Section):
         return self
 
 
+class Search(LocalSettings):
+    """Choosing `t` by a small evaluation: half of its items choose, the other half says how good the choice is."""
+
+    questions: QuestionList = ()
+    """Multiple-choice questions, scored by accuracy: files, or `world: questions`."""
+    pairs: DataList = ()
+    """Sentence pairs, scored by chrF++ of the translations."""
+    t: Annotated[tuple[float, ...], BeforeValidator(as_tuple)] = (0.0, 0.25, 0.5, 0.75, 1.0)
+    """Values to try, one merge each; 0 (the base), 0.5 and 1 (the tuned model) are always among them."""
+    groups: Names = ()
+    """Groups of tensors that then get a value of their own, one after the other, where that scores above the best number."""
+    best: str | None = None
+    """Set whose score decides, by its name in tables (a file's name); none means the mean of all sets. Of equal ones the value
+    nearest to 0.5 wins."""
+    keep: dict[str, Annotated[float, Field(ge=0.0)]] = Field(default_factory=dict)
+    """Sets that may score at most so many points below the base: `{questions-en.jsonl: 1.0}`."""
+    profile: str = "cloze"
+    """How questions become prompts."""
+    prompt: str | None = None
+    """Translation prompt; none means what the tuned checkpoint was trained with, else the default."""
+    max_tokens: int = Field(default=256, ge=1)
+    """Longest translation in tokens."""
+    limit: int | None = Field(default=None, ge=2)
+    """At most so many items of each set: the first sentence pairs, but questions evenly spaced, so that all subjects stay."""
+    resamples: int = Field(default=1000, ge=100)
+    """Bootstrap resamples behind the intervals of chrF++ and of differences."""
+    seed: int = Field(default=0, ge=0)
+    """Which items are in which half, and the bootstrap."""
+
+    @model_validator(mode="after")
+    def _something(self) -> Search:
+        if not (self.questions or self.pairs):
+            raise ValueError("search needs questions or pairs to score with")
+        return self
+
+
 class Merge(Section):
     """Checkpoints in, one between or beyond them out."""
 
@@ -284,9 +320,12 @@ class Merge(Section):
     """Revision of hub tuned models."""
     method: Literal["slerp", "linear", "soup", "task_arithmetic", "ties", "dare_linear", "dare_ties"] = "slerp"
     """`slerp` and `linear` go from base to tuned; `soup` is a weighted mean; the others add what several models changed."""
-    t: Annotated[tuple[Schedule, ...], BeforeValidator(as_tuple)] = (0.5,)
+    t: Annotated[tuple[Schedule | Literal["search"], ...], BeforeValidator(as_tuple)] = (0.5,)
     """Where between the two: a number, `{gradient: [0, 0.5, 1]}` over the layers, or values by group (`embeddings`, `attention`,
-    `conv`, `feed_forward`, `norms`, `head`, `default`); a list makes one checkpoint for each. For methods that add, a factor."""
+    `conv`, `feed_forward`, `norms`, `head`, `default`); a list makes one checkpoint for each. For methods that add, a factor.
+    `search` tries values and keeps the best."""
+    search: Search | None = None
+    """How `t: search` chooses."""
     weights: Annotated[tuple[float, ...], BeforeValidator(as_tuple)] = ()
     """One for each tuned model; none means equal."""
     density: float = Field(default=0.5, gt=0.0, le=1.0)
@@ -305,8 +344,13 @@ class Merge(Section):
         names = [json.dumps(t, sort_keys=True) for t in self.t]
         if not names or len(set(names)) != len(names):
             raise ValueError("t must be one or several different values")
-        if self.method in ("slerp", "linear") and any(isinstance(t, float) and not 0.0 <= t <= 1.0 for t in self.t):
+        tried = (*self.t, *(self.search.t if self.search else ()))
+        if self.method in ("slerp", "linear") and any(isinstance(t, float) and not 0.0 <= t <= 1.0 for t in tried):
             raise ValueError("t must be between 0 and 1")
+        if ("search" in self.t) != (self.search is not None) or ("search" in self.t and len(self.t) > 1):
+            raise ValueError("t: search stands alone and needs the key search, which says what to score with")
+        if self.search is not None and self.method == "soup":
+            raise ValueError("a soup has no t to search for; give weights")
         return self
 
 

@@ -18,6 +18,7 @@ from hala.records import KEPT
 from hala.verbs import Context, Outcome, report_sections, report_weights
 from hala.verbs.report_page import page, paragraph, text
 from hala.verbs.results import curve_table, curves, evaluations, headline_tables, markdown, step_table, terminal
+from hala.verbs.search_results import search_tables, searches
 from hala.verbs.status import Stage, outcome, plan, rejections, row_text, stage_table, stages, text_table
 
 
@@ -72,7 +73,7 @@ def _lead(content: dict[str, Any], found: list[Stage]) -> str:
 def results_markdown(root: Path) -> str:
     """The README's tables: translation, questions, merge curve over t, and steps; GitHub markdown."""
     found = stages(root)
-    parts = []
+    parts = [markdown(table) for stage in searches(found) for table in search_tables(stage)]
     for stage in evaluations(found):
         parts += [markdown(table) for table in headline_tables(stage)]
         parts += [markdown(curve_table(curve)) for curve in curves(found, stage)]
@@ -82,7 +83,8 @@ def results_markdown(root: Path) -> str:
 def summary(root: Path) -> str:
     """The steps with their outcome, then the headline scores, as text for a terminal."""
     found = stages(root)
-    tables = [terminal(table) for stage in evaluations(found) for table in headline_tables(stage)]
+    tables = [terminal(table) for stage in searches(found) for table in search_tables(stage)]
+    tables += [terminal(table) for stage in evaluations(found) for table in headline_tables(stage)]
     return "\n\n".join(["", stage_table(found), *tables]) + "\n"
 
 
@@ -93,6 +95,7 @@ def describe(manifest: Manifest, folder: Path) -> str:
     reasons = rejections(manifest.counts)
     if reasons:
         lines.append(text_table(["rejected because", "rows"], [[reason, f"{number:,}"] for reason, number in reasons.items()]))
+    lines += [f"{terminal(table)}\n{table.note}" for table in search_tables(stage)]
     lines += [terminal(table) for table in headline_tables(stage)]
     return "\n".join([*lines, str(folder)])
 

@@ -22,6 +22,7 @@ from hala.records import Row
 from hala.verbs.report_charts import Line, bar, line_chart
 from hala.verbs.report_page import data_cell, details, grid, messages_cell, paragraph, score_table, text
 from hala.verbs.results import all_scores, curve_table, curves, evaluations, headline_tables
+from hala.verbs.search_results import curve_lines, place, search_tables, searches
 from hala.verbs.status import Stage, compact, outcome, read_curve, rejections, size
 
 EXAMPLES_PER_REASON = 3
@@ -40,8 +41,8 @@ def results(found: list[Stage]) -> str:
 
 
 def merge_curves(found: list[Stage]) -> str:
-    """Accuracy over t of each merge with several t, with interval bands, and the numbers folded."""
-    parts = []
+    """Accuracy over t of each merge with several t, with interval bands, and the numbers folded; searches for t before them."""
+    parts = [_searched(stage) for stage in searches(found)]
     for stage in evaluations(found):
         for curve in curves(found, stage):
             lines = tuple(_curve_line(name, points) for name, points in curve.lines)
@@ -50,6 +51,16 @@ def merge_curves(found: list[Stage]) -> str:
             if picture:
                 parts.append(_figure(caption, picture) + details("The curve in numbers", score_table(curve_table(curve))))
     return "".join(parts)
+
+
+def _searched(stage: Stage) -> str:
+    """The curve that a search chose on, the choice on the other half, and the numbers of the curve folded."""
+    search = stage.facts["search"]
+    picture = line_chart(tuple(_curve_line(name, points) for name, points in curve_lines(search)), "t", "points")
+    pick = text(f"Picked t = {place(search['pick'])} by the rule: {search['rule']}.")
+    caption = f"<strong>{text(stage.name)}</strong> · validation half, 95% intervals; t = 0 base, t = 1 tuned. {pick}"
+    curve, test = search_tables(stage)
+    return _figure(caption, picture) + score_table(test) + details("The curve in numbers", score_table(curve))
 
 
 def _curve_line(name: str, points: tuple[tuple[float, Mapping[str, Any]], ...]) -> Line:

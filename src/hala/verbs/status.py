@@ -228,7 +228,9 @@ def _merged(stage: Stage) -> str:
     facts = stage.facts
     places = ", ".join(f"{t:g}" if isinstance(t, float) else "by layer or group" for t in facts.get("t", []))
     angle = facts.get("mean_angle_degrees")
-    return f"{facts.get('method', 'merge')} at t = {places}" + (f", mean angle {angle:.1f} degrees" if angle is not None else "")
+    searched = f", the best of {len(facts['search']['points'])}" if facts.get("search") else ""
+    turned = f", mean angle {angle:.1f} degrees" if angle is not None else ""
+    return f"{facts.get('method', 'merge')} at t = {places}{searched}{turned}"
 
 
 def _evaluated(stage: Stage) -> str:
