@@ -20,6 +20,7 @@ from typing import Any
 
 from hala.errors import InputError
 from hala.weights.headers import MAX_JSON, read_json, regular_size
+from hala.weights.safety import read_tokenizer
 
 CONTRACTIONS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?"
 LINES = r"[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -72,7 +73,7 @@ def read_vocabulary(folder: Path, rows: int, splitter: str | None = None, kind: 
     file = folder / "tokenizer.json"
     if not file.is_file():
         raise InputError(f"{folder} has no tokenizer.json.", "GGUF export needs a BPE tokenizer in that format.")
-    content, settings = read_json(file), read_optional(folder / "tokenizer_config.json")
+    content, settings = read_tokenizer(file), read_optional(folder / "tokenizer_config.json")
     model = content["model"]
     affixes = model.get("continuing_subword_prefix") or model.get("end_of_word_suffix")
     if model.get("type") != "BPE" or affixes:
@@ -236,9 +237,8 @@ def with_scores(base: Vocabulary, content: Mapping[str, Any], merges: Sequence[t
         warnings=warnings,
     )
     ids = {text: index for index, text in enumerate(base.tokens)}
-    alone = {"added_tokens": [], "post_processor": None, "padding": None, "truncation": None}  # those both find in the same way
-    bpe = Tokenizer.from_str(json.dumps({**content, **alone}))
-    for text in samples(vocabulary):
+    bpe = Tokenizer.from_str(json.dumps({**content, "added_tokens": [], "post_processor": None}))
+    for text in samples(vocabulary, content):
         if bpe.encode(text).ids != cut(vocabulary, ids, text):
             raise InputError(
                 f"{file} cuts {text!r} in a way that llama.cpp's scores cannot express.",
@@ -261,17 +261,21 @@ def space_prefix(content: Mapping[str, Any], file: Path) -> tuple[bool, tuple[st
     raise InputError(f"{file} changes text before cutting it ({kinds}, {before.get('type')}).", "llama.cpp has no such rule.")
 
 
-def samples(vocabulary: Vocabulary) -> Iterator[str]:
-    """Texts to try: sentences, runs of spaces, and tokens beside each other from all over the vocabulary."""
+def samples(vocabulary: Vocabulary, content: Mapping[str, Any]) -> Iterator[str]:
+    """Texts to try: sentences, runs of spaces, and tokens beside each other from all over the vocabulary.
+
+    Each begins with a letter, for what a space at the beginning becomes is told by `space_prefix`; none has an added token, for
+    those are cut out first on both sides.
+    """
     from gguf import TokenType
 
-    yield from SAMPLES
-    yield from ("x" + " " * count + "y" for count in range(2, 40))
     normal = [text for text, kind in zip(vocabulary.tokens, vocabulary.types, strict=True) if kind == TokenType.NORMAL]
-    step = max(1, len(normal) // TRIED)
-    for index in range(0, len(normal), step):
-        text = (normal[index] + normal[(index * 7919) % len(normal)]).replace(SPACE, " ")
-        yield "x" + text  # a letter first: what a space at the beginning becomes is told by `space_prefix`
+    added = sorted((added["content"] for added in content.get("added_tokens") or []), key=len, reverse=True)
+    apart = re.compile("|".join(map(re.escape, added)) or r"\Z\A")  # without added tokens nothing matches
+    texts = [*SAMPLES, *(" " * count + "y" for count in range(2, 40))]
+    for index in range(0, len(normal), max(1, len(normal) // TRIED)):
+        texts.append((normal[index] + normal[(index * 7919) % len(normal)]).replace(SPACE, " "))
+    yield from ("x" + part for text in texts for part in apart.split(text) if part)
 
 
 def cut(vocabulary: Vocabulary, ids: Mapping[str, int], text: str) -> list[int]:
