@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,8 @@ from hala.errors import InputError, RecipeError
 from hala.weights.checkpoint import open_checkpoint
 from hala.weights.compress import compress
 from hala.weights.schemes import MODES, SCHEMES, Mode, decode
+from hala.weights.tables import table
+from hala.weights.verification import verify
 
 KINDS = ("lfm2", "llama", "gemma2", "cohere2")
 FORMATS = [(scheme, mode) for scheme in SCHEMES for mode in MODES]
@@ -162,3 +165,31 @@ def test_extra_facts_are_kept_with_the_report(folders: dict[str, Path], tmp_path
     assert saved["licence"] == "apache-2.0"
     assert saved["settings"]["scheme"] == "fp8-dynamic"
     assert len(saved["tensors"]) == len(open_checkpoint(folders["lfm2"]).tensors)
+
+
+@pytest.fixture(scope="module")
+def twenty(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint of twenty matrices of 8 MB each."""
+    folder = tmp_path_factory.mktemp("twenty")
+    weight = torch.randn(2048, 2048, generator=torch.Generator().manual_seed(0)).bfloat16()
+    save_file({f"layers.{i}.w.weight": weight.clone() for i in range(20)}, folder / "model.safetensors")
+    (folder / "config.json").write_text("{}")
+    return folder
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_memory_is_that_of_a_few_tensors(scheme: str, twenty: Path, tmp_path: Path) -> None:
+    """Of twenty matrices never more than four times one is held, besides the tables, nor when the result is verified."""
+    if not SCHEMES[scheme].side:
+        table(SCHEMES[scheme], "float32-scale")  # 12 MB for any model, made once
+    for work in (
+        lambda: compress(twenty, tmp_path / "out", scheme, threads=2),
+        lambda: verify(twenty, tmp_path / "out", threads=2),
+    ):
+        tracemalloc.start()
+        try:
+            work()
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        assert peak < 4 * 2 * 2048 * 2048
