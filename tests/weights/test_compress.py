@@ -128,6 +128,21 @@ def test_nan_and_inf_are_refused_by_name(value: float, name: str, folders: dict[
         shutil.rmtree(tmp_path / ".out.partial")
 
 
+@pytest.mark.parametrize(("dtype", "bits"), [("bfloat16", 0x7F81), ("float16", 0x7C01), ("float32", 0x7F800001)])
+@pytest.mark.parametrize("name", ["layers.0.w.weight", "norm.weight"])
+def test_a_signalling_nan_is_one_error_and_no_warning(name: str, dtype: str, bits: int, tmp_path: Path) -> None:
+    """NaN of the kind that no arithmetic makes, but a flipped bit does, ends in the same error in every dtype."""
+    kind = getattr(torch, dtype)
+    tensors = {each: torch.ones(8, 8, dtype=kind) for each in ("layers.0.w.weight", "norm.weight")}
+    whole = torch.int16 if kind.itemsize == 2 else torch.int32
+    tensors[name].view(whole)[3, 3] = bits
+    (tmp_path / "source").mkdir()
+    save_file(tensors, tmp_path / "source" / "model.safetensors")
+    (tmp_path / "source" / "config.json").write_text("{}")
+    with pytest.raises(InputError, match=re.escape(f"tensor {name} of") + ".* has 1 NaN"):
+        compress(tmp_path / "source", tmp_path / "out")
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
 def test_other_dtypes_stay_what_they_are(dtype: torch.dtype, folders: dict[str, Path], tmp_path: Path) -> None:
     """Masters keep their dtype where they are kept and in the scales of mode exact; ignored layers are named in the config."""

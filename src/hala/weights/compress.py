@@ -21,7 +21,7 @@ from hala.errors import InputError, RecipeError, nearest
 from hala.weights.accelerated import on_device, pick_device
 from hala.weights.checkpoint import Checkpoint, complete_config, fingerprint, numpy_dtype, open_checkpoint, read_into
 from hala.weights.headers import TensorInfo
-from hala.weights.numerics import BF16, BLOCK, Scratch
+from hala.weights.numerics import BF16, BLOCK, Scratch, widen
 from hala.weights.schemes import MODES, SCHEMES, Mode, Scheme, quantise, rows_at_once, scale_dtype
 from hala.weights.selection import FLOATS, IGNORE, quantization_config, reasons
 from hala.weights.writer import SHARD_BYTES, Job, Output, Progress, Unit, Write, build
@@ -233,9 +233,10 @@ def refuse_infinite(info: TensorInfo) -> None:
     """Raises InputError naming the tensor and how many of its values are NaN or Inf."""
     bad = 0
     for first in range(0, info.count, BLOCK):
-        part = np.empty(min(BLOCK, info.count - first), numpy_dtype(info.dtype))
+        part, values = np.empty(count := min(BLOCK, info.count - first), numpy_dtype(info.dtype)), np.empty(count)
         read_into(info, first, part)
-        bad += int((~np.isfinite(part.astype(np.float64))).sum())
+        widen(part, values)
+        bad += int((~np.isfinite(values)).sum())
     raise InputError(
         f"tensor {info.name} of {info.file.parent} has {bad} NaN or Inf values.", "It is damaged or its training diverged."
     )

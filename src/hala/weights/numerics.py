@@ -40,7 +40,8 @@ def widen(narrow: Array, out: Array) -> None:
         np.copyto(bits, narrow.view(np.uint16))
         np.left_shift(bits, 16, out=bits)
     else:
-        np.copyto(out, narrow, casting="unsafe")
+        with np.errstate(invalid="ignore"):  # numpy warns of some NaN; callers look for all of them
+            np.copyto(out, narrow, casting="unsafe")
 
 
 def bf16_bits(values: Array, scratch: Scratch) -> Array:
