@@ -101,3 +101,9 @@ def test_settings_that_would_do_nothing_are_refused() -> None:
     """A budget without `keep: auto` is a mistake, not a default."""
     with pytest.raises(ValueError, match="keep_budget does nothing without keep: auto"):
         Compress(model="$tiny", keep_budget=0.2)
+
+
+def test_blocks_that_engines_cannot_run_are_named(tmp_path: Path, tiny: Path) -> None:
+    """Matrices narrower than a block are written as asked, but said to be trouble; other schemes have no such limit."""
+    assert "no multiple of 128 wide" in compress(tmp_path / "block", tiny, scheme="fp8-block").facts["warning"]
+    assert "warning" not in compress(tmp_path / "int8", tiny, scheme="int8-dynamic").facts

@@ -41,8 +41,12 @@ def run(settings: Compress, context: Context) -> Outcome:
         shard_bytes=settings.shard_bytes,
         progress=lambda done, total: context.progress.update(done / 1e6, total / 1e6, "MB"),
         extra=listed,
+        device=settings.device,
     )
     facts = describe(report) | listed
+    if odd := odd_blocks(settings.scheme, source, report):
+        facts["warning"] = f"{odd} matrices are no multiple of 128 wide: vLLM and transformers may refuse them in fp8-block."
+        context.progress.say(f"    {facts['warning']} Use fp8-dynamic, or keep them.")
     if settings.verify:
         facts["verified"] = check(source, context)
     if settings.recovery is not None:
@@ -83,6 +87,15 @@ def describe(report: CompressReport) -> dict[str, Any]:
         "worst_rel_error": report.worst.rel_error,
         "zero_rows": sum(tensor.zero_rows for tensor in report.tensors),
     }
+
+
+def odd_blocks(scheme: str, source: Path, report: CompressReport) -> int:
+    """How many quantised matrices end in the middle of a block of 128 inputs, which engines have no product for."""
+    from hala.weights.compress import open_source
+    from hala.weights.schemes import SCHEMES
+
+    side, tensors = SCHEMES[scheme].side, open_source(source).tensors
+    return sum(tensors[tensor.name].shape[1] % side > 0 for tensor in report.quantised) if side else 0
 
 
 def weigh_layers(settings: Compress, source: Path, context: Context, bad: Any) -> list[Layer]:
