@@ -15,6 +15,7 @@ class HalaError(Exception):
     exit_code = 9
 
     def __init__(self, message: str, fix: str = "") -> None:
+        message, fix = printable(message), printable(fix)
         super().__init__(message, fix)
         self.message = message
         self.fix = fix
@@ -73,6 +74,13 @@ class QualityError(HalaError):
     """A model that is worse than the stated tolerance allows (exit code 11)."""
 
     exit_code = 11
+
+
+def printable(text: str) -> str:
+    """The text with whatever moves a cursor, colours, hides or reverses written as an escape; names in it may be hostile."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() or char == "\n" else ascii(char)[1:-1] for char in text)
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -22,13 +22,14 @@ import ml_dtypes
 import numpy as np
 
 from hala.errors import InputError
-from hala.weights.headers import AGAIN, DTYPES, MAX_JSON, TensorInfo, read_header, read_json, regular_size
+from hala.weights.headers import AGAIN, DTYPES, MAX_JSON, SMALL_WORK, TensorInfo, read_header, read_json, regular_size, shown
+from hala.weights.safety import PICKLED, check_config, check_entries, check_folder, check_settings, refuse_pickled
 
 Array = np.ndarray[Any, Any]
 SHARD_NAME = re.compile(r"[A-Za-z0-9._-]{1,128}\.safetensors")
 INDEX_NAME = "model.safetensors.index.json"
-PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
-CODE_KEYS = frozenset({"auto_map", "trust_remote_code", "custom_pipelines"})
+MAX_SHARDS = 10_000
+MAX_SETTINGS = 16_000_000  # bytes of all settings files together
 SIDE_FILES = (
     "chat_template.jinja",
     "config.json",
@@ -42,6 +43,16 @@ SIDE_FILES = (
     "tokenizer.model",
     "tokenizer_config.json",
     "vocab.json",
+)
+# No settings: keys that are tokens or tensors, reports that grow with the model, a log that grows with the run.
+OTHER_JSON = (
+    "tokenizer.json",
+    "vocab.json",
+    "added_tokens.json",
+    INDEX_NAME,
+    "compress.json",
+    "merge.json",
+    "trainer_state.json",
 )
 
 
@@ -69,58 +80,96 @@ def open_checkpoint(path: str | Path) -> Checkpoint:
     Raises: InputError when the folder, its config, a shard or a tensor is missing, cut off, malformed, pickled or runs code.
     """
     path = Path(path)
-    if not path.is_dir():
-        raise InputError(f"no checkpoint folder at {path}.", "Give a folder with config.json and *.safetensors.")
-    check_safe(path)
-    if not (path / "config.json").is_file():
+    settings = check_safe(path)
+    if "config.json" not in settings:
         raise InputError(f"{path} has no config.json.", "Without it nobody can know the architecture; download the model again.")
-    config = read_json(path / "config.json")
     tensors: dict[str, TensorInfo] = {}
-    for file in find_shards(path):
+    mapping = read_index(path)
+    for file in list_shards(path, mapping):
         for name, info in read_header(file).items():
             if name in tensors:
-                raise InputError(f"tensor {name} is in {tensors[name].file.name} and in {file.name} of {path}.")
+                raise InputError(f"tensor {name} is in {tensors[name].file.name} and in {file.name} of {path}.", AGAIN)
             tensors[name] = info
-    if (path / INDEX_NAME).is_file() and not (path / "model.safetensors").is_file():
-        check_index(path, tensors)
-    return Checkpoint(path, config, dict(sorted(tensors.items())))
+    if mapping:
+        check_index(path, mapping, tensors)
+    check_config(path / "config.json", settings["config.json"], tensors)
+    return Checkpoint(path, settings["config.json"], dict(sorted(tensors.items())))
+
+
+def check_safe(path: Path) -> dict[str, dict[str, Any]]:
+    """The settings files of a folder by name, read and checked before any third-party loader sees the folder.
+
+    Raises: InputError when the folder carries code or a key that makes libraries run code, or would hang or flood a reader.
+    """
+    check_folder(path)
+    check_entries(path)
+    for file in side_files(path):
+        if (size := regular_size(file)) > MAX_JSON:
+            raise InputError(f"{file} has {size} bytes, too many for what it is.", AGAIN)
+    files = [file for file in sorted(path.glob("*.json")) if file.name not in OTHER_JSON]
+    if sum(regular_size(file) for file in files) > MAX_SETTINGS:
+        raise InputError(f"{path} has more than {MAX_SETTINGS} bytes of settings in *.json.", "Move out what is not needed.")
+    found = {file.name: read_json(file, SMALL_WORK) for file in files}
+    for name, settings in found.items():
+        check_settings(path / name, settings)
+    return found
 
 
 def find_shards(path: Path) -> list[Path]:
     """The weight files of a folder, sorted. Like transformers, `model.safetensors` wins over an index."""
-    single, index = path / "model.safetensors", path / INDEX_NAME
-    if single.is_file():
-        return [single]
-    if index.is_file():
-        return [path / name for name in sorted(set(weight_map(index).values()))]
+    return list_shards(path, read_index(path))
+
+
+def list_shards(path: Path, mapping: dict[str, str]) -> list[Path]:
+    """The weight files of a folder with this index, sorted."""
+    if mapping:
+        listed = sorted(set(mapping.values()))
+        if extra := next((file for file in sorted(path.glob("*-of-*.safetensors")) if file.name not in listed), None):
+            raise InputError(f"{extra} is a shard of which {INDEX_NAME} lists no tensor.", AGAIN)
+        return [path / name for name in listed]
+    if (path / "model.safetensors").exists():
+        return [path / "model.safetensors"]
     if any(path.glob("*.safetensors")):
         raise InputError(f"{path} has shards but neither model.safetensors nor {INDEX_NAME}.", "Download the index too.")
     if any(file.suffix in PICKLED for file in path.iterdir()):
-        raise InputError(
-            f"{path} holds only pickled weights ({', '.join(PICKLED)}), which can run code when read.",
-            "Convert it elsewhere to safetensors; it is never opened here.",
-        )
+        refuse_pickled(path)
     raise InputError(f"{path} holds no *.safetensors file.", "Give a finished checkpoint in safetensors format.")
 
 
-def weight_map(index: Path) -> dict[str, str]:
-    """The tensor name to file name mapping of an index; every name must be a plain file name beside it."""
-    mapping = read_json(index).get("weight_map")
+def read_index(path: Path) -> dict[str, str]:
+    """The file name of each tensor by the folder's index, empty when there is none or `model.safetensors` makes it idle.
+
+    Raises: InputError when the index is malformed or names anything but plain files beside it.
+    """
+    index = path / INDEX_NAME
+    if (path / "model.safetensors").exists() or not index.exists():
+        return {}
+    content = read_json(index)
+    mapping, metadata = content.get("weight_map"), content.get("metadata", {})
     if not isinstance(mapping, dict) or not mapping:
         raise InputError(f"{index} has no weight_map.", "Download the index again.")
+    total = metadata.get("total_size", 0) if isinstance(metadata, dict) else "?"
+    if isinstance(total, bool) or not isinstance(total, int | float) or not 0 <= total < 2**60:
+        raise InputError(f"{index} has an absurd total_size ({shown(total)}).", "Download the index again.")
     for name, file in mapping.items():
         if not isinstance(file, str) or not SHARD_NAME.fullmatch(file):
-            raise InputError(f"{index} puts tensor {name!r} into {file!r}, which is not a plain *.safetensors name.")
-        if not (index.parent / file).is_file():
-            raise InputError(f"{index} lists {file}, which is missing.", "Download the missing shard.")
+            what = f"{index} puts tensor {shown(name)} into {shown(file)}, which is not a plain *.safetensors name."
+            raise InputError(what, "Download the index again.")
+    shards = sorted(set(mapping.values()))
+    if len(shards) > MAX_SHARDS:
+        raise InputError(f"{index} lists {len(shards)} shards, more than {MAX_SHARDS}.", "Download the index again.")
+    if missing := next((file for file in shards if not (path / file).exists()), None):
+        raise InputError(f"{index} lists {missing}, which is missing.", "Download the missing shard.")
     return mapping
 
 
-def check_index(path: Path, tensors: dict[str, TensorInfo]) -> None:
-    """Nothing, or InputError for a tensor that the index promises and its shard lacks."""
-    for name, file in weight_map(path / INDEX_NAME).items():
+def check_index(path: Path, mapping: dict[str, str], tensors: dict[str, TensorInfo]) -> None:
+    """Nothing, or InputError for a tensor that the index promises and its shard lacks, or the other way round."""
+    for name, file in mapping.items():
         if name not in tensors or tensors[name].file.name != file:
-            raise InputError(f"{path / INDEX_NAME} promises tensor {name} in {file}, which does not have it.")
+            raise InputError(f"{path / INDEX_NAME} promises tensor {name[:100]} in {file}, which does not have it.", AGAIN)
+    if extra := next((name for name in tensors if name not in mapping), None):
+        raise InputError(f"tensor {extra} of {tensors[extra].file} is not in {INDEX_NAME}.", AGAIN)
 
 
 def read_part(info: TensorInfo, start: int, count: int) -> Array:
@@ -161,51 +210,29 @@ def fingerprint(checkpoint: Checkpoint) -> str:
     return digest.hexdigest()
 
 
-def check_safe(path: Path) -> None:
-    """Nothing, or InputError when the folder carries code or a JSON key that makes libraries run code.
-
-    Runs before any third-party loader sees the folder. Vocabulary files are skipped: their keys are tokens, not settings.
-    """
-    if scripts := sorted(file.name for file in path.glob("*.py")):
-        raise InputError(f"{path} carries Python code ({scripts[0]}).", "Move it out; no code of a checkpoint is ever run.")
-    for file in sorted(path.glob("*.json")):
-        if file.name in ("tokenizer.json", "vocab.json", INDEX_NAME):
-            continue
-        if key := find_key(read_json(file), CODE_KEYS):
-            raise InputError(
-                f"{file} asks to run code of its own ({key}).", "Such models are not loaded; see whether it is needed."
-            )
-
-
-def find_key(value: Any, keys: frozenset[str]) -> str | None:
-    """The first of `keys` found at any depth."""
-    if isinstance(value, dict):
-        hit = next((key for key in value if key in keys), None)
-        return hit or next((found for item in value.values() if (found := find_key(item, keys))), None)
-    if isinstance(value, list):
-        return next((found for item in value if (found := find_key(item, keys))), None)
-    return None
+def side_files(path: Path) -> list[Path]:
+    """What travels with the weights of a folder, by the fixed list; a folder of licences does not."""
+    found = [(pattern, file) for pattern in SIDE_FILES for file in sorted(path.glob(pattern))]
+    return [file for pattern, file in found if pattern == file.name or not file.is_dir()]
 
 
 def copy_side_files(src: Path, dst: Path, skip: tuple[str, ...] = ()) -> list[str]:
     """The names copied: tokenizer, config, template and licence files by a fixed list, so nothing unknown travels along."""
-    copied = []
-    for pattern in SIDE_FILES:
-        for file in sorted(src.glob(pattern)):
-            if file.name not in skip and regular_size(file) <= MAX_JSON:
-                shutil.copyfile(file, dst / file.name)
-                copied.append(file.name)
-    return copied
+    files = [file for file in side_files(src) if file.name not in skip]
+    for file in files:
+        shutil.copyfile(file, dst / file.name)
+    return [file.name for file in files]
 
 
 def complete_config(config: dict[str, Any]) -> dict[str, Any]:
     """The config with the keys that other readers of LFM2 need and transformers does not write.
 
-    vLLM reads `conv_dim`; GGUF converters read `block_ff_dim`, `full_attn_idxs` and `rope_theta`. Others come back unchanged.
+    vLLM reads `conv_dim` and `block_dim`, GGUF converters `block_ff_dim`, `full_attn_idxs` and `rope_theta`. Others come back
+    unchanged.
     """
     if config.get("model_type") != "lfm2":
         return dict(config)
-    extra: dict[str, Any] = {"conv_dim": config["hidden_size"]}
+    extra: dict[str, Any] = dict.fromkeys(("conv_dim", "block_dim"), config["hidden_size"]) if "hidden_size" in config else {}
     if "intermediate_size" in config:
         extra["block_ff_dim"] = config["intermediate_size"]
     if "layer_types" in config:

@@ -5,12 +5,14 @@ folder = fetch("LiquidAI/LFM2-350M", revision="main")
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from hala.errors import InputError
 from hala.weights.checkpoint import INDEX_NAME, SIDE_FILES
+from hala.weights.safety import check_folder
 
 FILES = (*SIDE_FILES, "*.safetensors", INDEX_NAME)
 HUB_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}(/[A-Za-z0-9][A-Za-z0-9._-]{0,95})?")
@@ -21,11 +23,10 @@ def fetch(path_or_id: str | Path, revision: str | None = None, files: Sequence[s
 
     `files` are the patterns of what is downloaded, by default everything that a model needs.
     """
-    path = Path(path_or_id).expanduser()
-    if path.is_dir():
+    path = Path(os.path.expanduser(path_or_id))
+    if os.path.lexists(path) or not HUB_NAME.fullmatch(str(path_or_id)):
+        check_folder(path)
         return path
-    if not HUB_NAME.fullmatch(str(path_or_id)):
-        raise InputError(f"no checkpoint folder at {path_or_id}.", "Give a folder or a hub name like LiquidAI/LFM2-350M.")
     import httpx
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError

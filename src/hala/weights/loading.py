@@ -22,6 +22,7 @@ from hala.weights.checkpoint import INDEX_NAME, check_safe, complete_config, ope
 from hala.weights.headers import read_json
 from hala.weights.hub import fetch, first_line
 from hala.weights.quantised import stored_scheme
+from hala.weights.safety import read_tokenizer
 from hala.weights.writer import to_json, write_file
 
 if TYPE_CHECKING:
@@ -100,6 +101,8 @@ def load_tokenizer(path_or_id: str | Path, revision: str | None = None) -> Any:
 
     path = fetch(path_or_id, revision)
     check_safe(path)
+    if (path / "tokenizer.json").is_file():
+        read_tokenizer(path / "tokenizer.json")
     if not any((path / name).is_file() for name in TOKENIZER_FILES):
         raise InputError(f"{path} has no tokenizer ({', '.join(TOKENIZER_FILES)}).", "Copy the files of its base model there.")
     with third_party(path):
