@@ -142,8 +142,20 @@ def angle_picture(result: Mapping[str, Any]) -> str:
     return draw(frame, clouds)
 
 
+def error_picture(result: Mapping[str, Any]) -> str:
+    """What 8 bits cost each matrix of the quickstart's teacher, in FP8 and in int8."""
+    clouds, last = [], 0
+    for key, name in (("fp8-dynamic float32-scale", "fp8-dynamic"), ("int8-dynamic float32-scale", "int8-dynamic")):
+        points, last = by_layer(result["tensors"][key], lambda each: 100 * each["rel_error"], "%")
+        clouds.append(Dots(name, points))
+    ticks = [(0.0, "0%"), (1.0, "1%"), (2.0, "2%"), (3.0, "3%")]
+    frame = Frame("Relative error of each matrix in 8 bits", layer_ticks(last), ticks, "layer", "relative error")
+    return draw(frame, clouds)
+
+
 # Picture -> its results and what draws it.
 PICTURES: dict[str, tuple[str, Callable[[Mapping[str, Any]], str]]] = {
+    "compress-errors.svg": ("errors.json", error_picture),
     "merge-angles.svg": ("angles.json", angle_picture),
 }
 
