@@ -24,6 +24,28 @@ def test_every_tensor_of_every_architecture_has_a_group(kind: str, folders: dict
     assert {group_of(name) for name in open_checkpoint(folders[kind]).tensors} == EXPECTED[kind]
 
 
+@pytest.mark.parametrize(
+    ("group", "names"),
+    [
+        ("embeddings", ["model.embed_tokens.weight", "transformer.wte.weight"]),
+        ("norms", ["model.norm.weight", "model.embedding_norm.weight"]),
+        ("norms", [f"model.layers.0.{each}_layernorm.weight" for each in ("input", "post_attention")]),
+        ("norms", [f"model.layers.0.{each}_feedforward_layernorm.weight" for each in ("pre", "post")]),  # Gemma 2
+        ("norms", [f"model.layers.0.self_attn.{each}_norm.weight" for each in "qk"]),  # Cohere, Qwen 3
+        ("norms", [f"model.layers.0.self_attn.{each}_layernorm.weight" for each in "qk"]),  # LFM2
+        ("attention", [f"model.layers.0.self_attn.{each}_proj.{kind}" for each in "qkvo" for kind in ("weight", "bias")]),
+        ("conv", [f"model.layers.0.conv.{each}.weight" for each in ("in_proj", "conv", "out_proj")]),
+        ("feed_forward", [f"model.layers.0.mlp.{each}_proj.weight" for each in ("gate", "up", "down")]),
+        ("feed_forward", [f"model.layers.0.feed_forward.experts.3.w{each}.weight" for each in (1, 2, 3)]),  # LFM2 MoE
+        ("head", ["lm_head.weight"]),
+        (None, ["model.vision_tower.patch.weight"]),
+    ],
+)
+def test_names_of_known_architectures(group: str | None, names: list[str]) -> None:
+    """A norm inside attention is a norm, and every projection is in the group that its architecture's papers put it in."""
+    assert {group_of(name) for name in names} == {group}
+
+
 def test_values_by_group_pattern_and_default() -> None:
     """Patterns go before groups, groups before the default."""
     names = ["model.embed_tokens.weight", "model.layers.0.self_attn.q_proj.weight", "model.layers.0.feed_forward.w1.weight"]

@@ -68,7 +68,8 @@ def find(settings: Merge, context: Context, base: Path, tuned: list[Path]) -> tu
     from hala.data.rows import Collected
     from hala.verbs.search import search
     from hala.weights.checkpoint import open_checkpoint
-    from hala.weights.merge import Mix, preflight
+    from hala.weights.methods import Mix
+    from hala.weights.preflight import preflight
 
     assert settings.search is not None
     groups = dict.fromkeys((*settings.search.groups, "default"), 0.5)

@@ -19,19 +19,19 @@ from typing import Any
 
 import numpy as np
 
-from hala.errors import InputError, RecipeError, nearest
+from hala.errors import InputError
 from hala.weights import methods
-from hala.weights.checkpoint import Array, Checkpoint, complete_config, fingerprint, numpy_dtype, open_checkpoint, read_into
-from hala.weights.groups import Schedule, values_for
-from hala.weights.headers import TensorInfo, read_json
-from hala.weights.methods import METHODS, SPARSE, TWO_ENDS, Blocks, Recipe
+from hala.weights.checkpoint import Array, complete_config, fingerprint, numpy_dtype, open_checkpoint, read_into
+from hala.weights.groups import Schedule
+from hala.weights.headers import TensorInfo
+from hala.weights.methods import TWO_ENDS, Blocks, Recipe
+from hala.weights.methods import Mix as Mix
 from hala.weights.numerics import BLOCK, Scratch, generator, narrow, narrow_at_random, widen
+from hala.weights.preflight import FLOATS, OUT_DTYPES, preflight
 from hala.weights.writer import SHARD_BYTES, Job, Output, Progress, Unit, Write, build
 
-OUT_DTYPES = {"float32": "F32", "bfloat16": "BF16", "float16": "F16"}
-FLOATS = ("BF16", "F16", "F32", "F64")
-ROUNDINGS = ("nearest", "stochastic")
 HELD_BYTES = 1 << 26  # tensors up to this size, of all checkpoints together, stay in memory between the two passes
+HALFWAY = Mix()  # slerp at t = 0.5
 LOCAL = threading.local()  # one Scratch for each thread
 
 
@@ -77,24 +77,11 @@ class MergeReport:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Mix:
-    """What to do: method, `t` (see `groups.values_for`), weights of the tuned models, density of sparse methods, rounding."""
-
-    method: str = "slerp"
-    t: Schedule = 0.5
-    weights: tuple[float, ...] = ()
-    density: float = 0.5
-    dtype: str | None = None
-    rounding: str = "nearest"
-    seed: int = 0
-
-
 def merge(
     base: str | Path,
     tuned: str | Path | Sequence[str | Path],
     dst: str | Path,
-    mix: Mix = Mix(),
+    mix: Mix = HALFWAY,
     *,
     t: Schedule | None = None,
     shard_bytes: int = SHARD_BYTES,
@@ -130,87 +117,6 @@ def merge(
 
     notes = build(Path(dst), job, make, progress, threads)
     return MergeReport(mix.method, tuple(MergedTensor(**note) for note in notes), warnings)
-
-
-def preflight(ends: Sequence[Checkpoint], mix: Mix) -> tuple[dict[str, Recipe], tuple[str, ...]]:
-    """How each tensor will be merged, and warnings, from headers and settings alone. Raises: InputError, RecipeError."""
-    for value, known, what in ((mix.method, METHODS, "method"), (mix.rounding, ROUNDINGS, "rounding")):
-        if value not in known:
-            raise RecipeError(f"unknown {what} {value!r}.{nearest(value, known)}", f"Choose one of: {', '.join(known)}.")
-    if mix.dtype is not None and mix.dtype not in OUT_DTYPES:
-        raise RecipeError(
-            f"unknown dtype {mix.dtype!r}.{nearest(mix.dtype, OUT_DTYPES)}", f"Choose one of: {', '.join(OUT_DTYPES)}."
-        )
-    weights = mix.weights or (1.0,) * (len(ends) - 1)
-    if mix.method in TWO_ENDS and len(ends) != 2:
-        raise RecipeError(f"{mix.method} goes between two checkpoints, not {len(ends)}.", "Use soup, task_arithmetic or ties.")
-    if len(weights) != len(ends) - 1 or (mix.method == "soup" and sum(weights) <= 0):
-        raise RecipeError(
-            f"there are {len(weights)} weights for {len(ends) - 1} tuned models.", "Give one positive weight for each."
-        )
-    if mix.method in SPARSE and not 0 < mix.density <= 1:
-        raise RecipeError(f"density is {mix.density}, outside 0..1.", "It is the share of each change that is kept.")
-    warnings: list[str] = []
-    for other in ends[1:]:
-        check_pair(ends[0], other)
-        warnings += compare_tokenizers(ends[0].path, other.path)
-    places = values_for(ends[1].tensors, mix.t)
-    if mix.method in TWO_ENDS and (wrong := next((name for name, t in places.items() if not 0 <= t <= 1), None)):
-        raise RecipeError(f"t is {places[wrong]} for {wrong}, outside 0..1.", "t = 0 is the base model, t = 1 the tuned one.")
-    recipes = {name: Recipe(mix.method, t, tuple(weights), mix.density, mix.seed) for name, t in places.items()}
-    return recipes, tuple(warnings)
-
-
-def check_pair(base: Checkpoint, tuned: Checkpoint) -> None:
-    """Nothing, or InputError saying why these two cannot be merged, naming the tensor and the two files."""
-    for end in (base, tuned):
-        if "quantization_config" in end.config:
-            raise InputError(f"{end.path} is quantised.", "Merge the unquantised checkpoints, then compress the result.")
-    kinds = base.config.get("model_type"), tuned.config.get("model_type")
-    if kinds[0] != kinds[1]:
-        raise InputError(
-            f"{base.path} is a {kinds[0]} model, {tuned.path} a {kinds[1]} model.", "They must be of one architecture."
-        )
-    if alone := sorted(base.tensors.keys() ^ tuned.tensors.keys()):
-        has, lacks = (base, tuned) if alone[0] in base.tensors else (tuned, base)
-        more = f" (and {len(alone) - 1} more)" if len(alone) > 1 else ""
-        tied = " One ties its head to the embeddings and the other does not." if alone[0].startswith("lm_head") else ""
-        raise InputError(
-            f"tensor {alone[0]} is in {has.tensors[alone[0]].file} and missing in {lacks.path}{more}.",
-            f"Both checkpoints must hold the same tensors.{tied}",
-        )
-    for name, info in base.tensors.items():
-        other = tuned.tensors[name]
-        if info.shape != other.shape:
-            what = "vocabularies" if "embed_tokens" in name or "lm_head" in name else "models"
-            fix = f"The {what} differ in size; only a model and its own fine-tune can be merged."
-            raise InputError(f"tensor {name} is {list(info.shape)} in {info.file} and {list(other.shape)} in {other.file}.", fix)
-        if (info.dtype in FLOATS) != (other.dtype in FLOATS):
-            raise InputError(
-                f"tensor {name} is {info.dtype} in {info.file} and {other.dtype} in {other.file}.", "Both must be unquantised."
-            )
-
-
-def compare_tokenizers(base: Path, tuned: Path) -> list[str]:
-    """Warnings about what differs harmlessly. Raises: InputError when one id means two tokens, whose embeddings would mix."""
-    found = []
-    for end in (base, tuned):
-        content = read_json(end / "tokenizer.json") if (end / "tokenizer.json").is_file() else {}
-        vocabulary = (content.get("model") or {}).get("vocab")
-        added = {token["content"]: token["id"] for token in content.get("added_tokens") or []}
-        pieces = (
-            vocabulary.items() if isinstance(vocabulary, dict) else ((entry[0], i) for i, entry in enumerate(vocabulary or []))
-        )
-        found.append({index: token for token, index in [*pieces, *added.items()]})
-    if not all(found):
-        return []
-    if clash := next((i for i in sorted(found[0].keys() & found[1].keys()) if found[0][i] != found[1][i]), None):
-        raise InputError(
-            f"token {clash} is {found[0][clash]!r} in {base}/tokenizer.json and {found[1][clash]!r} in {tuned}/tokenizer.json.",
-            "Mixed embeddings would mean neither; merge only models that share their vocabulary.",
-        )
-    extra = len(found[0].keys() ^ found[1].keys())
-    return [f"{extra} tokens are in only one of {base} and {tuned}; the tuned model's tokenizer is kept."] if extra else []
 
 
 def plan_unit(info: TensorInfo, dtype: str | None) -> Unit:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hala.weights.checkpoint import Array
+from hala.weights.groups import Schedule
 from hala.weights.numerics import generator
 
 Block = tuple[int, list[Array]]  # first element; float32 values of base and tuned models, which may be overwritten
@@ -23,6 +24,19 @@ NO_DIRECTION = 1e-8  # a norm up to this is not divided by
 TWO_ENDS = ("slerp", "linear")
 METHODS = ("slerp", "linear", "soup", "task_arithmetic", "ties", "dare_linear", "dare_ties")
 SPARSE = ("ties", "dare_linear", "dare_ties")
+
+
+@dataclass(frozen=True, slots=True)
+class Mix:
+    """What to do: method, `t` (see `groups.values_for`), weights of the tuned models, density of sparse methods, rounding."""
+
+    method: str = "slerp"
+    t: Schedule = 0.5
+    weights: tuple[float, ...] = ()
+    density: float = 0.5
+    dtype: str | None = None
+    rounding: str = "nearest"
+    seed: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,104 @@
+"""Whether checkpoints can be merged, and how each tensor will be, from their headers and tokenizers alone: before any work.
+
+recipes, warnings = preflight([open_checkpoint(path) for path in ("LFM2-350M", "tuned")], Mix())
+"""
+
+from __future__ import annotations
+
+import filecmp
+from collections.abc import Sequence
+from pathlib import Path
+
+from hala.errors import InputError, RecipeError, nearest
+from hala.weights.checkpoint import Checkpoint
+from hala.weights.groups import values_for
+from hala.weights.methods import METHODS, SPARSE, TWO_ENDS, Mix, Recipe
+from hala.weights.safety import read_tokenizer
+
+OUT_DTYPES = {"float32": "F32", "bfloat16": "BF16", "float16": "F16"}
+FLOATS = ("BF16", "F16", "F32", "F64")
+ROUNDINGS = ("nearest", "stochastic")
+
+
+def preflight(ends: Sequence[Checkpoint], mix: Mix) -> tuple[dict[str, Recipe], tuple[str, ...]]:
+    """How each tensor will be merged, and warnings, from headers and settings alone. Raises: InputError, RecipeError."""
+    for value, known, what in ((mix.method, METHODS, "method"), (mix.rounding, ROUNDINGS, "rounding")):
+        if value not in known:
+            raise RecipeError(f"unknown {what} {value!r}.{nearest(value, known)}", f"Choose one of: {', '.join(known)}.")
+    if mix.dtype is not None and mix.dtype not in OUT_DTYPES:
+        raise RecipeError(
+            f"unknown dtype {mix.dtype!r}.{nearest(mix.dtype, OUT_DTYPES)}", f"Choose one of: {', '.join(OUT_DTYPES)}."
+        )
+    weights = mix.weights or (1.0,) * (len(ends) - 1)
+    if mix.method in TWO_ENDS and len(ends) != 2:
+        raise RecipeError(f"{mix.method} goes between two checkpoints, not {len(ends)}.", "Use soup, task_arithmetic or ties.")
+    if len(weights) != len(ends) - 1 or (mix.method == "soup" and sum(weights) <= 0):
+        raise RecipeError(
+            f"there are {len(weights)} weights for {len(ends) - 1} tuned models.", "Give one positive weight for each."
+        )
+    if mix.method in SPARSE and not 0 < mix.density <= 1:
+        raise RecipeError(f"density is {mix.density}, outside 0..1.", "It is the share of each change that is kept.")
+    warnings: list[str] = []
+    for other in ends[1:]:
+        check_pair(ends[0], other)
+        warnings += compare_tokenizers(ends[0].path, other.path)
+    places = values_for(ends[1].tensors, mix.t)
+    if mix.method in TWO_ENDS and (wrong := next((name for name, t in places.items() if not 0 <= t <= 1), None)):
+        raise RecipeError(f"t is {places[wrong]} for {wrong}, outside 0..1.", "t = 0 is the base model, t = 1 the tuned one.")
+    recipes = {name: Recipe(mix.method, t, tuple(weights), mix.density, mix.seed) for name, t in places.items()}
+    return recipes, tuple(warnings)
+
+
+def check_pair(base: Checkpoint, tuned: Checkpoint) -> None:
+    """Nothing, or InputError saying why these two cannot be merged, naming the tensor and the two files."""
+    for end in (base, tuned):
+        if "quantization_config" in end.config:
+            raise InputError(f"{end.path} is quantised.", "Merge the unquantised checkpoints, then compress the result.")
+    kinds = base.config.get("model_type"), tuned.config.get("model_type")
+    if kinds[0] != kinds[1]:
+        raise InputError(
+            f"{base.path} is a {kinds[0]} model, {tuned.path} a {kinds[1]} model.", "They must be of one architecture."
+        )
+    if alone := sorted(base.tensors.keys() ^ tuned.tensors.keys()):
+        has, lacks = (base, tuned) if alone[0] in base.tensors else (tuned, base)
+        more = f" (and {len(alone) - 1} more)" if len(alone) > 1 else ""
+        tied = " One ties its head to the embeddings and the other does not." if alone[0].startswith("lm_head") else ""
+        raise InputError(
+            f"tensor {alone[0]} is in {has.tensors[alone[0]].file} and missing in {lacks.path}{more}.",
+            f"Both checkpoints must hold the same tensors.{tied}",
+        )
+    for name, info in base.tensors.items():
+        other = tuned.tensors[name]
+        if info.shape != other.shape:
+            what = "vocabularies" if "embed_tokens" in name or "lm_head" in name else "models"
+            fix = f"The {what} differ in size; only a model and its own fine-tune can be merged."
+            raise InputError(f"tensor {name} is {list(info.shape)} in {info.file} and {list(other.shape)} in {other.file}.", fix)
+        if (info.dtype in FLOATS) != (other.dtype in FLOATS):
+            raise InputError(
+                f"tensor {name} is {info.dtype} in {info.file} and {other.dtype} in {other.file}.", "Both must be unquantised."
+            )
+
+
+def compare_tokenizers(base: Path, tuned: Path) -> list[str]:
+    """Warnings about what differs harmlessly. Raises: InputError when one id means two tokens, whose embeddings would mix."""
+    one, other = (end / "tokenizer.json" for end in (base, tuned))
+    if not (one.is_file() and other.is_file()) or filecmp.cmp(one, other, shallow=False):
+        return []
+    mine, theirs = tokens_by_id(one), tokens_by_id(other)
+    clash = next((i for i in sorted(mine.keys() & theirs.keys()) if mine[i] != theirs[i]), None)
+    if clash is not None:
+        raise InputError(
+            f"token {clash} is {mine[clash]!r} in {one} and {theirs[clash]!r} in {other}.",
+            "Mixed embeddings would mean neither; merge only models that share their vocabulary.",
+        )
+    extra = len(mine.keys() ^ theirs.keys())
+    return [f"{extra} tokens are in only one of {base} and {tuned}; the tuned model's tokenizer is kept."] if extra else []
+
+
+def tokens_by_id(file: Path) -> dict[int, str]:
+    """The token of each id in a tokenizer.json; added tokens replace those of the vocabulary."""
+    content = read_tokenizer(file)
+    vocabulary = content["model"].get("vocab")
+    pieces = vocabulary.items() if isinstance(vocabulary, dict) else ((each[0], i) for i, each in enumerate(vocabulary or []))
+    added = ((token["content"], token["id"]) for token in content.get("added_tokens") or [])
+    return {index: token for token, index in [*pieces, *added]}
