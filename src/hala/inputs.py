@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -72,7 +73,7 @@ def _digest(kind: str, value: str | Data, revision: str | None) -> str:
     if kind == "name":
         return value
     path = Path(value).expanduser()
-    if path.exists():
+    if os.path.exists(path):
         return _tree_digest(path)
     from hala.weights.hub import HUB_NAME, resolve_revision
 
@@ -84,7 +85,7 @@ def _tree_digest(path: Path) -> str:
 
     Another kind of folder, or a file, is read whole. Raises: InputError when the checkpoint is malformed.
     """
-    if not (path / "config.json").is_file():
+    if not os.path.isfile(path / "config.json"):
         return artifacts.digest_tree(path)
     from hala.weights.checkpoint import fingerprint, open_checkpoint
 

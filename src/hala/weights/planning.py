@@ -23,7 +23,7 @@ from hala.artifacts import disk_errors
 from hala.errors import InputError
 from hala.hardware import cpu_count
 from hala.progress import duration
-from hala.weights.checkpoint import open_checkpoint
+from hala.weights.checkpoint import check_safe, open_checkpoint
 from hala.weights.compress import find_scheme, plan_unit
 from hala.weights.headers import TensorInfo, read_json
 from hala.weights.numerics import BF16, Scratch
@@ -147,6 +147,7 @@ def plan(
 
 def read_shapes(folder: Path) -> tuple[Mapping[str, TensorInfo], str]:
     """Every tensor by name, and where its shape was found."""
+    check_safe(folder)  # where there are no weights, transformers is the first to read the config
     if any(folder.glob("*.safetensors")):
         return open_checkpoint(folder).tensors, "the headers"
     if not (folder / "config.json").is_file():
