@@ -24,6 +24,7 @@ from hala.artifacts import atomic_file, disk_errors
 from hala.errors import CorruptError, DiskError, InputError, RecipeError, nearest
 from hala.weights import llama_quantize
 from hala.weights.checkpoint import Checkpoint, open_checkpoint
+from hala.weights.gguf_header import StoredTensor, read_gguf
 from hala.weights.gguf_network import Planned, add_architecture, blocks, check_network, find_widths, plan_tensors
 from hala.weights.gguf_vocabulary import Vocabulary, read_optional, read_vocabulary
 
@@ -222,37 +223,33 @@ def verify(
     file: Path, source: Checkpoint, plan: Sequence[Planned], widths: dict[str, Any], exact: bool
 ) -> tuple[ExportedTensor, ...]:
     """The tensors as read back from `file`; `exact` asks for the planned types. Raises: CorruptError when something is off."""
-    import gguf
-
-    reader = gguf.GGUFReader(file)
+    keys, stored = read_gguf(file)
     for key, width in widths.items():
-        found = reader.fields[f"{source.config['model_type']}.{key}"].contents()
-        if found != width:
+        if (found := keys.get(f"{source.config['model_type']}.{key}")) != width:
             raise CorruptError(f"{file}: {key} reads back as {found}, not {width}.", BUG)
-    by_name = {tensor.name: tensor for tensor in reader.tensors}
-    if set(by_name) != {planned.name for planned in plan}:
+    if {name: tensor.shape for name, tensor in stored.items()} != {planned.name: planned.shape for planned in plan}:
         raise CorruptError(f"{file}: the tensors read back are not those written.", BUG)
     checked = []
     for planned in plan:
-        kind = by_name[planned.name].tensor_type.name
-        error = compare(file, by_name[planned.name], source, planned)
-        if (exact and kind != planned.type) or not error <= TOLERANCE.get(kind, 0.0):
-            raise CorruptError(f"{file}: tensor {planned.name} ({kind}) reads back with an error of {error:.3g}.", BUG)
-        checked.append(ExportedTensor(planned.name, planned.source, kind, error))
+        tensor = stored[planned.name]
+        error = compare(file, tensor, source, planned)
+        if (exact and tensor.type != planned.type) or not error <= TOLERANCE.get(tensor.type, 0.0):
+            raise CorruptError(f"{file}: tensor {planned.name} ({tensor.type}) reads back with an error of {error:.3g}.", BUG)
+        checked.append(ExportedTensor(planned.name, planned.source, tensor.type, error))
     return tuple(checked)
 
 
-def compare(file: Path, tensor: Any, source: Checkpoint, planned: Planned) -> float:
+def compare(file: Path, tensor: StoredTensor, source: Checkpoint, planned: Planned) -> float:
     """max |read back - source| / max |source| of one tensor, some rows at a time."""
     import gguf
 
     rows, _ = planned.matrix
-    row_bytes, largest, error = int(tensor.n_bytes) // rows, 0.0, 0.0
+    row_bytes, largest, error = tensor.size // rows, 0.0, 0.0
     with file.open("rb") as stream:
         for first, values in blocks(source, planned):
-            stream.seek(int(tensor.data_offset) + first * row_bytes)
-            stored = np.frombuffer(stream.read(len(values) * row_bytes), dtype=np.uint8).reshape(len(values), row_bytes)
-            found = gguf.dequantize(stored, tensor.tensor_type).reshape(values.shape)
+            stream.seek(tensor.start + first * row_bytes)
+            found = np.frombuffer(stream.read(len(values) * row_bytes), dtype=np.uint8).reshape(len(values), row_bytes)
+            found = gguf.dequantize(found, gguf.GGMLQuantizationType[tensor.type]).reshape(values.shape)
             largest = max(largest, float(np.abs(values).max(initial=0)))
             error = max(error, float(np.abs(found - values).max(initial=0)))
     return error / (largest or 1.0)

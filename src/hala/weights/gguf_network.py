@@ -96,8 +96,10 @@ def check_network(source: Checkpoint) -> None:
     config, kind, path = source.config, source.config.get("model_type"), source.path
     if kind not in ARCHITECTURES:
         raise InputError(f"{path} is a {kind} model.", f"GGUF export knows: {', '.join(ARCHITECTURES)}.")
-    if "quantization_config" in config:
-        fix = f"Export the checkpoint it was made from, or unpack it: hala export {path} --format hf --set dtype=bfloat16"
+    if config.get("quantization_config"):
+        fix = (
+            f"Export the checkpoint it was made from, or unpack it: hala export {path} --format hf --set dtype=bfloat16 --out DIR"
+        )
         raise InputError(f"{path} is quantised.", fix)
     if missing := [key for key in NEEDED if key not in config] or [key for key in NEEDED if not is_size(config[key])]:
         raise InputError(f"{path / 'config.json'} has no usable {missing[0]}.", "Download or write it again.")

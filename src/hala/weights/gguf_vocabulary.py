@@ -1,25 +1,23 @@
 """The tokenizer of a GGUF file: what tokenizer.json says, in the two forms that llama.cpp knows.
 
 Byte-level BPE (`gpt2`) keeps its merges; the rule that cuts text into words goes by a name, because llama.cpp has the rules built
-in. BPE over characters with a fallback to bytes (`llama`: Gemma 2, Llama 2) becomes scores: llama.cpp joins the two neighbours
-whose union has the highest score, so a token scores higher the earlier it is merged. Whether that cuts text in the same way is
-tried out on the vocabulary itself before anything is written.
+in. BPE over characters with a fallback to bytes (`llama`) becomes scores, see `gguf_scores`. What llama.cpp would cut differently
+is refused, or told when few texts are concerned.
 
     vocabulary = read_vocabulary(Path("gemma-2-2b"), rows=256_000)
 """
 
 from __future__ import annotations
 
-import heapq
-import json
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from hala.errors import InputError
+from hala.weights.gguf_scores import BYTE, SPACE, find_scores
 from hala.weights.headers import MAX_JSON, read_json, regular_size
+from hala.weights.hub import first_line
 from hala.weights.safety import read_tokenizer
 
 CONTRACTIONS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?"
@@ -32,17 +30,8 @@ SPLITTERS = (
     (CONTRACTIONS + r"\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+" + LINES, False, "qwen2"),
     (CONTRACTIONS + r"[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+" + LINES, False, "qwen35"),
 )
-SPACE = "\N{LOWER ONE EIGHTH BLOCK}"  # stands for a space in the tokens of the `llama` kind
-BYTE = re.compile(r"<0x([0-9A-F]{2})>")
 ENDS = {"<|im_end|>", "<|eot_id|>", "<|end|>", "<end_of_turn>", "<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>", "<|eom_id|>"}
 """Ends of an answer that llama.cpp knows by their text."""
-SAMPLES = (
-    "The cat sat on the mat, didn't it? 3.14159 and 2026.",
-    "مرحبا بالعالم! كَتَبَ الطَّالِبُ دَرْسَهُ ١٢٣",
-    "नमस्ते दुनिया, Việt Nam, 你好 👩‍🚀",
-    "def f(x):\n\treturn  x ** 2\n\n\n    # end   ",
-)
-TRIED = 4000  # tokens whose text is cut by both rules
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,35 +57,37 @@ def read_vocabulary(folder: Path, rows: int, splitter: str | None = None, kind: 
     `splitter` is llama.cpp's name for the rule that cuts text into words, by default what tokenizer.json says.
     Raises: InputError for a tokenizer that llama.cpp would read differently, naming what is different.
     """
-    from tokenizers import Tokenizer
-
     file = folder / "tokenizer.json"
     if not file.is_file():
         raise InputError(f"{folder} has no tokenizer.json.", "GGUF export needs a BPE tokenizer in that format.")
-    content, settings = read_tokenizer(file), read_optional(folder / "tokenizer_config.json")
+    content, settings, backend = read_tokenizer(file), read_optional(folder / "tokenizer_config.json"), load_backend(file)
     model = content["model"]
-    affixes = model.get("continuing_subword_prefix") or model.get("end_of_word_suffix")
-    if model.get("type") != "BPE" or affixes:
-        raise InputError(
-            f"{file} is a {model.get('type')} tokenizer{' with affixes' * bool(affixes)}.", "Only plain BPE is exported."
-        )
+    if model.get("type") != "BPE" or model.get("continuing_subword_prefix") or model.get("end_of_word_suffix"):
+        raise InputError(f"{file} is a {model.get('type')} tokenizer.", "Only BPE without prefixes and suffixes is exported.")
     tokens, types = list_tokens(content, rows, file)
-    ids = {text: index for index, text in enumerate(tokens)}
-    special = special_ids(folder, settings, ids)
-    backend = Tokenizer.from_file(str(file))
-    cut = [special.get("bos"), *backend.encode("a", add_special_tokens=False).ids, special.get("eos")]
+    special = special_ids(folder, settings, {text: index for index, text in enumerate(tokens)})
     whole = backend.encode("a").ids
-    adds = {"bos": whole[:1] == cut[:1], "eos": whole[-1:] == cut[-1:]}
-    base = Vocabulary("gpt2", "", tokens, types, special, adds, template=read_template(folder, settings))
-    merges = tuple(split_merge(merge) for merge in model["merges"])
+    adds = {"bos": whole[:1] == [special.get("bos")], "eos": whole[-1:] == [special.get("eos")]}
+    base = Vocabulary("gpt2", "default", tokens, types, special, adds, template=read_template(folder, settings))
+    merges = tuple(split_merge(merge) for merge in model.get("merges", []))
     if model.get("byte_fallback"):
-        return with_scores(base, content, merges, file)
-    warnings = byte_level_warnings(content, file)
+        found = find_scores(content, tokens, merges, backend, file)
+        scored = replace(base, model="llama", scores=found.values, space_prefix=found.space_prefix)
+        return replace(scored, warnings=found.warnings)
     splitter = splitter or find_splitter(content, file)
-    splitter = (
-        "lfm2" if (splitter, kind) == ("llama-bpe", "lfm2") else splitter
-    )  # the same rule under the name of LFM2's own files
-    return replace(base, splitter=splitter, merges=merges, warnings=warnings)
+    if (splitter, kind) == ("llama-bpe", "lfm2"):
+        splitter = "lfm2"  # the same rule, under the name in LFM2's own files
+    return replace(base, splitter=splitter, merges=merges, warnings=byte_level_warnings(content, file))
+
+
+def load_backend(file: Path) -> Any:
+    """The tokenizer itself."""
+    from tokenizers import Tokenizer
+
+    try:
+        return Tokenizer.from_file(str(file))
+    except Exception as error:
+        raise InputError(f"{file} cannot be loaded: {first_line(error)}", "Download or write it again.") from error
 
 
 def read_optional(file: Path) -> dict[str, Any]:
@@ -122,7 +113,7 @@ def list_tokens(content: Mapping[str, Any], rows: int, file: Path) -> tuple[list
     for added in content.get("added_tokens") or []:
         # llama.cpp prints user-defined tokens as they are; those of spaces must come out as spaces.
         kind = TokenType.NORMAL if spaced and SPACE in added["content"] else TokenType.USER_DEFINED
-        entries.append((added["id"], added["content"], TokenType.CONTROL if added["special"] else kind))
+        entries.append((added["id"], added["content"], TokenType.CONTROL if added.get("special") else kind))
     if spaced and (unknown := model.get("unk_token")) in model["vocab"]:
         entries.append((model["vocab"][unknown], unknown, TokenType.UNKNOWN))
     for index, text, kind in entries:
@@ -141,7 +132,7 @@ def special_ids(folder: Path, settings: Mapping[str, Any], ids: Mapping[str, int
     for role in ("bos", "eos", "unk", "sep", "pad", "mask"):
         text = settings.get(f"{role}_token")
         text = text["content"] if isinstance(text, dict) else text
-        if text in ids:
+        if isinstance(text, str) and text in ids:
             found[role] = ids[text]
     ends: list[int] = []
     for name in ("generation_config.json", "config.json"):
@@ -178,9 +169,8 @@ def byte_level_warnings(content: Mapping[str, Any], file: Path) -> tuple[str, ..
     warnings = []
     if normalizer:
         warnings.append("the tokenizer puts text into normal form NFC first, llama.cpp does not: give it text in that form")
-    if stripping := [
-        added["content"] for added in content.get("added_tokens") or [] if added.get("lstrip") or added.get("rstrip")
-    ]:
+    added = content.get("added_tokens") or []
+    if stripping := [token["content"] for token in added if token.get("lstrip") or token.get("rstrip")]:
         warnings.append(f"the tokenizer drops spaces around {stripping[0]} (and {len(stripping) - 1} more), llama.cpp does not")
     return tuple(warnings)
 
@@ -210,96 +200,5 @@ def merges_reach_all(content: Mapping[str, Any]) -> bool:
 
     model = content["model"]
     apart = {added["content"] for added in content.get("added_tokens") or []}
-    bpe = BPE(vocab=model["vocab"], merges=[split_merge(merge) for merge in model["merges"]])
+    bpe = BPE(vocab=model["vocab"], merges=[split_merge(merge) for merge in model.get("merges", [])])
     return all(len(bpe.tokenize(text)) == 1 for text in model["vocab"] if text not in apart)
-
-
-# Scores ---------------------------------------------------------------------------------------------------------------
-
-
-def with_scores(base: Vocabulary, content: Mapping[str, Any], merges: Sequence[tuple[str, str]], file: Path) -> Vocabulary:
-    """The `llama` kind: a score for each token, tried out. Raises: InputError when llama.cpp would cut text differently."""
-    from tokenizers import Tokenizer
-
-    if missing := [value for value in range(256) if f"<0x{value:02X}>" not in content["model"]["vocab"]]:
-        raise InputError(f"{file} has no token <0x{missing[0]:02X}> for that byte.", "llama.cpp needs all 256 to fall back on.")
-    prefix, warnings = space_prefix(content, file)
-    first: dict[str, int] = {}
-    for rank, (left, right) in enumerate(merges):
-        first.setdefault(left + right, rank)
-    last = len(merges) + 1
-    vocabulary = replace(
-        base,
-        model="llama",
-        splitter="default",
-        scores=tuple(-float(first.get(text, last)) for text in base.tokens),
-        space_prefix=prefix,
-        warnings=warnings,
-    )
-    ids = {text: index for index, text in enumerate(base.tokens)}
-    bpe = Tokenizer.from_str(json.dumps({**content, "added_tokens": [], "post_processor": None}))
-    for text in samples(vocabulary, content):
-        if bpe.encode(text).ids != cut(vocabulary, ids, text):
-            raise InputError(
-                f"{file} cuts {text!r} in a way that llama.cpp's scores cannot express.",
-                "Its merges lack ways to make some tokens.",
-            )
-    return vocabulary
-
-
-def space_prefix(content: Mapping[str, Any], file: Path) -> tuple[bool, tuple[str, ...]]:
-    """Whether a space is put before the text, and what llama.cpp does differently with it."""
-    outer = content.get("normalizer") or {}
-    kinds = [part.get("type") for part in outer.get("normalizers") or [outer]]
-    before = content.get("pre_tokenizer") or {}
-    if kinds in (["Prepend", "Replace"], ["Replace"]) and before.get("type") in (None, "Split"):
-        return kinds[0] == "Prepend", ()
-    if kinds == [None] and before.get("type") == "Metaspace" and before.get("replacement") == SPACE:
-        scheme = before.get("prepend_scheme", "always")
-        told = "llama.cpp puts a space before text that begins with one, and after each special token; the tokenizer does not"
-        return scheme != "never", (told,) if scheme != "never" else ()
-    raise InputError(f"{file} changes text before cutting it ({kinds}, {before.get('type')}).", "llama.cpp has no such rule.")
-
-
-def samples(vocabulary: Vocabulary, content: Mapping[str, Any]) -> Iterator[str]:
-    """Texts to try: sentences, runs of spaces, and tokens beside each other from all over the vocabulary.
-
-    Each begins with a letter, for what a space at the beginning becomes is told by `space_prefix`; none has an added token, for
-    those are cut out first on both sides.
-    """
-    from gguf import TokenType
-
-    normal = [text for text, kind in zip(vocabulary.tokens, vocabulary.types, strict=True) if kind == TokenType.NORMAL]
-    added = sorted((added["content"] for added in content.get("added_tokens") or []), key=len, reverse=True)
-    apart = re.compile("|".join(map(re.escape, added)) or r"\Z\A")  # without added tokens nothing matches
-    texts = [*SAMPLES, *(" " * count + "y" for count in range(2, 40))]
-    for index in range(0, len(normal), max(1, len(normal) // TRIED)):
-        texts.append((normal[index] + normal[(index * 7919) % len(normal)]).replace(SPACE, " "))
-    yield from ("x" + part for text in texts for part in apart.split(text) if part)
-
-
-def cut(vocabulary: Vocabulary, ids: Mapping[str, int], text: str) -> list[int]:
-    """Token ids as llama.cpp's `llama` kind makes them: the neighbours with the highest score are joined, the first of equals."""
-    pieces = list((SPACE * vocabulary.space_prefix + text).replace(" ", SPACE))
-    left, right = [i - 1 for i in range(len(pieces))], [i + 1 for i in range(len(pieces))]
-    queue: list[tuple[float, int, int, str]] = []
-
-    def offer(i: int, j: int) -> None:
-        if i >= 0 and j < len(pieces) and (index := ids.get(pieces[i] + pieces[j])) is not None:
-            heapq.heappush(queue, (-vocabulary.scores[index], i, j, pieces[i] + pieces[j]))
-
-    for i in range(1, len(pieces)):
-        offer(i - 1, i)
-    while queue:
-        _, i, j, union = heapq.heappop(queue)
-        if not pieces[i] or not pieces[j] or pieces[i] + pieces[j] != union:
-            continue  # one of them has been joined to something else
-        pieces[i], pieces[j], right[i] = union, "", right[j]
-        if right[i] < len(pieces):
-            left[right[i]] = i
-        offer(left[i], i)
-        offer(i, right[i])
-    found: list[int] = []
-    for piece in filter(None, pieces):
-        found += [ids[piece]] if piece in ids else [ids[f"<0x{value:02X}>"] for value in piece.encode()]
-    return found

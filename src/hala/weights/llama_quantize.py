@@ -33,6 +33,7 @@ def find_quantiser() -> list[str]:
     if program := shutil.which("llama-quantize"):
         return [program]
     if python := os.environ.get(INTERPRETER):
+        start([python, "-c", "import llama_cpp"], f"{python}, named in {INTERPRETER}, has no llama-cpp-python")
         return [python, "-c", CALL]
     if importlib.util.find_spec("llama_cpp"):
         return [sys.executable, "-c", CALL]
@@ -42,14 +43,20 @@ def find_quantiser() -> list[str]:
 def run(quantiser: list[str], source: Path, target: Path, quant: str) -> None:
     """Writes `target` from the GGUF file `source`. Raises: EngineError when the quantiser fails, DiskError when room is short."""
     kind = str(FILE_TYPES[quant]) if CALL in quantiser else quant.upper()
-    command = [*quantiser, str(source.resolve()), str(target.resolve()), kind]
+    start([*quantiser, str(source.resolve()), str(target.resolve()), kind], f"{quantiser[0]} could not make {quant}")
+    if not target.is_file():
+        raise EngineError(f"{quantiser[0]} wrote no {quant} file.", WAYS)
+
+
+def start(command: list[str], complaint: str) -> None:
+    """Runs a command to its end. Raises: DiskError when it could not write, else EngineError with the complaint and its words."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, errors="replace", cwd="/", check=False)
     except OSError as error:
-        raise EngineError(f"{quantiser[0]} cannot be started: {error.strerror}.", WAYS) from error
-    if done.returncode == 0 and target.is_file():
+        raise EngineError(f"{command[0]} cannot be started: {error.strerror}.", WAYS) from error
+    if done.returncode == 0:
         return
     lines = [line for line in done.stderr.splitlines() if line.strip()] or [f"exit code {done.returncode}"]
     if any("iostream error" in line or "No space left" in line for line in lines):
-        raise DiskError(f"cannot write below {target.parent}: {lines[-1]}", "Make room or choose another --out.")
-    raise EngineError(f"{quantiser[0]} could not make {quant}: {lines[-1][:300]}", WAYS)
+        raise DiskError(f"{complaint}: {lines[-1]}", "The disk is full or failing. Make room or choose another --out.")
+    raise EngineError(f"{complaint}: {lines[-1][:300]}.", WAYS)
