@@ -361,12 +361,12 @@ def evaluate(
 def export(
     model: Annotated[str, typer.Argument(help="Checkpoint folder or hub id.")],
     out: OutOption,
-    format: Annotated[str, typer.Option(help="gguf.")] = "gguf",
-    quant: Annotated[str, typer.Option(help="f32, f16 or q8_0.")] = "q8_0",
+    format: Annotated[str, typer.Option(help="gguf (one file) or hf (a plain folder).")] = "gguf",
+    quant: Annotated[str, typer.Option(help="gguf: f32, f16, bf16, q8_0, q6_k, q5_k_m, q4_k_m or q4_0.")] = "q8_0",
     overrides: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write a checkpoint in the format of edge runtimes."""
+    """Write a checkpoint as one GGUF file for llama.cpp, or as a plain folder that every engine reads."""
     _run_verb("export", out, _settings(overrides, model=model, format=format, quant=quant), as_json)
 
 

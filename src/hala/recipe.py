@@ -381,16 +381,29 @@ class Evaluate(LocalSettings):
 
 
 class Export(Section):
-    """Checkpoint in, one file for edge devices out."""
+    """Checkpoint in, one file for edge devices or a plain folder for any engine out."""
 
     model: ModelRef
     """The checkpoint."""
-    format: Literal["gguf"] = "gguf"
-    """GGUF, as llama.cpp reads it."""
-    quant: Literal["f32", "f16", "q8_0"] = "q8_0"
-    """Number format of the matrices."""
+    revision: str | None = None
+    """Revision of a hub checkpoint."""
+    format: Literal["gguf", "hf"] = "gguf"
+    """`gguf` is one file, as llama.cpp reads it; `hf` a plain folder, as transformers, vLLM and converters of any age read it."""
+    quant: Literal["f32", "f16", "bf16", "q8_0", "q6_k", "q5_k_m", "q4_k_m", "q4_0"] = "q8_0"
+    """Number format of the matrices (gguf); those of less than 8 bits are made by llama.cpp's own quantiser."""
     splitter: str | None = None
-    """llama.cpp's name of the rule that cuts text into words, for example `gpt-2`; none means that the tokenizer tells."""
+    """llama.cpp's name of the rule that cuts text into words (gguf), for example `gpt-2`; none means that the tokenizer tells."""
+    dtype: Literal["float32", "bfloat16", "float16"] | None = None
+    """Number format of the tensors (hf), 8-bit ones unpacked; none means that every tensor stays as it is."""
+    shard_bytes: int = Field(default=5_000_000_000, ge=1_000)
+    """Largest output file in bytes (hf)."""
+
+    @model_validator(mode="after")
+    def _of_the_format(self) -> Export:
+        other = {"hf": ("quant", "splitter"), "gguf": ("dtype", "shard_bytes")}[self.format]
+        if idle := [key for key in other if getattr(self, key) != Export.model_fields[key].default]:
+            raise ValueError(f"{idle[0]} says nothing about the format {self.format}")
+        return self
 
 
 class Report(Section):

@@ -19,12 +19,12 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from hala.errors import RecipeError, nearest
-from hala.recipe import SECTIONS, Accepts, Languages, Merge, Recipe, Section, Step
+from hala.recipe import SECTIONS, Accepts, Export, Languages, Merge, Recipe, Section, Step
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,95}")
 VARIABLE = re.compile(r"\$\{vars\.([A-Za-z0-9_-]+)\}")
 TOP_KEYS = ("name", "languages", "vars", "steps")
-# What each verb leaves behind; `merge` with several values of t leaves `checkpoints`.
+# What each verb leaves behind; `merge` with several values of t leaves `checkpoints`, `export` of the format hf a `checkpoint`.
 PRODUCES = {
     "compress": "checkpoint",
     "translate": "rows",
@@ -87,6 +87,8 @@ def produces(step: Step) -> str:
     """Kind of artefact that the step leaves: checkpoint, checkpoints, rows, scores, file, page or folder."""
     if isinstance(step.settings, Merge) and len(step.settings.t) > 1:
         return "checkpoints"
+    if isinstance(step.settings, Export) and step.settings.format == "hf":
+        return "checkpoint"
     return PRODUCES[step.verb]
 
 
