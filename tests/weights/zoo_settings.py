@@ -59,6 +59,12 @@ def expanding(content: dict[str, Any]) -> None:
     content["added_tokens"][0] |= {"content": "a", "normalized": True}
 
 
+def doubling(content: dict[str, Any]) -> None:
+    """Makes a normalizer of many harmless-looking steps that each double a text."""
+    step = {"type": "Replace", "pattern": {"Regex": ""}, "content": "a"}
+    content["normalizer"] = {"type": "Sequence", "normalizers": [step] * 60_000}
+
+
 def added(**changes: Any) -> Callable[[dict[str, Any]], None]:
     """Changes the first added token."""
     return lambda content: content["added_tokens"][0].update(changes)
@@ -316,6 +322,7 @@ TOKENIZERS = [
     tokenizer("merges of numbers", "rules that are numbers", lambda content: content["model"].update(merges=[1])),
     tokenizer("merges text", "rules that are text", lambda content: content["model"].update(merges="a b")),
     tokenizer("pre-tokenizer text", "a way of splitting that is text", lambda content: content.update(pre_tokenizer="ByteLevel")),
+    tokenizer("doubling normalizer", "memory: a letter put before each letter, over and over", doubling),
     tokenizer("expanding normalizer", "memory: one letter becomes 10^15", expanding),
 ]
 ATTACKS = [*TEXTS, *CODE, *VALUES, *TOKENIZERS]
