@@ -125,6 +125,13 @@ def test_values_beyond_the_format_and_unknown_types_are_refused(folders: dict[st
     assert [file.name for file in tmp_path.iterdir()] == ["source"]
 
 
+def test_a_missing_package_is_told(folders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The gguf package is optional: without it the command says what to install."""
+    monkeypatch.setitem(sys.modules, "gguf", None)
+    with pytest.raises(InputError, match="pip install"):
+        export(folders["lfm2"], tmp_path / "x.gguf")
+
+
 def test_too_little_room_is_told_before_anything_is_written(
     folders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

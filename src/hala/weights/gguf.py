@@ -84,6 +84,7 @@ def export(
     """
     if quant not in QUANTS:
         raise RecipeError(f"unknown quant {quant!r}.{nearest(quant, QUANTS)}", f"Choose one of: {', '.join(QUANTS)}.")
+    check_package()
     source, out_file = open_checkpoint(src), Path(out_file)
     check_network(source)
     quantiser = None if quant in OWN else llama_quantize.find_quantiser()
@@ -101,6 +102,16 @@ def export(
                 llama_quantize.run(quantiser, whole, temporary, quant)
         tensors = verify(temporary, source, plan, widths, exact=quantiser is None)
     return ExportReport(out_file, quant, widths, tensors, vocabulary.warnings)
+
+
+def check_package() -> None:
+    """Nothing, or InputError when the gguf package is missing or older than LFM2."""
+    try:
+        from gguf import MODEL_ARCH
+    except ImportError:
+        MODEL_ARCH = None  # noqa: N806
+    if not hasattr(MODEL_ARCH, "LFM2"):
+        raise InputError("GGUF export needs the package 'gguf', 0.18 or later.", "Install it: pip install -U 'hala[gguf]'.")
 
 
 def best_base(source: Checkpoint) -> str:
