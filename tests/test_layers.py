@@ -20,7 +20,7 @@ HEAVY = {"torch", "transformers", "vllm", "ray", "datasets", "pyarrow", "acceler
 HEAVY |= {"markdown_it", "gguf", "numpy", "huggingface_hub", "compressed_tensors", "httpx"}
 # Modules about nothing else: they are imported inside the functions of verbs, never by a light module at its top.
 ALL_TORCH = ("training", "evals/scoring.py", "engines/local.py", "engines/decoding.py", "engines/chat.py", "engines/lfm2.py")
-ALL_TORCH += ("weights/linears.py", "weights/unpacking.py")
+ALL_TORCH += ("weights/fused.py", "weights/linears.py", "weights/unpacking.py")
 ALL_HTTP = ("engines/server.py", "engines/exchange.py")
 
 

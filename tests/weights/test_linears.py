@@ -170,6 +170,21 @@ def test_a_kernel_that_fails_is_not_used(monkeypatch: pytest.MonkeyPatch) -> Non
     linears.fp8_works.cache_clear()
 
 
+def test_a_fused_kernel_must_give_the_same_bits() -> None:
+    """A kernel that differs in one code, or hides a NaN, is not trusted."""
+    x = linears.sample("cpu")
+    assert linears.same_codes(code_tokens, x)
+
+    def off(rows: torch.Tensor, scheme: Any) -> Any:
+        codes, scale = code_tokens(rows, scheme)
+        codes.view(torch.uint8)[0, 7] ^= 1
+        return codes, scale
+
+    assert not linears.same_codes(off, x)
+    assert not linears.same_codes(lambda rows, scheme: code_tokens(rows.nan_to_num(), scheme), x)
+    assert linears.fused_kernel(torch.device("cpu")) is None
+
+
 @pytest.mark.parametrize("kind", ["lfm2", "llama"])
 @needs_int8
 def test_a_model_runs_on_bytes(kind: str, folders: dict[str, Path], tmp_path: Path, ids: torch.Tensor) -> None:

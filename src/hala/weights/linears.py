@@ -25,9 +25,11 @@ from hala.errors import InputError
 from hala.hardware import native_fp8, native_int8
 from hala.weights.checkpoint import Checkpoint
 from hala.weights.quantised import quantised_names
-from hala.weights.schemes import FP8_MAX, Scheme
+from hala.weights.schemes import FP8_MAX, SCHEMES, Scheme
 from hala.weights.unpacking import dequantise, read_coded
 
+Encode = Callable[[Tensor, Scheme], tuple[Tensor, Tensor]]
+FP8 = SCHEMES["fp8-dynamic"]
 INT8_MAX = 127.0  # kernels leave -128 out for activations
 TO_INTEGER = 1.5 * 2**23  # added to a small float32, it leaves the nearest integer, halves to even, in the lowest bits
 
@@ -139,7 +141,7 @@ class Fp8Linear(nn.Module):
         rows = hidden.reshape(-1, self.in_features)
         if not len(rows):
             return hidden.new_empty(*hidden.shape[:-1], self.out_features)
-        codes, scale = code_tokens(rows, self.scheme)
+        codes, scale = (fused_kernel(rows.device) or code_tokens)(rows, self.scheme)
         fast = rows.is_cuda
         out = torch._scaled_mm(codes, self.codes.t(), scale, self.scales, out_dtype=torch.bfloat16, use_fast_accum=fast)
         out = out if self.bias is None else out + self.bias
@@ -160,18 +162,46 @@ def native_layer(scheme: Scheme, dtype: torch.dtype, device: str) -> Layer | Non
 
 @cache
 def fp8_works(device: str) -> bool:
-    """Whether this build of torch multiplies FP8 with a scale a row on `device`: a small product is tried and compared."""
-    from hala.weights.schemes import SCHEMES
-
-    scheme = SCHEMES["fp8-dynamic"]
-    values = torch.linspace(-1, 1, 32 * 64, device=device).reshape(32, 64).bfloat16()
-    codes, scales = code_tokens(values, scheme)
+    """Whether this build of torch multiplies FP8 with a scale a row on `device`: small products are tried and compared."""
+    values = sample(device)[:32]
+    codes, scales = code_tokens(values, FP8)
+    weight = codes.float() * scales
     try:
-        found = Fp8Linear(codes, scales, None, scheme)(values).float()
+        layer = Fp8Linear(codes, scales, None, FP8)
+        found = [layer(values[:tokens]).float() for tokens in (1, 17, 32)]
     except RuntimeError:
         return False
-    rounded = codes.float() * scales
-    return torch.allclose(found, rounded @ rounded.t(), rtol=0.01, atol=0.01)
+    return all(torch.allclose(out, weight[: len(out)] @ weight.t(), rtol=0.01, atol=0.01) for out in found)
+
+
+@cache
+def fused_kernel(device: torch.device) -> Encode | None:
+    """`code_tokens` for FP8 in one pass, None where there is no such kernel or it gives other bits."""
+    if device.type != "cuda":
+        return None
+    try:
+        from hala.weights.fused import code_rows
+
+        return code_rows if same_codes(code_rows, sample(device)) else None
+    except Exception:  # no Triton, an old one, no compiler: the slower way is always there
+        return None
+
+
+def same_codes(encode: Encode, values: Tensor) -> bool:
+    """Whether `encode` gives the bits of `code_tokens`, and shows a NaN when it is given one."""
+    pairs = zip(encode(values, FP8), code_tokens(values, FP8), strict=True)
+    same = all(torch.equal(ours.view(torch.uint8), theirs.view(torch.uint8)) for ours, theirs in pairs)
+    spoiled = values[:1].clone()
+    spoiled[0, 3] = torch.nan
+    codes, scale = encode(spoiled, FP8)
+    return same and bool((codes.float() * scale).isnan().any())
+
+
+def sample(device: str | torch.device) -> Tensor:
+    """BF16 values `(256, 64)` of all sizes on a device, the last token all zeros, to try kernels on."""
+    places = torch.arange(256 * 64, device=device)
+    values = (places * 0.618034).frac().sub(0.5) * torch.exp2(-(places // 64 % 24).float())
+    return (values.reshape(256, 64) * (places < 255 * 64).reshape(256, 64)).bfloat16()
 
 
 def fits(layer: Layer, shape: tuple[int, ...]) -> bool:
