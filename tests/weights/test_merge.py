@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -68,17 +69,37 @@ def test_float32_masters_stay_float32(folders: dict[str, Path], tmp_path: Path) 
     assert json.loads((tmp_path / "bf16" / "config.json").read_text())["dtype"] == "bfloat16"
 
 
-def test_damaged_weights_are_refused_by_name(folders: dict[str, Path], tmp_path: Path) -> None:
-    """NaN in either checkpoint is an InputError that names the tensor and both files, and nothing is left behind."""
-    for damaged in ("lfm2", "tuned"):
-        ends = {name: shutil.copytree(folders[name], tmp_path / damaged / name) for name in ("lfm2", "tuned")}
-        tensors = load_file(ends[damaged] / "model.safetensors")
-        tensors["model.embedding_norm.weight"].fill_(math.nan)
-        save_file(tensors, ends[damaged] / "model.safetensors")
-        where = "embedding_norm.weight has NaN or Inf values in .*lfm2/model.safetensors or .*tuned/model.safetensors"
-        with pytest.raises(InputError, match=where):
-            merge(ends["lfm2"], ends["tuned"], tmp_path / damaged / "out")
-        assert not (tmp_path / damaged / "out").exists()
+ENDS = {"slerp": 2, "linear": 2, "soup": 3, "task_arithmetic": 3, "ties": 3, "dare_linear": 3, "dare_ties": 3}
+NORM, MATRIX = "model.embedding_norm.weight", "model.layers.1.feed_forward.w1.weight"
+
+
+def change_weights(source: Path, out: Path, change: Callable[[dict[str, torch.Tensor]], object]) -> Path:
+    """A copy of the checkpoint with other weights."""
+    shutil.copytree(source, out)
+    tensors = load_file(out / "model.safetensors")
+    change(tensors)
+    save_file(tensors, out / "model.safetensors")
+    return out
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize(("method", "number"), [(method, n) for method, count in ENDS.items() for n in range(count)])
+def test_damaged_weights_are_refused_by_name(
+    method: str, number: int, value: float, folders: dict[str, Path], tmp_path: Path
+) -> None:
+    """One NaN or Inf in any checkpoint is an InputError that names the tensor and the file, for every method."""
+    ends = [folders["lfm2"], *[folders["tuned"]] * (ENDS[method] - 1)]
+    ends[number] = change_weights(ends[number], tmp_path / "damaged", lambda tensors: tensors[MATRIX][-1, -1].fill_(value))
+    with pytest.raises(InputError, match=rf"{MATRIX} has NaN or Inf values in .*damaged/model\.safetensors"):
+        merge(ends[0], ends[1:], tmp_path / "out", Mix(method))
+    assert not (tmp_path / "out").exists()
+
+
+def test_weights_too_large_to_measure_are_not_called_nan(folders: dict[str, Path], tmp_path: Path) -> None:
+    """Finite values whose squares leave float32 are refused as what they are."""
+    huge = change_weights(folders["tuned"], tmp_path / "huge", lambda tensors: tensors[NORM].fill_(1e30))
+    with pytest.raises(InputError, match=rf"{NORM} of .* too large for a sum of squares"):
+        merge(folders["lfm2"], huge, tmp_path / "out")
 
 
 def test_impossible_requests_are_explained(folders: dict[str, Path], tmp_path: Path) -> None:

@@ -166,21 +166,40 @@ class Stack:
             values = [self.scratch.take(f"values {n}", raw.shape, np.dtype(np.float32)) for n, (_, raw) in enumerate(parts)]
             for (_, raw), wide in zip(parts, values, strict=True):
                 widen(raw, wide)
+            for info, wide in zip(self.infos[2:], values[2:], strict=False):  # `measure` sees the first two
+                if not np.isfinite(wide).all():
+                    raise damaged(info)
             yield parts[0][0], values
+
+    def first_damaged(self) -> TensorInfo | None:
+        """The first of the tensors with a NaN or Inf, in float32."""
+        for number, info in enumerate(self.infos):
+            for _, raw in self.stored(number):
+                wide = self.scratch.take("wide", raw.shape, np.dtype(np.float32))
+                widen(raw, wide)
+                if not np.isfinite(wide).all():
+                    return info
+        return None
+
+
+def damaged(info: TensorInfo) -> InputError:
+    """The error for a tensor that holds what is no number."""
+    what = f"tensor {info.name} has NaN or Inf values in {info.file}."
+    return InputError(what, "This checkpoint is damaged or diverged; make or download it again.")
 
 
 def merge_tensor(infos: Sequence[TensorInfo], output: Output, recipe: Recipe, rounding: str, write: Write) -> MergedTensor:
-    """Writes the merged tensor; `infos` are base and tuned. Raises: InputError when it has NaN or Inf, or cannot be merged."""
+    """Writes the merged tensor; `infos` are base and tuned. Raises: InputError when one has NaN or Inf, or they cannot be merged."""
     scratch = LOCAL.__dict__.setdefault("scratch", Scratch())
     stack = Stack(infos, scratch)
     if output.dtype not in FLOATS:
         return copy_equal(stack, output, recipe.t, write)
     geometry = methods.measure(lambda: stack.blocks(2))
     if not math.isfinite(geometry.change):
-        raise InputError(
-            f"tensor {output.name} has NaN or Inf values in {infos[0].file} or {infos[1].file}.",
-            "One of the checkpoints is damaged or diverged.",
-        )
+        if info := stack.first_damaged():
+            raise damaged(info)
+        where = f"tensor {output.name} of {infos[0].file} or {infos[1].file} has values too large for a sum of squares in float32."
+        raise InputError(where, "Weights are a million million times smaller; one of the checkpoints diverged.")
     branch, combine = choose(infos, recipe, geometry, stack.blocks)
     end = {"same": 1, "tuned": 1, "base": 0}.get(branch)
     dtype = numpy_dtype(output.dtype)
