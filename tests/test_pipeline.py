@@ -334,17 +334,26 @@ def test_step_of_hub_inputs_is_known_offline(tmp_path: Path, monkeypatch: pytest
             digests("tune", other, tmp_path, before)
 
 
-@pytest.mark.parametrize("change", ["weights", "config", "tokenizer"])
+@pytest.mark.parametrize("change", ["weights", "one weight", "config", "tokenizer"])
 def test_another_checkpoint_at_the_same_path_is_noticed(tiny: Path, tmp_path: Path, change: str) -> None:
-    """A checkpoint is told apart without reading all of it, and yet a fine-tune, a setting or a token is not missed."""
+    """A fine-tune, a single changed weight, a setting and a token each make another checkpoint."""
     model = Path(shutil.copytree(tiny, tmp_path / "model"))
     settings = {"model": str(model)}
     first = digests("compress", settings, tmp_path)
     assert digests("compress", settings, tmp_path) == first
-    file = model / {"weights": "model.safetensors", "config": "config.json", "tokenizer": "tokenizer_config.json"}[change]
+    file = (
+        model
+        / {
+            "weights": "model.safetensors",
+            "one weight": "model.safetensors",
+            "config": "config.json",
+            "tokenizer": "tokenizer_config.json",
+        }[change]
+    )
     content = file.read_bytes()
     changed = {
         "weights": content[: len(content) // 2] + b"\x01" * (len(content) - len(content) // 2),
+        "one weight": content[:-1] + bytes([content[-1] ^ 1]),
         "config": content.replace(b"{", b'{"note": 1, ', 1),
         "tokenizer": content + b" \n",
     }

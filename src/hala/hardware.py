@@ -16,6 +16,11 @@ def cpu_count() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def workers() -> int:
+    """Threads for work on weights: one a core, at most 16, for beyond that the interpreter itself is in the way."""
+    return min(16, cpu_count())
+
+
 def free_memory() -> int:
     """Bytes of memory that a new program can have without swapping, within the limit of this process's control group."""
     pages = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

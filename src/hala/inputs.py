@@ -81,15 +81,14 @@ def _digest(kind: str, value: str | Data, revision: str | None) -> str:
 
 
 def _tree_digest(path: Path) -> str:
-    """The digest of a checkpoint: of a part of each tensor and of all its small files, so cheap for any size of model.
+    """The digest of a checkpoint: of every byte of its weights and of all its small files; nothing else in its folder counts.
 
     Another kind of folder, or a file, is read whole. Raises: InputError when the checkpoint is malformed.
     """
     if not os.path.isfile(path / "config.json"):
         return artifacts.digest_tree(path)
-    from hala.weights.checkpoint import fingerprint, open_checkpoint
+    from hala.weights.checkpoint import open_checkpoint
 
-    tensors = fingerprint(open_checkpoint(path))  # its own check comes before any other reader's
-    small = [each for each in sorted(path.iterdir()) if each.suffix in SMALL and each.is_file()]
-    digests = {each.name: artifacts.digest_file(each) for each in small if each.name not in NOT_OURS}
-    return artifacts.digest_of({"tensors": tensors, "files": digests})
+    weights = {info.file for info in open_checkpoint(path).tensors.values()}  # its own check comes before any other reader's
+    small = {each for each in path.iterdir() if each.suffix in SMALL and each.is_file() and each.name not in NOT_OURS}
+    return artifacts.digest_of({each.name: artifacts.digest_file(each) for each in sorted(weights | small)})

@@ -128,10 +128,13 @@ def test_python_files_are_refused(copy: Path) -> None:
 
 def test_side_files_follow_a_list(copy: Path, tmp_path: Path) -> None:
     """Tokenizer, template and licence travel; an unknown file stays behind."""
-    (copy / "LICENSE.md").write_text("terms")
-    (copy / "secret.env").write_text("key")
+    (copy / "additional_chat_templates").mkdir()
+    legal = ("LICENSE.md", "License.txt", "LICENCE", "COPYING", "USE_POLICY.md", "Notice", "additional_chat_templates/rag.jinja")
+    for name in (*legal, "secret.env"):
+        (copy / name).write_text("terms")
     copied = copy_side_files(copy, tmp_path, skip=("config.json",))
-    assert {"LICENSE.md", "tokenizer.json", "chat_template.jinja", "hala.json"} <= set(copied)
+    assert {*legal, "tokenizer.json", "chat_template.jinja", "hala.json"} <= set(copied)
+    assert all((tmp_path / name).is_file() for name in copied)
     assert not (tmp_path / "secret.env").exists()
     assert not (tmp_path / "config.json").exists()
 
@@ -142,7 +145,8 @@ def test_fingerprint_sees_changed_weights(folders: dict[str, Path]) -> None:
 
 
 def test_config_of_lfm2_is_completed() -> None:
-    """vLLM's conv_dim is added to LFM2 configs, and nothing is added to others or overwritten."""
-    assert complete_config({"model_type": "lfm2", "hidden_size": 8})["conv_dim"] == 8
+    """vLLM's conv_dim and block_dim are added to LFM2 configs, and nothing is added to others or overwritten."""
+    completed = complete_config({"model_type": "lfm2", "hidden_size": 8})
+    assert (completed["conv_dim"], completed["block_dim"]) == (8, 8)
     assert complete_config({"model_type": "lfm2", "hidden_size": 8, "conv_dim": 9})["conv_dim"] == 9
     assert complete_config({"model_type": "llama", "hidden_size": 8}) == {"model_type": "llama", "hidden_size": 8}

@@ -6,6 +6,7 @@ import errno
 import itertools
 import json
 import random
+import resource
 import shutil
 import subprocess
 import sys
@@ -107,6 +108,43 @@ def test_finished_units_are_not_made_again(tmp_path: Path, exists: bool) -> None
     assert [note["name"] for note in build(tmp_path / "out", job, make)] == sorted(tensors)
     assert len(made) == 6
     assert not [*(tmp_path / "out").glob(".*"), *tmp_path.glob(".*")]
+
+
+@pytest.mark.parametrize("exists", [False, True])
+def test_a_shard_that_somebody_removed_is_made_again(tmp_path: Path, exists: bool) -> None:
+    """The journal is not believed about a shard that is gone: the result is whole and not full of zeros."""
+    tensors, made = ramp(t0=14, t1=13, t2=12, t3=11, t4=10), []
+    job, copy = make_job(tensors, tmp_path, shard_bytes=80), copying(tensors)
+    if exists:
+        (tmp_path / "out").mkdir()
+
+    def make(name: str, write: Write) -> Note:
+        made.append(name)
+        if len(made) == 4:
+            raise KeyboardInterrupt
+        return copy(name, write)
+
+    for _ in range(2):  # the second time it is stopped right after the first unit of the removed shard
+        with pytest.raises(KeyboardInterrupt):
+            build(tmp_path / "out", job, make, threads=1)
+        next(iter(sorted(tmp_path.rglob("*.safetensors")))).unlink(missing_ok=True)
+        made[:] = made[:3]
+    made[:] = [*made, "", ""]
+    build(tmp_path / "out", job, make, threads=1)
+    read = open_checkpoint(tmp_path / "out")
+    assert all(np.array_equal(read.read(name), tensor) for name, tensor in tensors.items())
+
+
+def test_more_shards_than_files_may_be_open(tmp_path: Path) -> None:
+    """A thread has one shard open, so a low limit of open files is no obstacle to many shards."""
+    tensors = ramp(**{f"t{number:03d}": 10 + number for number in range(200)})
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (100, hard))
+    try:
+        build(tmp_path / "out", make_job(tensors, tmp_path, shard_bytes=40), copying(tensors))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert len(list((tmp_path / "out").glob("*.safetensors"))) == 200
 
 
 def test_a_journal_of_another_boot_is_not_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,13 +31,18 @@ INDEX_NAME = "model.safetensors.index.json"
 MAX_SHARDS = 10_000
 MAX_SETTINGS = 16_000_000  # bytes of all settings files together
 SIDE_FILES = (
+    "[Cc][Oo][Pp][Yy][Ii][Nn][Gg]*",
+    "[Ll][Ii][Cc][Ee][Nn][CcSs][Ee]*",
+    "[Nn][Oo][Tt][Ii][Cc][Ee]*",
+    "[Uu][Ss][Ee]_[Pp][Oo][Ll][Ii][Cc][Yy]*",
+    "added_tokens.json",
+    "additional_chat_templates/*.jinja",
     "chat_template.jinja",
+    "chat_template.json",
     "config.json",
     "generation_config.json",
     "hala.json",
-    "LICENSE*",
     "merges.txt",
-    "NOTICE*",
     "special_tokens_map.json",
     "tokenizer.json",
     "tokenizer.model",
@@ -200,7 +205,10 @@ def numpy_dtype(code: str) -> np.dtype[Any]:
 
 
 def fingerprint(checkpoint: Checkpoint) -> str:
-    """SHA-256 over the config, all names, dtypes, shapes and a kilobyte of every tensor: cheap, and another fine-tune differs."""
+    """SHA-256 over the config, all names, dtypes, shapes and a kilobyte of every tensor: cheap, and another fine-tune differs.
+
+    It keeps two jobs apart, not two bytes: a step of a recipe is told apart by every byte of its inputs.
+    """
     digest = hashlib.sha256(json.dumps(checkpoint.config, sort_keys=True).encode())
     for info in checkpoint.tensors.values():
         digest.update(f"{info.name}|{info.dtype}|{info.shape}|".encode())
@@ -213,15 +221,18 @@ def fingerprint(checkpoint: Checkpoint) -> str:
 def side_files(path: Path) -> list[Path]:
     """What travels with the weights of a folder, by the fixed list; a folder of licences does not."""
     found = [(pattern, file) for pattern in SIDE_FILES for file in sorted(path.glob(pattern))]
-    return [file for pattern, file in found if pattern == file.name or not file.is_dir()]
+    names = {file.relative_to(path).as_posix(): file for pattern, file in found if pattern == file.name or not file.is_dir()}
+    return [names[name] for name in sorted(names)]
 
 
 def copy_side_files(src: Path, dst: Path, skip: tuple[str, ...] = ()) -> list[str]:
     """The names copied: tokenizer, config, template and licence files by a fixed list, so nothing unknown travels along."""
     files = [file for file in side_files(src) if file.name not in skip]
-    for file in files:
-        shutil.copyfile(file, dst / file.name)
-    return [file.name for file in files]
+    names = [file.relative_to(src).as_posix() for file in files]
+    for name in names:
+        (dst / name).parent.mkdir(exist_ok=True)
+        shutil.copyfile(src / name, dst / name)
+    return names
 
 
 def complete_config(config: dict[str, Any]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ import numpy as np
 
 from hala.artifacts import disk_errors
 from hala.errors import InputError
-from hala.hardware import cpu_count
+from hala.hardware import workers
 from hala.progress import duration
 from hala.weights.checkpoint import check_safe, open_checkpoint
 from hala.weights.compress import find_scheme, plan_unit
@@ -140,8 +140,8 @@ def plan(
         largest=max((info.size for info in chosen), default=0),
         memory=memory + rates.threads * scratch_bytes(how, mode, columns),
         rates=rates,
-        # Reading and writing share a disk; quantising goes on beside them.
-        seconds=max(before / rates.read + after / rates.write, quantising),
+        # Reading and writing share a disk; quantising goes on beside them. Both ends are read once more for their digests.
+        seconds=max(before / rates.read + after / rates.write, quantising) + (before + after) / rates.read,
     )
 
 
@@ -177,7 +177,7 @@ def shapes_of_config(folder: Path) -> dict[str, TensorInfo]:
 def measure(folder: Path, scheme: Scheme, mode: Mode, columns: int) -> Rates:
     """The rates of this machine, in about a second; a sample file in `folder` is removed again."""
     read, write = disk_rates(folder)
-    threads = min(8, cpu_count())
+    threads = workers()
     return Rates(read, write, quantising_rate(scheme, mode, columns, threads), threads)
 
 

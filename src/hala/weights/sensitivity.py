@@ -16,7 +16,9 @@ Two measures of harm, larger is worse:
 
 from __future__ import annotations
 
+import math
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -27,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hala.errors import InputError
-from hala.hardware import cpu_count
+from hala.hardware import workers
 from hala.weights.checkpoint import Array, Checkpoint, numpy_dtype, read_into
 from hala.weights.compress import choose, find_scheme, is_measured, open_source, plan_unit
 from hala.weights.headers import TensorInfo
@@ -71,7 +73,7 @@ def weigh(
     """Every layer that would be quantised, by name, with its harm from weights alone. An eighth of large matrices is read."""
     how = find_scheme(scheme, mode)
     names = [name for name, why in choose(source, ignore, keep).items() if not why]
-    with ThreadPoolExecutor(threads or min(8, cpu_count())) as pool:
+    with ThreadPoolExecutor(threads or workers()) as pool:
         errors = dict(zip(names, pool.map(lambda name: weight_error(source, name, how, mode), names), strict=True))
     groups: dict[str, list[str]] = {}
     for name in names:
@@ -156,7 +158,7 @@ def divergences(
                 total[layer] += divergence(reference, log_probabilities(model, chunk))
             progress(number * len(layers) + place + 1, len(chunks) * len(layers))
     tokens = sum(map(len, prompts))
-    return {layer: value / tokens for layer, value in total.items()}
+    return {layer: min(value, sys.float_info.max) / tokens for layer, value in total.items()}
 
 
 def chunked(prompts: Sequence[Sequence[int]]) -> list[list[Sequence[int]]]:
@@ -185,8 +187,12 @@ def log_probabilities(model: Any, prompts: Sequence[Sequence[int]]) -> torch.Ten
 
 
 def divergence(reference: torch.Tensor, other: torch.Tensor) -> float:
-    """The Kullback-Leibler divergence of two tables of log-probabilities, summed over the tokens, never below 0."""
-    return max(0.0, float((reference.exp() * (reference - other)).sum(-1).double().sum()))
+    """The Kullback-Leibler divergence of two tables of log-probabilities, summed over the tokens, never below 0.
+
+    Where the other model says no finite number, it is the largest number there is: nothing is worse.
+    """
+    total = float((reference.exp() * (reference - other)).sum(-1).double().sum())
+    return max(0.0, total) if math.isfinite(total) else sys.float_info.max
 
 
 @contextmanager

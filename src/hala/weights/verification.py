@@ -19,7 +19,7 @@ import ml_dtypes
 import numpy as np
 
 from hala.errors import CorruptError
-from hala.hardware import cpu_count, free_memory
+from hala.hardware import free_memory, workers
 from hala.weights.checkpoint import Array, Checkpoint, numpy_dtype, open_checkpoint, read_into
 from hala.weights.compress import choose, find_scheme, plan_unit
 from hala.weights.headers import TensorInfo, read_json
@@ -87,7 +87,7 @@ def verify(
                 progress(done, total)
         return found
 
-    with ThreadPoolExecutor(threads or min(8, cpu_count())) as pool:
+    with ThreadPoolExecutor(threads or workers()) as pool:
         return Verification(tuple(pool.map(check, source.tensors)))
 
 
@@ -178,11 +178,28 @@ def reload(dst: str | Path) -> str:
         return f"not loaded: it needs {need / 1e9:.1f} GB of memory and {free / 1e9:.1f} GB are free"
     import torch
 
-    from hala.weights.loading import load_model
-
-    model, _ = load_model(dst, "float32", "cpu")
+    model, how = load_as_others_do(Path(dst))
     with torch.no_grad():
         logits = model(torch.arange(8)[None] % model.get_input_embeddings().num_embeddings).logits
     if not bool(torch.isfinite(logits).all()):
         raise CorruptError(f"{dst} was loaded, but what it says is no finite number.", AGAIN)
-    return "loaded with transformers"
+    return f"loaded with {how}"
+
+
+def load_as_others_do(dst: Path) -> tuple[Any, str]:
+    """The unpacked model, loaded by transformers and compressed-tensors alone where both are there, else by hala."""
+    from importlib.util import find_spec
+
+    from hala.weights.loading import causal_class, load_model, third_party
+
+    if find_spec("compressed_tensors") is None:
+        return load_model(dst, "float32", "cpu")[0], "hala; compressed-tensors is not installed"
+    import torch
+    from transformers import AutoConfig
+    from transformers.utils.quantization_config import CompressedTensorsConfig
+
+    with third_party(dst):
+        config = AutoConfig.from_pretrained(dst, trust_remote_code=False, local_files_only=True)
+        how = CompressedTensorsConfig(dequantize=True)
+        options = {"dtype": torch.float32, "quantization_config": how, "local_files_only": True}
+        return causal_class(config, dst).from_pretrained(dst, **options).eval(), "transformers and compressed-tensors"

@@ -13,6 +13,7 @@ import json
 import math
 import os
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, closing, contextmanager
@@ -25,7 +26,7 @@ import numpy as np
 
 from hala.artifacts import atomic_file, disk_errors, sync
 from hala.errors import DiskError, DriftError, InputError
-from hala.hardware import cpu_count
+from hala.hardware import workers
 from hala.weights.checkpoint import INDEX_NAME, Array, copy_side_files, numpy_dtype
 from hala.weights.headers import DTYPES
 
@@ -40,6 +41,7 @@ Note = dict[str, Any]
 Write = Callable[[str, int, Array], None]  # output name, first element, values
 Make = Callable[[str, Write], Note]
 Progress = Callable[[int, int], None]  # bytes done, bytes in all
+Places = dict[str, tuple[int, "Output"]]  # where each output of a shard begins
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +98,13 @@ def build(dst: Path, job: Job, make: Make, progress: Progress | None = None, thr
             return finished
         work = work_folder(dst)
         shards = plan_shards(job.units, job.shard_bytes)
-        journal = Journal.begin(work, job)
+        journal = Journal.begin(work, job, lost_units(shards, (work, dst)))
         if any(unit.key not in journal.notes for unit in job.units):
             check_room(work, shards)
             with closing(journal):
-                write_units(work, shards, journal, make, progress, threads or min(8, cpu_count()))
+                write_units(work, shards, journal, make, progress, threads or workers())
+        if lost := sorted(lost_units(shards, (work, dst))):
+            raise DiskError(f"the parts of {dst} with {lost[0]} are gone.", "Run it again; what is missing is made again.")
         notes = [journal.notes[unit.key] for unit in job.units]
         finish(work, dst, job, shards, notes)
     return notes
@@ -147,14 +151,17 @@ class Journal:
         self.stream: Any = None
 
     @classmethod
-    def begin(cls, work: Path, job: Job) -> Journal:
-        """The journal in `work`, with what an earlier call has finished. Raises: DriftError when it had other settings."""
-        file, boot = work / JOURNAL, BOOT.read_text().strip() if BOOT.exists() else ""
+    def begin(cls, work: Path, job: Job, lost: set[str]) -> Journal:
+        """The journal in `work`, with what an earlier call has finished and what is not in a `lost` shard.
+
+        Raises: DriftError when it had other settings.
+        """
+        file, boot = work / JOURNAL, boot_id()
         lines = read_lines(file)
         if lines:
             check_settings(work, lines[0]["settings"], job.settings)
         work.mkdir(parents=True, exist_ok=True)
-        believed = lines[1:] if lines and boot and lines[0]["boot"] == boot else []
+        believed = [line for line in lines[1:] if line["unit"] not in lost] if boot and lines and lines[0]["boot"] == boot else []
         with atomic_file(file) as temporary:
             head = {"settings": job.settings, "boot": boot}
             temporary.write_text("".join(json.dumps(line) + "\n" for line in [head, *believed]), encoding="utf-8")
@@ -173,6 +180,32 @@ class Journal:
         """No more units."""
         if self.stream is not None:
             self.stream.close()
+
+
+def boot_id() -> str:
+    """What tells one start of the machine from another; empty where the system does not say, and then nothing is believed."""
+    if BOOT.exists():
+        return BOOT.read_text().strip()
+    try:
+        return subprocess.run(["sysctl", "-n", "kern.boottime"], capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+
+
+def lost_units(shards: dict[str, list[Unit]], folders: Sequence[Path]) -> set[str]:
+    """Units whose shard is in none of the folders in its full size: somebody removed it, or it was never begun."""
+    lost: set[str] = set()
+    for name, units in shards.items():
+        size = shard_size(units)
+        if not any((folder / name).is_file() and (folder / name).stat().st_size == size for folder in folders):
+            lost.update(unit.key for unit in units)
+    return lost
+
+
+def shard_size(units: Sequence[Unit]) -> int:
+    """Bytes of the whole file."""
+    outputs = [output for unit in units for output in unit.outputs]
+    return len(make_header(outputs)[0]) + sum(output.size for output in outputs)
 
 
 def read_lines(file: Path) -> list[Note]:
@@ -231,16 +264,22 @@ def check_room(work: Path, shards: dict[str, list[Unit]]) -> None:
         )
 
 
-@contextmanager
-def open_shard(file: Path, units: Sequence[Unit]) -> Iterator[tuple[int, dict[str, tuple[int, Output]]]]:
-    """A file descriptor of a shard in its full size with its header written, and where each output begins in it."""
+def lay_out(file: Path, units: Sequence[Unit]) -> dict[str, tuple[int, Output]]:
+    """Gives a shard its full size and its header, and says where each output begins in it."""
     outputs = [output for unit in units for output in unit.outputs]
     header, starts = make_header(outputs)
-    descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
-    try:
+    with opened(file) as descriptor:
         os.ftruncate(descriptor, len(header) + sum(output.size for output in outputs))
         put(descriptor, 0, header)
-        yield descriptor, {output.name: (starts[output.name], output) for output in outputs}
+    return {output.name: (starts[output.name], output) for output in outputs}
+
+
+@contextmanager
+def opened(file: Path) -> Iterator[int]:
+    """A file descriptor for writing; one is open a thread, however many shards there are."""
+    descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        yield descriptor
     finally:
         os.close(descriptor)
 
@@ -260,23 +299,24 @@ def write_units(
     total = sum(unit.size for units in shards.values() for unit in units)
     done = Written(sum(unit.size for units in shards.values() for unit in units if unit.key in journal.notes))
     with ExitStack() as stack:
-        jobs: list[tuple[Unit, Write]] = []
+        jobs: list[tuple[Unit, Path, Places]] = []
         for name, units in shards.items():
             missing = [unit for unit in units if unit.key not in journal.notes]
             if missing:
-                descriptor, places = stack.enter_context(open_shard(work / name, units))
-                write = writer(descriptor, places, done)
-                jobs += [(unit, write) for unit in missing]
+                places = lay_out(work / name, units)
+                jobs += [(unit, work / name, places) for unit in missing]
         pool = stack.enter_context(ThreadPoolExecutor(threads))
         stack.callback(lambda: pool.shutdown(wait=True, cancel_futures=True))
 
         failed = Event()
 
-        def run(unit: Unit, write: Write) -> None:
+        def run(unit: Unit, file: Path, places: Places) -> None:
             if failed.is_set():  # nothing new is begun after an error
                 return
             try:
-                journal.add(unit.key, make(unit.key, write))
+                with opened(file) as descriptor:
+                    note = make(unit.key, writer(descriptor, places, done))
+                journal.add(unit.key, note)
             except BaseException:
                 failed.set()
                 raise
@@ -297,7 +337,7 @@ class Written:
             self.bytes += count
 
 
-def writer(descriptor: int, places: dict[str, tuple[int, Output]], done: Written) -> Write:
+def writer(descriptor: int, places: Places, done: Written) -> Write:
     """The function that puts a piece of an output where it belongs, after checking that it is what the header promises."""
 
     def write(name: str, start: int, values: Array) -> None:
@@ -324,8 +364,6 @@ def follow(waiting: set[Future[None]], show: Callable[[], Any]) -> None:
 
 def finish(work: Path, dst: Path, job: Job, shards: dict[str, list[Unit]], notes: list[Note]) -> None:
     """Everything after the weights. The folder gets its name at the end, or, where it exists, config.json comes last."""
-    for file in sorted(work.glob("*.safetensors")):
-        sync(file)
     if len(shards) > 1:
         mapping = {output.name: name for name, units in shards.items() for unit in units for output in unit.outputs}
         total = sum(unit.size for unit in job.units)
@@ -334,12 +372,17 @@ def finish(work: Path, dst: Path, job: Job, shards: dict[str, list[Unit]], notes
     report = {"settings": job.settings, "tensors": notes} | (job.summary(notes) if job.summary else {})
     write_file(work / job.report, to_json(report))
     write_file(work / "config.json", to_json(job.config))
+    for file in sorted(work.rglob("*")):
+        sync(file)
+    sync(work)
     if work.parent != dst:
         (work / JOURNAL).unlink()
         os.rename(work, dst)
         sync(dst.parent)
         return
     for file in sorted(work.iterdir(), key=lambda file: (file.name == "config.json", file.name)):
+        if file.is_dir():  # of chat templates; an earlier try may have moved it already
+            shutil.rmtree(dst / file.name, ignore_errors=True)
         if file.name != JOURNAL:
             os.replace(file, dst / file.name)
     sync(dst)
