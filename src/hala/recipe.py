@@ -41,8 +41,9 @@ class Recovery(LocalSettings):
 
     pairs: DataList
     """Sentence pairs that both translate."""
-    tolerance: float = Field(default=1.0, ge=0.0)
-    """Largest loss that passes, in points of BLEU and of chrF++; the step fails beyond it."""
+    tolerance: Annotated[float, Execution()] = Field(default=1.0, ge=0.0)
+    """Largest loss that passes, in points of BLEU and of chrF++; the step fails beyond it. After a failure it can be changed, and
+    nothing is translated again."""
     prompt: str | None = None
     """Translation prompt; none means what the checkpoint was trained with, else the default."""
     max_tokens: int = Field(default=256, ge=1)
