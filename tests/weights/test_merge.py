@@ -98,8 +98,34 @@ def test_damaged_weights_are_refused_by_name(
 def test_weights_too_large_to_measure_are_not_called_nan(folders: dict[str, Path], tmp_path: Path) -> None:
     """Finite values whose squares leave float32 are refused as what they are."""
     huge = change_weights(folders["tuned"], tmp_path / "huge", lambda tensors: tensors[NORM].fill_(1e30))
-    with pytest.raises(InputError, match=rf"{NORM} of .* too large for a sum of squares"):
+    with pytest.raises(InputError, match=rf"{NORM} of .* too large for sums of squares"):
         merge(folders["lfm2"], huge, tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("method", "t", "dtype", "rounding", "says"),
+    [
+        ("linear", 0.5, "float16", "nearest", "beyond float16 in tensor {}.* bfloat16 or float32"),
+        ("linear", 0.0, "float16", "nearest", "beyond float16 in tensor {}.* bfloat16 or float32"),
+        ("slerp", 0.3, "float16", "stochastic", "beyond float16 in tensor {}.* bfloat16 or float32"),
+        ("soup", 1.0, "float16", "nearest", "beyond float16 in tensor {}.* bfloat16 or float32"),
+        ("task_arithmetic", 7.0, "float16", "nearest", "beyond float16 in tensor {}.* bfloat16 or float32"),
+        ("task_arithmetic", 3.084e33, "bfloat16", "stochastic", "beyond bfloat16 in tensor {}.* float32"),
+        ("task_arithmetic", 1e36, None, "nearest", "beyond bfloat16 in tensor {}.* float32"),
+        ("dare_ties", 1e36, "float32", "nearest", "beyond float32 in tensor {}.* smaller t"),
+        ("ties", 3e38, "float32", "nearest", "beyond float32 in tensor {}.* smaller t"),
+    ],
+)
+def test_results_that_do_not_fit_are_refused(
+    method: str, t: float, dtype: str | None, rounding: str, says: str, folders: dict[str, Path], tmp_path: Path
+) -> None:
+    """A result beyond its dtype is an error that names tensor and way out, never Inf in the file, and numpy says nothing."""
+    name, small = "model.embedding_norm.weight", method == "linear" or dtype == "float16"
+    base = change_weights(folders["lfm2"], tmp_path / "base", lambda tensors: tensors[name].fill_(1e5 if small else 0))
+    tuned = change_weights(folders["lfm2"], tmp_path / "tuned", lambda tensors: tensors[name].fill_(1.1e5))
+    with pytest.raises(RecipeError, match=says.format(name)):
+        merge(base, tuned, tmp_path / "out", Mix(method, t, density=1.0, dtype=dtype, rounding=rounding))
+    assert not (tmp_path / "out").exists()
 
 
 def test_impossible_requests_are_explained(folders: dict[str, Path], tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hala.weights.checkpoint import Array
-from hala.weights.numerics import BF16, Scratch, bf16_bits, generator, narrow, narrow_at_random, widen
+from hala.weights.numerics import BF16, Scratch, bf16_bits, finite, generator, narrow, narrow_at_random, widen
 
 DTYPES = [np.dtype(kind) for kind in (ml_dtypes.bfloat16, "float16", "float32", "float64")]
 PATTERNS = st.lists(st.integers(0, 2**32 - 1), min_size=1, max_size=50)
@@ -52,6 +52,18 @@ def test_narrowing_is_a_cast(dtype: np.dtype[Any], patterns: list[int]) -> None:
     """Whatever the target, values are those of an ordinary cast."""
     values = np.clip(floats(patterns), -6e4, 6e4)
     assert narrow(values, dtype, Scratch()).tobytes() == values.astype(dtype).tobytes()
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@given(patterns=PATTERNS)
+def test_what_leaves_the_dtype_is_seen(dtype: np.dtype[Any], patterns: list[int]) -> None:
+    """Overflow in narrowing, Inf and NaN make a block not finite, for every bit pattern and without a warning of numpy."""
+    values = np.array(patterns, np.uint32).view(np.float32)
+    with np.errstate(all="ignore"):
+        wanted = bool(np.isfinite(values.astype(dtype).astype(np.float64)).all())
+    quiet = np.where(np.isnan(values), np.float32(np.nan), values)
+    assert finite(narrow(quiet, dtype, Scratch()), Scratch()) == wanted
+    assert finite(np.empty(0, dtype), Scratch())
 
 
 @given(patterns=PATTERNS, seed=st.integers(0, 100))

@@ -19,14 +19,14 @@ from typing import Any
 
 import numpy as np
 
-from hala.errors import InputError
+from hala.errors import InputError, RecipeError
 from hala.weights import methods
 from hala.weights.checkpoint import Array, complete_config, fingerprint, numpy_dtype, open_checkpoint, read_into
 from hala.weights.groups import Schedule
 from hala.weights.headers import TensorInfo
 from hala.weights.methods import TWO_ENDS, Blocks, Recipe
 from hala.weights.methods import Mix as Mix
-from hala.weights.numerics import BLOCK, Scratch, generator, narrow, narrow_at_random, widen
+from hala.weights.numerics import BLOCK, Scratch, finite, generator, narrow, narrow_at_random, widen
 from hala.weights.preflight import FLOATS, OUT_DTYPES, preflight
 from hala.weights.writer import SHARD_BYTES, Job, Output, Progress, Unit, Write, build
 
@@ -189,7 +189,7 @@ def damaged(info: TensorInfo) -> InputError:
 
 
 def merge_tensor(infos: Sequence[TensorInfo], output: Output, recipe: Recipe, rounding: str, write: Write) -> MergedTensor:
-    """Writes the merged tensor; `infos` are base and tuned. Raises: InputError when one has NaN or Inf, or they cannot be merged."""
+    """Writes the merged tensor; `infos` are base and tuned. Raises: InputError, RecipeError when it does not fit."""
     scratch = LOCAL.__dict__.setdefault("scratch", Scratch())
     stack = Stack(infos, scratch)
     if output.dtype not in FLOATS:
@@ -198,7 +198,7 @@ def merge_tensor(infos: Sequence[TensorInfo], output: Output, recipe: Recipe, ro
     if not math.isfinite(geometry.change):
         if info := stack.first_damaged():
             raise damaged(info)
-        where = f"tensor {output.name} of {infos[0].file} or {infos[1].file} has values too large for a sum of squares in float32."
+        where = f"tensor {output.name} of {infos[0].file} or {infos[1].file} has values too large for sums of squares in float32."
         raise InputError(where, "Weights are a million million times smaller; one of the checkpoints diverged.")
     branch, combine = choose(infos, recipe, geometry, stack.blocks)
     end = {"same": 1, "tuned": 1, "base": 0}.get(branch)
@@ -208,13 +208,26 @@ def merge_tensor(infos: Sequence[TensorInfo], output: Output, recipe: Recipe, ro
             write(output.name, first, raw)
     else:
         for first, values in stack.blocks():
-            merged: Array = values[end] if end is not None else combine(first, values)
+            with np.errstate(over="ignore", invalid="ignore"):  # seen in the result
+                merged: Array = values[end] if end is not None else combine(first, values)
             if rounding == "stochastic":
                 rounded = narrow_at_random(merged, dtype, scratch, generator(recipe.seed, output.name, first))
             else:
                 rounded = narrow(merged, dtype, scratch)
+            if not finite(rounded, scratch):
+                raise too_large(output)
             write(output.name, first, rounded)
     return MergedTensor(output.name, branch, recipe.t, geometry.cosine, geometry.angle, geometry.change)
+
+
+def too_large(output: Output) -> RecipeError:
+    """The error for a result that its dtype cannot hold."""
+    kind = next((name for name, code in OUT_DTYPES.items() if code == output.dtype), "float64")
+    wider = {"float16": "Choose dtype: bfloat16 or float32.", "bfloat16": "Choose dtype: float32, or a smaller t."}
+    return RecipeError(
+        f"the merge gives values beyond {kind} in tensor {output.name}.",
+        wider.get(kind, "Choose a smaller t or smaller weights."),
+    )
 
 
 def choose(infos: Sequence[TensorInfo], recipe: Recipe, geometry: methods.Geometry, blocks: Blocks) -> tuple[str, Any]:
