@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +23,7 @@ from hala.weights.linears import round_tokens
 from hala.weights.loading import load_model
 from hala.weights.schemes import MODES, SCHEMES, Mode, decode
 from hala.weights.selection import layer_of
-from hala.weights.sensitivity import Layer, choose_layers, chunked, divergences, gains_before, quantised, weigh
+from hala.weights.sensitivity import Layer, choose_layers, chunked, divergence, divergences, gains_before, quantised, weigh
 
 KINDS = ("lfm2", "llama", "gemma2", "cohere2")
 FORMATS = [(scheme, mode) for scheme in SCHEMES for mode in MODES]
@@ -249,3 +250,10 @@ def test_the_model_is_as_before_even_after_an_error(folders: dict[str, Path]) ->
         raise KeyboardInterrupt
     assert all(torch.equal(parameter, before[name]) for name, parameter in model.named_parameters())
     assert not any(each._forward_pre_hooks for each in model.modules())
+
+
+def test_a_layer_that_breaks_the_model_is_the_worst() -> None:
+    """Output that is no number counts as the largest harm there is, not as none."""
+    fine = torch.log_softmax(torch.zeros(2, 4), -1)
+    assert divergence(fine, torch.full((2, 4), float("nan"))) == sys.float_info.max
+    assert divergence(fine, torch.full((2, 4), float("-inf"))) == sys.float_info.max

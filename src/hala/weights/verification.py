@@ -9,6 +9,7 @@ or a copy is found; and every weight must be as near to its original as rounding
 from __future__ import annotations
 
 import threading
+import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -198,7 +199,8 @@ def load_as_others_do(dst: Path) -> tuple[Any, str]:
     from transformers import AutoConfig
     from transformers.utils.quantization_config import CompressedTensorsConfig
 
-    with third_party(dst):
+    with third_party(dst), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # transformers says that both config.json and the call name the scheme
         config = AutoConfig.from_pretrained(dst, trust_remote_code=False, local_files_only=True)
         how = CompressedTensorsConfig(dequantize=True)
         options = {"dtype": torch.float32, "quantization_config": how, "local_files_only": True}
