@@ -44,6 +44,8 @@ def run(settings: Compress, context: Context) -> Outcome:
         device=settings.device,
     )
     facts = describe(report) | listed
+    if lost := unguarded(settings, report):
+        context.progress.say(f"    ignore replaces the default, so these are in 8 bits now: {', '.join(lost)}")
     if odd := odd_blocks(settings.scheme, source, report):
         facts["warning"] = f"{odd} matrices are no multiple of 128 wide: vLLM and transformers may refuse them in fp8-block."
         context.progress.say(f"    {facts['warning']} Use fp8-dynamic, or keep them.")
@@ -87,6 +89,16 @@ def describe(report: CompressReport) -> dict[str, Any]:
         "worst_rel_error": report.worst.rel_error,
         "zero_rows": sum(tensor.zero_rows for tensor in report.tensors),
     }
+
+
+def unguarded(settings: Compress, report: CompressReport) -> list[str]:
+    """Heads and routers that a setting of `ignore` put into 8 bits, at most `LISTED`."""
+    from hala.weights.selection import IGNORE, matches, module_of
+
+    if settings.ignore is None:
+        return []
+    modules = [module_of(tensor.name) for tensor in report.quantised]
+    return [module for module in modules if any(matches(module, pattern) for pattern in IGNORE)][:LISTED]
 
 
 def odd_blocks(scheme: str, source: Path, report: CompressReport) -> int:
