@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,7 @@ def test_spread_takes_items_from_everywhere(count: int, limit: int | None) -> No
     """A limit takes evenly spaced items, in order, without repeating one."""
     items = spread(range(count), limit)
     assert len(items) == min(limit or count, count) and items == sorted(set(items))
-    gaps = {after - before for before, after in zip(items, items[1:], strict=False)}
+    gaps = {after - before for before, after in itertools.pairwise(items)}
     assert max(gaps, default=0) - min(gaps, default=0) <= 1
 
 
@@ -40,7 +41,7 @@ def test_what_is_no_pair_is_counted(pairs_file: Path, chats_file: Path) -> None:
     """Pairs come up to the limit; a file of chats has none, and each of its rows is named as no pair."""
     bad = Collected()
     rows = read_pairs(Data(path=str(pairs_file), columns={"source": "en", "target": "ar"}), {}, bad, 3)
-    assert [row.original[0].content for row in rows][0] == "The cat is in the house." and len(rows) == 3 and bad.count == 0
+    assert next(row.original[0].content for row in rows) == "The cat is in the house." and len(rows) == 3 and bad.count == 0
     with pytest.raises(InputError, match="holds no sentence pairs"):
         read_pairs(Data(path=str(chats_file)), {}, bad, None)
     assert {row.reason for row in bad.rows} == {"not_a_pair"}
