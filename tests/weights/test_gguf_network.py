@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from hala.errors import InputError
 from hala.weights.checkpoint import open_checkpoint
-from hala.weights.gguf_network import Planned, blocks, check_network, find_widths, plan_tensors, rope, rope_factors
+from hala.weights.gguf_network import Planned, blocks, check_heads, check_network, find_widths, plan_tensors, rope, rope_factors
 from hala.weights.loading import save_model
 
 from .conftest import make_tokenizer
@@ -83,6 +83,14 @@ def test_a_layer_without_its_gate_is_named(folders: dict[str, Path], tmp_path: P
     save_file(tensors, copy / "model.safetensors")
     with pytest.raises(InputError, match="3 feed-forward gates for 4 layers"):
         find_widths(open_checkpoint(copy))
+
+
+@pytest.mark.parametrize("config", [{"num_attention_heads": 8}, {"num_key_value_heads": 1}, {"head_dim": 8}, {"head_dim": 15}])
+def test_heads_that_the_tensors_do_not_have_are_refused(config: dict[str, int], folders: dict[str, Path], tmp_path: Path) -> None:
+    """Rows of queries and keys are reordered head by head: a config with other heads would garble them."""
+    check_heads(open_checkpoint(folders["llama"]))
+    with pytest.raises(InputError, match=r"_proj\.weight .* heads of"):
+        check_heads(open_checkpoint(changed(folders["llama"], tmp_path, **config)))
 
 
 def test_norms_of_gemma_are_shifted_and_nothing_else(gemma: Path) -> None:

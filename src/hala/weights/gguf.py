@@ -25,7 +25,16 @@ from hala.errors import CorruptError, DiskError, InputError, RecipeError, neares
 from hala.weights import llama_quantize
 from hala.weights.checkpoint import Checkpoint, open_checkpoint
 from hala.weights.gguf_header import StoredTensor, read_gguf
-from hala.weights.gguf_network import Planned, add_architecture, blocks, check_network, find_widths, plan_tensors
+from hala.weights.gguf_network import (
+    EMBEDDING,
+    Planned,
+    add_architecture,
+    blocks,
+    check_heads,
+    check_network,
+    find_widths,
+    plan_tensors,
+)
 from hala.weights.gguf_vocabulary import Vocabulary, read_optional, read_vocabulary
 
 Quant = Literal["f32", "f16", "bf16", "q8_0", "q6_k", "q5_k_m", "q4_k_m", "q4_0"]
@@ -87,10 +96,11 @@ def export(
     check_package()
     source, out_file = open_checkpoint(src), Path(out_file)
     check_network(source)
+    check_heads(source)
     quantiser = None if quant in OWN else llama_quantize.find_quantiser()
     base = quant if quantiser is None else best_base(source)
     widths, plan = find_widths(source), plan_tensors(source, base)
-    rows = source.tensors["model.embed_tokens.weight"].shape[0]
+    rows = source.tensors[EMBEDDING].shape[0]
     vocabulary = read_vocabulary(source.path, rows, splitter, source.config["model_type"])
     with disk_errors(out_file), atomic_file(out_file) as temporary:
         check_room(out_file, sum(size_of(planned) for planned in plan) * (1 if quantiser is None else 2))

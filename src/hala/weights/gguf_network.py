@@ -19,6 +19,7 @@ from hala.errors import InputError
 from hala.weights.checkpoint import Array, Checkpoint
 
 ARCHITECTURES = ("lfm2", "llama", "gemma2")
+EMBEDDING = "model.embed_tokens.weight"
 GATES = ("feed_forward.w1.weight", "mlp.gate_proj.weight")
 THETA = {"lfm2": 1_000_000.0}  # of rotary positions when the config has none; others 10,000
 ACTIVATIONS = {"lfm2": "silu", "llama": "silu", "gemma2": "gelu_pytorch_tanh"}
@@ -58,9 +59,10 @@ def plan_tensors(source: Checkpoint, quant: str) -> list[Planned]:
         if name.endswith("rotary_emb.inv_freq") or (name == "lm_head.weight" and is_tied(config)):
             continue
         target = names.get_name(name, try_suffixes=(".weight", ".bias"))
-        if target is None or (kind != "llama" and name.endswith(".bias")):
-            raise InputError(f"tensor {name} of {source.path} has no place in a GGUF file of this architecture.")
         is_filter = name.endswith(".conv.conv.weight")
+        misshapen = is_filter and (len(info.shape) != 3 or info.shape[1] != 1)
+        if target is None or misshapen or (kind != "llama" and name.endswith(".bias")):
+            raise InputError(f"tensor {name} of {source.path} has no place in a GGUF file of this architecture.")
         shape = (info.shape[0], info.shape[2]) if is_filter else info.shape
         dtype = quant.upper() if len(shape) == 2 and not is_filter else "F32"
         dtype = "F16" if dtype == "Q8_0" and shape[-1] % 32 else dtype  # a block of q8_0 is 32 values of one row
@@ -126,16 +128,28 @@ def check_network(source: Checkpoint) -> None:
         raise InputError(f"{path} is a {kind} model with its own {found[0]}.", "llama.cpp has that built in and would differ.")
 
 
+def check_heads(source: Checkpoint) -> None:
+    """Nothing, or InputError when queries or keys have other rows than the config's heads: they could not be reordered."""
+    size, heads = head_size(source.config), {"q_proj": source.config["num_attention_heads"], "k_proj": kv_heads(source.config)}
+    for name, info in source.tensors.items():
+        count = heads.get(name.split(".")[-2] if "." in name else "")
+        if count and (info.shape[:1] != (count * size,) or size % 2):
+            told = f"{source.path / 'config.json'} promises {count} heads of {size}"
+            raise InputError(
+                f"tensor {name} of {source.path} is {list(info.shape)}, and {told}.", "It is another model's config."
+            )
+
+
 def find_widths(source: Checkpoint) -> dict[str, int | list[int]]:
     """The sizes as the tensors have them; `head_count_kv` is a list with 0 for the convolution layers of LFM2."""
     config, layers = source.config, source.config["num_hidden_layers"]
     names = [f"model.layers.{i}.{gate}" for i in range(layers) for gate in GATES]
     gates = [source.tensors[name].shape[0] for name in names if name in source.tensors]
-    if len(gates) != layers or "model.embed_tokens.weight" not in source.tensors:
+    if len(gates) != layers or len(getattr(source.tensors.get(EMBEDDING), "shape", ())) != 2:
         raise InputError(
             f"{source.path} has {len(gates)} feed-forward gates for {layers} layers, or no embeddings.", "It is incomplete."
         )
-    rows, hidden = source.tensors["model.embed_tokens.weight"].shape
+    rows, hidden = source.tensors[EMBEDDING].shape
     kv = kv_heads(config)
     per_layer = [kv if f"model.layers.{i}.self_attn.k_proj.weight" in source.tensors else 0 for i in range(layers)]
     return {
