@@ -6,11 +6,14 @@ recipes, warnings = preflight([open_checkpoint(path) for path in ("LFM2-350M", "
 from __future__ import annotations
 
 import filecmp
+import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from hala.errors import InputError, RecipeError, nearest
-from hala.weights.checkpoint import Checkpoint
+from hala.errors import InputError, RecipeError, nearest, printable
+from hala.weights.checkpoint import Checkpoint, complete_config
 from hala.weights.groups import values_for
 from hala.weights.methods import METHODS, SPARSE, TWO_ENDS, Mix, Recipe
 from hala.weights.safety import read_tokenizer
@@ -18,6 +21,17 @@ from hala.weights.safety import read_tokenizer
 OUT_DTYPES = {"float32": "F32", "bfloat16": "BF16", "float16": "F16"}
 FLOATS = ("BF16", "F16", "F32", "F64")
 ROUNDINGS = ("nearest", "stochastic")
+# What weights mean: with another of these the same numbers are another function.
+MEANING = re.compile(
+    "model_type|num_attention_heads|num_key_value_heads|head_dim|layer_types|sliding_window_pattern|tie_word_embeddings"
+    "|rope_theta|rope_scaling.*|rope_parameters|partial_rotary_factor"
+)
+UNSCALED = ("rope_theta", "partial_rotary_factor")  # transformers 4 keeps these beside `rope_scaling`, 5 among `rope_parameters`
+# What says nothing of the weights, what shapes say already, and other spellings of what is compared.
+HARMLESS = {"_name_or_path", "dtype", "initializer_range", "torch_dtype", "transformers_version", "use_cache"}
+HARMLESS |= {"block_auto_adjust_ff_dim", "block_dim", "block_ff_dim", "conv_dim", "conv_dim_out", "intermediate_size"}
+HARMLESS |= {"full_attn_idxs", "num_heads", "tie_embedding"}
+LISTED = 8  # keys in a warning
 
 
 def preflight(ends: Sequence[Checkpoint], mix: Mix) -> tuple[dict[str, Recipe], tuple[str, ...]]:
@@ -41,6 +55,7 @@ def preflight(ends: Sequence[Checkpoint], mix: Mix) -> tuple[dict[str, Recipe], 
     warnings: list[str] = []
     for other in ends[1:]:
         check_pair(ends[0], other)
+        warnings += compare_configs(ends[0], other)
         warnings += compare_tokenizers(ends[0].path, other.path)
     places = values_for(ends[1].tensors, mix.t)
     if mix.method in TWO_ENDS and (wrong := next((name for name, t in places.items() if not 0 <= t <= 1), None)):
@@ -77,6 +92,59 @@ def check_pair(base: Checkpoint, tuned: Checkpoint) -> None:
             raise InputError(
                 f"tensor {name} is {info.dtype} in {info.file} and {other.dtype} in {other.file}.", "Both must be unquantised."
             )
+
+
+def compare_configs(base: Checkpoint, tuned: Checkpoint) -> list[str]:
+    """A warning that lists the settings that differ. Raises: InputError for one that changes what the weights mean.
+
+    A key that only one file spells out is taken for the default of the other; transformers 5 writes more keys than 4 did.
+    """
+    mine, theirs = comparable(base.config), comparable(tuned.config)
+    differ = [key for key in sorted(mine.keys() & theirs.keys()) if mine[key] != theirs[key]]
+    files = base.path / "config.json", tuned.path / "config.json"
+    if key := next((key for key in differ if MEANING.fullmatch(key)), None):
+        raise InputError(
+            f"{key} is {brief(mine[key], 200)} in {files[0]} and {brief(theirs[key], 200)} in {files[1]}.",
+            "The same weights would mean something else; only a model and its own fine-tune can be merged.",
+        )
+    if not differ:
+        return []
+    listed = ", ".join(f"{brief(key)} ({brief(mine[key])}, {brief(theirs[key])})" for key in differ[:LISTED])
+    more = f" and {len(differ) - LISTED} more" if len(differ) > LISTED else ""
+    return [f"{files[0]} and {files[1]} differ in {listed}{more}; the first tuned model's are kept."]
+
+
+def comparable(config: dict[str, Any]) -> dict[str, Any]:
+    """The settings of a config that bear on a merge, each in one spelling: transformers 4 and 5 write rotary settings and kinds
+    of layers differently, and some models keep those of their text in a part of its own.
+    """
+    config = complete_config(config)
+    config |= config.pop("text_config", None) or {}
+    found = {key: value for key, value in config.items() if value is not None and key not in HARMLESS}
+    scaling = found.pop("rope_scaling", None)
+    found |= rotary(found.pop("rope_parameters", None) or scaling or {})
+    if "tie_embedding" in config:
+        found.setdefault("tie_word_embeddings", config["tie_embedding"])
+    attention, layers = config.get("full_attn_idxs"), config.get("num_hidden_layers")
+    if isinstance(attention, list) and isinstance(layers, int):
+        found.setdefault("layer_types", ["full_attention" if layer in attention else "conv" for layer in range(layers)])
+    if isinstance(names := found.get("architectures"), list):
+        found["architectures"] = sorted(map(str, names))
+    return found
+
+
+def rotary(settings: dict[str, Any]) -> dict[str, Any]:
+    """The rotary settings one by one; together where each kind of layer has its own."""
+    if settings and all(isinstance(value, dict) for value in settings.values()):
+        return {"rope_parameters": {kind: rotary(value) for kind, value in settings.items()}}
+    named = {"rope_type": "default"} | {"rope_type" if key == "type" else key: value for key, value in settings.items()}
+    return {key if key in UNSCALED else f"rope_scaling.{key}": value for key, value in named.items()}
+
+
+def brief(value: Any, length: int = 40) -> str:
+    """A value as JSON, cut off where it is long."""
+    text = printable(value if isinstance(value, str) else json.dumps(value, sort_keys=True))
+    return text if len(text) <= length else f"{text[:length]}..."
 
 
 def compare_tokenizers(base: Path, tuned: Path) -> list[str]:
