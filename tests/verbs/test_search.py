@@ -18,7 +18,7 @@ from hala.progress import Progress
 from hala.recipe import Languages, Merge, Search
 from hala.verbs import Context, Outcome
 from hala.verbs import search as module
-from hala.verbs.merge import run
+from hala.verbs.merge import find, run
 from hala.verbs.search import best_number, best_schedule, search, split
 
 QUIET = Progress(quiet=True)
@@ -266,6 +266,23 @@ def test_the_command_and_the_report_show_the_search(
     root = pipeline.run(recipe, out=tmp_path / "run", progress=QUIET)
     page = (root / "report.html").read_text(encoding="utf-8")
     assert "points over t: questions.jsonl" in page and "highest mean of the sets" in page and "test half" in page
+
+
+@pytest.mark.parametrize(
+    ("method", "end"), [("slerp", "tuned"), ("linear", "tuned"), ("ties", "t = 1"), ("task_arithmetic", "t = 1")]
+)
+def test_only_a_tuned_model_is_called_so(
+    method: str, end: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tiny: Path, tiny_child: Path, questions_file: Path
+) -> None:
+    """Where changes are trimmed and added up, t = 1 is a merge like any other, and its rows say so."""
+    Stand(monkeypatch, tmp_path, lambda t, place: place % 2 == 0)
+    monkeypatch.setattr("hala.verbs.merge.merge_at", lambda *each: (each[5].mkdir(), note(each[4], each[5])))
+    section = Merge(base="b", tuned=["c"], method=method, t="search", search={"resamples": 100, "questions": str(questions_file)})
+    context = Context("step", tmp_path / "out", tmp_path, Languages(), {}, QUIET)
+    (tmp_path / "out").mkdir()
+    facts, _ = find(section, context, tiny, [tiny_child])
+    assert facts["references"] == {"base": 0.0, "t = 0.5": 0.5, end: 1.0}
+    assert {gain["against"] for gain in facts["gains"]} == {"base", end}
 
 
 @pytest.mark.parametrize(

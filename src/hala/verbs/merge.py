@@ -68,7 +68,7 @@ def find(settings: Merge, context: Context, base: Path, tuned: list[Path]) -> tu
     from hala.data.rows import Collected
     from hala.verbs.search import search
     from hala.weights.checkpoint import open_checkpoint
-    from hala.weights.methods import Mix
+    from hala.weights.methods import TWO_ENDS, Mix
     from hala.weights.preflight import preflight
 
     assert settings.search is not None
@@ -76,7 +76,8 @@ def find(settings: Merge, context: Context, base: Path, tuned: list[Path]) -> tu
     mix = Mix(settings.method, groups, settings.weights, settings.density, settings.dtype, settings.rounding, settings.seed)
     preflight([open_checkpoint(path) for path in (base, *tuned)], mix)
     bad = Collected()
-    facts = search(settings.search, context, lambda t, out: merge_at(settings, context, base, tuned, t, out), bad)
+    end = "tuned" if settings.method in TWO_ENDS else "t = 1"
+    facts = search(settings.search, context, lambda t, out: merge_at(settings, context, base, tuned, t, out), bad, end)
     bad.write(context.out)
     return facts, {"tried": len(facts["points"]), "malformed": bad.count}
 

@@ -25,7 +25,6 @@ from hala.verbs import Context
 from hala.verbs.testsets import own_questions, read_pairs, set_name, spread, translations, unique
 
 HALVES = ("validation", "test")
-REFERENCES = {0.0: "base", 0.5: "t = 0.5", 1.0: "tuned"}  # always tried, and what the pick is compared with
 Make = Callable[[Schedule, Path], Any]  # merges at t into a folder
 Point = dict[str, Any]  # `t`, and for each half the score of every set and their mean
 
@@ -48,18 +47,20 @@ class Trials:
     context: Context
     sets: list[HalvedSet]
     make: Make
+    references: Mapping[str, float]  # always tried, and what the pick is compared with
     points: dict[str, Point] = field(default_factory=dict)
     answers: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
-def search(settings: Search, context: Context, make: Make, bad: Any) -> dict[str, Any]:
+def search(settings: Search, context: Context, make: Make, bad: Any, end: str = "tuned") -> dict[str, Any]:
     """The facts of the search: rule, sets, every point, the `pick` and its paired differences; all answers in `search.json`.
 
+    `end` is what t = 1 is called: where changes are added it is a merge too, not the tuned model.
     Raises: InputError for a set without two different items, RecipeError for the name of a set that is none.
     """
-    trials = Trials(settings, context, read_sets(settings, context, bad), make)
+    trials = Trials(settings, context, read_sets(settings, context, bad), make, {"base": 0.0, "t = 0.5": 0.5, end: 1.0})
     check_names(settings, [each.name for each in trials.sets])
-    numbers = sorted({*settings.t, *REFERENCES})
+    numbers = sorted({*settings.t, *trials.references.values()})
     total = len(numbers) + len(settings.groups) * (len(numbers) - 1)
     for number, t in enumerate(numbers, 1):
         measure(trials, t, f"{number}/{total}")
@@ -280,13 +281,14 @@ def describe(trials: Trials, pick: Schedule) -> dict[str, Any]:
         ],
         "points": [point | {"allowed": allowed(trials.settings, point, base)} for point in trials.points.values()],
         "pick": pick,
+        "references": dict(trials.references),
         "gains": list(gains(trials, pick)),
     }
 
 
 def gains(trials: Trials, pick: Schedule) -> Iterator[dict[str, Any]]:
     """The pick minus each reference, set by set, on the same items of the test half, with 95% intervals, in points."""
-    for t, name in REFERENCES.items():
+    for name, t in trials.references.items():
         if t == pick:
             continue
         for each in trials.sets:

@@ -14,7 +14,6 @@ from hala.verbs.results import Cell, Table, measured
 from hala.verbs.status import Stage
 
 Found = Mapping[str, Any]
-RIVALS = (("base", 0.0), ("t = 0.5", 0.5), ("tuned", 1.0))  # the references of every search
 Points = tuple[tuple[float, Mapping[str, Any]], ...]
 
 
@@ -24,7 +23,7 @@ def searches(found: Iterable[Stage]) -> list[Stage]:
 
 
 def search_tables(stage: Stage) -> Iterator[Table]:
-    """The validation half of every point, then the test half of the pick, the base, t = 0.5 and the tuned model."""
+    """The validation half of every point, then the test half of the pick, the base, t = 0.5 and t = 1."""
     found = stage.facts.get("search")
     if found:
         yield curve_table(stage, found)
@@ -58,7 +57,7 @@ def test_table(stage: Stage, found: Found) -> Table:
     names = [each["name"] for each in found["sets"]]
     by_place = {place(point["t"]): point["test"] for point in found["points"]}
     rows = [(Cell("pick", best=True), Cell(place(found["pick"])), *cells(by_place[place(found["pick"])], names))]
-    for rival, t in RIVALS:
+    for rival, t in found["references"].items():
         gains = {gain["set"]: reversed_gain(gain) for gain in found["gains"] if gain["against"] == rival}
         if t != found["pick"]:
             rows.append((Cell(rival), Cell(place(t)), *cells(by_place[place(t)], names, gains)))
