@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,7 +23,11 @@ from transformers import (
 from hala.engines import decoding
 from hala.engines.local import LocalEngine, is_out_of_memory
 from hala.errors import EngineError
+from hala.hardware import native_int8
 from hala.records import Completion, Message, Request, Sampling
+from hala.weights.compress import compress
+from hala.weights.linears import Int8Linear
+from hala.weights.loading import load_model, save_model
 
 VOCABULARY = 300
 CHATML = (
@@ -132,6 +137,21 @@ def test_single_answers_equal_generate(family: str) -> None:
         job = decoding.Job("x", prompt["input_ids"][0].tolist(), 30)
         decoding.decode(model, [job], Sampling(), decoding.Rules(frozenset({3})), 0)
         assert job.tokens == written
+
+
+@pytest.mark.parametrize("family", ["lfm2", "llama"])
+def test_an_int8_checkpoint_answers_as_its_multiplied_out_weights_do(family: str, tmp_path: Path) -> None:
+    """Compressed to int8 and loaded for speed, a model writes what the slow way writes, in batches and alone."""
+    save_model(make_model(family), byte_tokenizer(), tmp_path / "whole")
+    compress(tmp_path / "whole", tmp_path / "int8", "int8-dynamic")
+    requests = make_requests(12, seed=5)
+    fast = LocalEngine(*load_model(tmp_path / "int8", "float32", "cpu", native=True))
+    slow = LocalEngine(*load_model(tmp_path / "int8", "float32", "cpu"))
+    written = answers(fast, requests)
+    assert written == answers(slow, requests)
+    fast.batch_tokens = 1
+    assert written == answers(fast, requests)
+    assert any(isinstance(module, Int8Linear) for module in fast.model.modules()) is native_int8("cpu")
 
 
 def test_lean_lfm2_equals_transformers(lfm2: Any) -> None:

@@ -27,8 +27,6 @@ from hala.weights.unpacking import dequantise, to_torch
 INT8, FP8, BLOCK = (SCHEMES[name] for name in ("int8-dynamic", "fp8-dynamic", "fp8-block"))
 needs_int8 = pytest.mark.skipif(not native_int8("cpu"), reason="this processor does not multiply bytes")
 LAYERS = [pytest.param(Int8Linear, INT8, marks=needs_int8, id="int8"), pytest.param(Fp8Linear, FP8, id="fp8")]
-# Results are BF16 from the FP8 kernel, and sums of floats in another order from both.
-CLOSE = {Int8Linear: {"rtol": 1e-5, "atol": 1e-5}, Fp8Linear: {"rtol": 2**-7, "atol": 0.02}}
 
 
 def values(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> torch.Tensor:
@@ -93,13 +91,16 @@ def test_gradients_pass_the_rounding() -> None:
 def test_native_layers_equal_the_reference(layer: Any, scheme: Any, shape: tuple[int, int], dtype: Any, bias: bool) -> None:
     """The native product is the multiplied-out weight times the rounded input, with one token, many, or none."""
     linear, weight, added = make(layer, scheme, *shape, bias)
-    for lead in [(1,), (2, 3), (0,), (2, 0), (40,)]:
+    for lead in [(1,), (2, 3), (0,), (2, 0), (40,), (2, 300)]:
         x = values(*lead, shape[1], dtype=dtype)
         out = linear(x)
         expected = functional.linear(round_tokens(x.float(), scheme), weight, added)
         assert out.shape == expected.shape and out.dtype == dtype
-        tolerance = {"rtol": 2**-7, "atol": 0.02} if dtype == torch.bfloat16 else CLOSE[layer]
-        torch.testing.assert_close(out.float(), expected, **tolerance)
+        product = expected if added is None else expected - added
+        # BF16 results are rounded before and after the bias; float32 sums differ by the order of their terms.
+        narrow = dtype == torch.bfloat16 or layer is Fp8Linear
+        allowed = 2**-7 * (product.abs() + expected.abs()) if narrow else 1e-6 * functional.linear(x.float().abs(), weight.abs())
+        assert ((out.float() - expected).abs() <= allowed + 1e-5).all()
 
 
 @pytest.mark.parametrize("shape", [(30, 20), (7, 5), (1, 1)])
