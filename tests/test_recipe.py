@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from pydantic import ValidationError
 
@@ -67,6 +69,24 @@ def test_merge_stays_between_its_ends(t: object) -> None:
     """t is between the two checkpoints, and each value once."""
     with pytest.raises(ValidationError):
         Merge(base="a", tuned="b", t=t)
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"t": {"re:[": 0.3}}, r"'re:\[' is no regular expression"),
+        ({"t": {"gradient": []}}, "the list of 'gradient' is empty"),
+        ({"t": {"attention": math.nan, "default": 0.5}}, "'attention' is nan"),
+        ({"t": [0.5, {"attention": [0.1, math.inf], "default": 0.5}]}, "'attention' is inf"),
+        ({"t": math.nan, "method": "ties"}, "'t' is nan"),
+        ({"t": "search", "search": {"questions": "q.jsonl", "t": math.inf}, "method": "ties"}, "'t' is inf"),
+        ({"weights": [1.0, math.nan], "method": "ties"}, "weights must be finite"),
+    ],
+)
+def test_merge_refuses_what_no_model_could_take(given: dict[str, object], says: str) -> None:
+    """Broken patterns, empty lists and NaN are errors of the recipe, with its file and line, before a checkpoint is opened."""
+    with pytest.raises(ValidationError, match=says):
+        Merge(base="a", tuned="b", **given)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,9 @@ refused with file and line before anything heavy loads.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import math
+import re
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -25,6 +27,23 @@ from hala.recipe_data import Section as Section
 ModelRef = Annotated[str, Accepts("checkpoint")]
 Knots = float | tuple[float, ...]
 Schedule = float | dict[str, Knots]
+
+
+def schedule_error(t: float | Sequence[float] | Mapping[str, float | Sequence[float]]) -> str:
+    """What is wrong with a value of t whatever the model; empty when nothing is."""
+    for key, knots in t.items() if isinstance(t, Mapping) else [("t", t)]:
+        if key.startswith("re:"):
+            try:
+                re.compile(key[3:])
+            except (re.error, OverflowError, RecursionError) as error:
+                return f"{key!r} is no regular expression: {error}"
+        numbers = knots if isinstance(knots, list | tuple) else (knots,)
+        if not numbers:
+            return f"the list of {key!r} is empty"
+        for number in numbers:
+            if not isinstance(number, int | float) or not math.isfinite(number):
+                return f"{key!r} is {number!r}, which is no finite number"
+    return ""
 
 
 class LocalSettings(Section):
@@ -346,6 +365,10 @@ class Merge(Section):
         if not names or len(set(names)) != len(names):
             raise ValueError("t must be one or several different values")
         tried = (*self.t, *(self.search.t if self.search else ()))
+        if problem := next(filter(None, (schedule_error(t) for t in tried if t != "search")), None):
+            raise ValueError(problem)
+        if not all(map(math.isfinite, self.weights)):
+            raise ValueError("weights must be finite numbers")
         if self.method in ("slerp", "linear") and any(isinstance(t, float) and not 0.0 <= t <= 1.0 for t in tried):
             raise ValueError("t must be between 0 and 1")
         if ("search" in self.t) != (self.search is not None) or ("search" in self.t and len(self.t) > 1):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,17 @@ def test_a_gradient_runs_over_the_layers() -> None:
         ({"re:.*mlpp": 0.3, "default": 0.5}, "matches no tensor"),
         ({"attention": 0.3}, "nothing is said for tensor"),
         ({"gradient": (0, 1), "default": 0.5}, "stands alone"),
+        ({"re:[": 0.3, "default": 0.5}, r"'re:\[' is no regular expression: unterminated"),
+        ({"re:a{9999999999999}": 0.3, "default": 0.5}, "is no regular expression"),
+        ({"gradient": []}, "the list of 'gradient' is empty"),
+        ({"attention": (), "default": 0.5}, "the list of 'attention' is empty"),
+        ({"attention": math.nan, "default": 0.5}, "'attention' is nan, which is no finite number"),
+        ({"attention": [0.5, math.inf], "default": 0.5}, "'attention' is inf, which is no finite number"),
+        ({"attention": "0.5", "default": 0.5}, "'attention' is '0.5', which is no finite number"),
+        (math.nan, "'t' is nan, which is no finite number"),
+        ({"re:.*": 0.1, "attention": 0.2}, r"^'attention' has no tensor left: 're:\.\*' takes all that it matches"),
+        ({"re:.*q_": 0.1, "attention": 0.2, "default": 0}, r"^'attention' has no tensor left: 're:\.\*q_' takes all"),
+        ({"re:.*q_": 0.1, "re:.*m": 0, "re:.*proj": 0.2}, r"'re:\.\*proj' has no tensor left: 're:\.\*q_', 're:\.\*m' take all"),
     ],
 )
 def test_what_matches_nothing_is_an_error(schedule: dict[str, object], message: str) -> None:

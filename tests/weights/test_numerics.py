@@ -86,7 +86,7 @@ def test_rounding_at_random_keeps_small_changes() -> None:
     assert half.tobytes() == values[:10].astype(np.float16).tobytes()
 
 
-@given(st.integers(0, 2**40), st.text(min_size=1, max_size=20), st.integers(0, 2**40))
+@given(st.integers(0, 2**70), st.text(min_size=1, max_size=20), st.integers(0, 2**40))
 def test_random_numbers_belong_to_their_place(seed: int, name: str, start: int) -> None:
     """Seed, tensor and place decide, never what was drawn before: threads and order cannot change a merge."""
     one = generator(seed, name, start).integers(0, 2**32, 8)

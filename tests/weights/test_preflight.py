@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -195,6 +196,8 @@ def test_a_token_with_two_meanings_is_refused(clash: int, folders: Folders, tmp_
         (Mix(t={"conv": -0.1, "default": 0.5}), r"t is -0\.1 for .*conv.*, outside"),
         (Mix(t={"mlp": 0.5, "default": 0.5}), "'mlp' matches no tensor"),
         (Mix("soup", weights=(1.0, 2.0)), "2 weights for 1 tuned"),
+        (Mix("task_arithmetic", weights=(math.nan,)), "weights nan are not all finite"),
+        (Mix("task_arithmetic", t=math.nan), "'t' is nan, which is no finite number"),
         (Mix("ties", density=0.0), r"density is 0\.0"),
     ],
 )

@@ -44,9 +44,13 @@ def values_for(names: Iterable[str], schedule: Schedule) -> dict[str, float]:
     of tensor names, which go first) to these, with `default` for the rest.
 
     Embeddings take a gradient's first knot, a head and a final norm its last. Raises: RecipeError for a group or pattern that
-    matches nothing, and for tensors that nothing matches when there is no default.
+    matches nothing or no regular expression, for what is no number, and for tensors that nothing matches without a default.
     """
+    from hala.recipe import schedule_error
+
     names = list(names)
+    if problem := schedule_error(schedule):
+        raise RecipeError(f"{problem}.", "Give numbers, lists of numbers, or groups and `re:` patterns with such values.")
     if not isinstance(schedule, Mapping):
         schedule = {DEFAULT: schedule}
     if GRADIENT in schedule:
@@ -62,16 +66,30 @@ def values_for(names: Iterable[str], schedule: Schedule) -> dict[str, float]:
         used.add(key)
         values[name] = at(schedule[key], layers.get(name), last, name)
     if unused := [key for key in schedule if key not in used and key != DEFAULT]:
-        known = sorted({group for name in names if (group := group_of(name))})
-        raise RecipeError(
-            f"{unused[0]!r} matches no tensor of this model.{nearest(unused[0], known)}", f"Its groups are: {', '.join(known)}."
-        )
+        raise unused_key(unused[0], names, schedule)
     return values
+
+
+def unused_key(key: str, names: Iterable[str], schedule: Mapping[str, Knots]) -> RecipeError:
+    """The error for a key that no tensor falls under: other keys take all of its tensors, or there are none."""
+    takers = {repr(choose(name, schedule)): None for name in names if matches(key, name)}
+    if takers:
+        what = f"{key!r} has no tensor left: {', '.join(takers)} {'takes' if len(takers) == 1 else 'take'} all that it matches."
+        return RecipeError(
+            what, "Patterns go before groups, and earlier patterns before later ones; drop one or narrow the other."
+        )
+    known = sorted({group for name in names if (group := group_of(name))})
+    return RecipeError(f"{key!r} matches no tensor of this model.{nearest(key, known)}", f"Its groups are: {', '.join(known)}.")
+
+
+def matches(key: str, name: str) -> bool:
+    """Whether a tensor belongs to a group or fits a pattern."""
+    return re.match(key[3:], name) is not None if key.startswith("re:") else group_of(name) == key
 
 
 def choose(name: str, schedule: Mapping[str, Knots]) -> str:
     """The key of the schedule that a tensor falls under."""
-    pattern = next((key for key in schedule if key.startswith("re:") and re.match(key[3:], name)), None)
+    pattern = next((key for key in schedule if key.startswith("re:") and matches(key, name)), None)
     key = pattern or next((key for key in (group_of(name), DEFAULT) if key in schedule), None)
     if key is None:
         raise RecipeError(f"nothing is said for tensor {name} (group {group_of(name)}).", "Add `default`.")

@@ -100,5 +100,5 @@ def narrow_at_random(values: Array, dtype: np.dtype[Any], scratch: Scratch, rng:
 
 def generator(seed: int, name: str, start: int) -> np.random.Generator:
     """Random numbers that depend on the seed, the tensor and the place in it, never on threads or order."""
-    key = np.array([seed, zlib.crc32(name.encode())], np.uint64)
+    key = np.array([seed % 2**64, zlib.crc32(name.encode())], np.uint64)
     return np.random.Generator(np.random.Philox(key=key, counter=np.array([0, start, 0, 0], np.uint64)))

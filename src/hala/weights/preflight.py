@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import filecmp
 import json
+import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -46,6 +47,8 @@ def preflight(ends: Sequence[Checkpoint], mix: Mix) -> tuple[dict[str, Recipe], 
     weights = mix.weights or (1.0,) * (len(ends) - 1)
     if mix.method in TWO_ENDS and len(ends) != 2:
         raise RecipeError(f"{mix.method} goes between two checkpoints, not {len(ends)}.", "Use soup, task_arithmetic or ties.")
+    if not all(map(math.isfinite, weights)):
+        raise RecipeError(f"the weights {', '.join(map(str, weights))} are not all finite numbers.")
     if len(weights) != len(ends) - 1 or (mix.method == "soup" and sum(weights) <= 0):
         raise RecipeError(
             f"there are {len(weights)} weights for {len(ends) - 1} tuned models.", "Give one positive weight for each."
