@@ -17,6 +17,18 @@ from hala.weights.loading import load_model
 from hala.weights.merge import Mix, merge
 from hala.weights.methods import coefficients
 
+ENDS = {"slerp": 2, "linear": 2, "soup": 3, "task_arithmetic": 3, "ties": 3, "dare_linear": 3, "dare_ties": 3}
+NORM, MATRIX = "model.embedding_norm.weight", "model.layers.1.feed_forward.w1.weight"
+
+
+def change_weights(source: Path, out: Path, change: Callable[[dict[str, torch.Tensor]], object]) -> Path:
+    """A copy of the checkpoint with other weights."""
+    shutil.copytree(source, out)
+    tensors = load_file(out / "model.safetensors")
+    change(tensors)
+    save_file(tensors, out / "model.safetensors")
+    return out
+
 
 @pytest.mark.parametrize("method", ["slerp", "linear"])
 def test_the_ends_are_exact(method: str, folders: dict[str, Path], tmp_path: Path) -> None:
@@ -30,6 +42,30 @@ def test_the_ends_are_exact(method: str, folders: dict[str, Path], tmp_path: Pat
     model, tokenizer = load_model(tmp_path / "1.0", "float32", "cpu")
     assert model.config.conv_dim == 64
     assert len(tokenizer) == 300
+
+
+@pytest.mark.parametrize("method", ["slerp", "linear"])
+def test_the_ends_keep_the_sign_of_zero(method: str, folders: dict[str, Path], tmp_path: Path) -> None:
+    """Ends that are equal numbers in different bytes are still told apart: t = 0 gives those of the base."""
+    base = change_weights(folders["lfm2"], tmp_path / "base", lambda tensors: tensors[NORM].fill_(-0.0))
+    tuned = change_weights(folders["lfm2"], tmp_path / "tuned", lambda tensors: tensors[NORM].fill_(0.0))
+    for t, end in ((0.0, base), (1.0, tuned)):
+        merge(base, tuned, tmp_path / f"{t}", Mix(method, t))
+        made, wanted = (load_file(each / "model.safetensors")[NORM] for each in (tmp_path / f"{t}", end))
+        assert torch.equal(made.view(torch.int16), wanted.view(torch.int16))
+
+
+@pytest.mark.parametrize("t", [0.0, 1.0])
+def test_the_ends_are_rounded_to_the_results_dtype(t: float, folders: dict[str, Path], tmp_path: Path) -> None:
+    """A float32 base of a BF16 model is rounded at t = 0; the tuned weights are those of the file at t = 1."""
+
+    def widen(tensors: dict[str, torch.Tensor]) -> None:
+        tensors.update({name: tensor.float() * 1.001 for name, tensor in tensors.items()})
+
+    base = change_weights(folders["lfm2"], tmp_path / "base", widen)
+    merge(base, folders["tuned"], tmp_path / "out", Mix(t=t))
+    made, wanted = (load_file(each / "model.safetensors") for each in (tmp_path / "out", folders["tuned"] if t else base))
+    assert all(torch.equal(made[name], wanted[name].bfloat16()) for name in wanted)
 
 
 def test_branches_and_angles_are_reported(folders: dict[str, Path], tmp_path: Path) -> None:
@@ -67,19 +103,6 @@ def test_float32_masters_stay_float32(folders: dict[str, Path], tmp_path: Path) 
     assert {tensor.dtype for tensor in wide.values()} == {torch.float32}
     assert all(torch.equal(narrow[name], wide[name].bfloat16()) for name in wide)
     assert json.loads((tmp_path / "bf16" / "config.json").read_text())["dtype"] == "bfloat16"
-
-
-ENDS = {"slerp": 2, "linear": 2, "soup": 3, "task_arithmetic": 3, "ties": 3, "dare_linear": 3, "dare_ties": 3}
-NORM, MATRIX = "model.embedding_norm.weight", "model.layers.1.feed_forward.w1.weight"
-
-
-def change_weights(source: Path, out: Path, change: Callable[[dict[str, torch.Tensor]], object]) -> Path:
-    """A copy of the checkpoint with other weights."""
-    shutil.copytree(source, out)
-    tensors = load_file(out / "model.safetensors")
-    change(tensors)
-    save_file(tensors, out / "model.safetensors")
-    return out
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])

@@ -39,7 +39,7 @@ LOCAL = threading.local()  # one Scratch for each thread
 class MergedTensor:
     """One merged tensor: its `t`, cosine and `angle` (degrees) of base and first tuned, `change` = ||tuned - base|| / ||base||.
 
-    `branch` is `slerp`, `linear`, or `same` when both ends are byte-equal (and `base`/`tuned` at t = 0 and 1); for methods with
+    `branch` is `slerp`, `linear`, or `same` when both ends are equal (and `base`/`tuned` at t = 0 and 1); for methods with
     several models it is the method.
     """
 
@@ -88,7 +88,7 @@ def merge(
     progress: Progress | None = None,
     threads: int | None = None,
 ) -> MergeReport:
-    """The report of the merge written to `dst`; t = 0 gives the weights of `base`, t = 1 those of `tuned`, exactly.
+    """The report of the merge written to `dst`; slerp and linear give `base` at t = 0 and `tuned` at t = 1, exactly.
 
     `mix.dtype` (`float32`, `bfloat16`, `float16`) is that of the float tensors; by default each keeps the tuned checkpoint's.
     Tokenizer, template, config and hala.json come from the first tuned model. An interrupted call continues, with the same bytes.
@@ -201,7 +201,7 @@ def merge_tensor(infos: Sequence[TensorInfo], output: Output, recipe: Recipe, ro
         where = f"tensor {output.name} of {infos[0].file} or {infos[1].file} has values too large for sums of squares in float32."
         raise InputError(where, "Weights are a million million times smaller; one of the checkpoints diverged.")
     branch, combine = choose(infos, recipe, geometry, stack.blocks)
-    end = {"same": 1, "tuned": 1, "base": 0}.get(branch)
+    end = {"same": int(recipe.t > 0), "tuned": 1, "base": 0}.get(branch)
     dtype = numpy_dtype(output.dtype)
     if end is not None and numpy_dtype(infos[end].dtype) == dtype:
         for first, raw in stack.stored(end):
