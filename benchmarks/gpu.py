@@ -37,7 +37,14 @@ class Bench:
         self.clock = Clock(device, 2 if quick else 3)
         self.ends = time.perf_counter() + seconds
         self.began = time.perf_counter()
-        self.result: Row = {"machine": machine() | describe(device), "quick": quick, "parts": {}, "errors": {}, "seconds": {}}
+        self.result: Row = {
+            "machine": machine(),
+            "gpu": describe(device),
+            "quick": quick,
+            "parts": {},
+            "errors": {},
+            "seconds": {},
+        }
 
     def left(self) -> float:
         """Seconds before nothing new is begun."""
@@ -297,7 +304,7 @@ def digest(folder: Path) -> str:
 
 def table(result: Row) -> str:
     """What was measured, as Markdown."""
-    where, parts = result["machine"], result["parts"]
+    where, parts = result["gpu"], result["parts"]
     lines = [f"Measured by `benchmarks/gpu.py` on {where['device']}, torch {where['torch']}.", ""]
     if rows := parts.get("products"):
         lines += ["| one block of | tokens | BF16 TFLOP/s | FP8 TFLOP/s | FP8 / BF16 |", "|---|---|---|---|---|"]

@@ -23,7 +23,7 @@ from record import RESULTS, machine
 from stand_ins import add_tokenizer, texts
 
 from hala.engines.local import LocalEngine
-from hala.hardware import native_bfloat16, native_int8
+from hala.hardware import has_any, native_bfloat16, native_int8
 from hala.records import Message, Request, Sampling
 from hala.weights.compress import compress
 from hala.weights.loading import load_model
@@ -97,8 +97,9 @@ def main() -> None:
         compress(base, small, "int8-dynamic")
     ready = engines(base, small, args.engines)
     result: dict[str, Any] = {
-        "machine": machine() | {"threads": torch.get_num_threads()},
-        "native": {"int8": native_int8("cpu"), "bfloat16": native_bfloat16("cpu")},
+        "machine": machine(),
+        "threads": torch.get_num_threads(),
+        "native": {"int8": native_int8("cpu"), "bfloat16": native_bfloat16("cpu"), "amx": has_any("cpu", "amx_int8")},
         "versions": {name: installed(name) for name in ("hala", "torch", "transformers")},
         "size": args.size,
         "rounds": args.rounds,

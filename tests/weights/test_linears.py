@@ -195,6 +195,7 @@ def test_a_model_runs_on_bytes(kind: str, folders: dict[str, Path], tmp_path: Pa
     plain, _ = load_model(tmp_path / "int8", "float32", "cpu")
     with torch.no_grad():
         torch.testing.assert_close(native(ids).logits, plain(ids).logits, rtol=1e-4, atol=1e-4)
+    assert sum(p.numel() for p in native.parameters()) == sum(p.numel() for p in plain.parameters())
     bytewise = [module for module in native.modules() if isinstance(module, Int8Linear)]
     assert len(bytewise) == sum(info.dtype == "I8" for info in open_checkpoint(tmp_path / "int8").tensors.values())
     assert {module.weight.dim() for module in native.modules() if isinstance(module, torch.nn.Linear)} == {2}

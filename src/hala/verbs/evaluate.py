@@ -95,7 +95,7 @@ def contestants(settings: Evaluate, context: Context) -> Iterator[Contestant]:
 def _load(model: Contestant, settings: Evaluate) -> tuple[Any, Any]:
     from hala.weights.loading import load_model
 
-    return load_model(model.where, settings.dtype)
+    return load_model(model.where, settings.dtype, native=True)
 
 
 def _describe(model: Contestant, loaded: Any) -> dict[str, Any]:

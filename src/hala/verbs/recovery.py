@@ -71,7 +71,7 @@ def translate_sets(
     """What the checkpoint in `where` makes of every set. One model is in memory at a time."""
     from hala.weights.loading import load_model
 
-    loaded = load_model(where, settings.dtype)
+    loaded = load_model(where, settings.dtype, native=True)
     made = {}
     for name, rows in sets.items():
         context.progress.update(0, None, "segments", f"{side} translates {name}")

@@ -162,7 +162,7 @@ def answer_all(trials: Trials, where: Path) -> dict[str, Any]:
     from hala.weights.loading import load_model
 
     settings, progress = trials.settings, trials.context.progress
-    loaded = load_model(where, settings.dtype)
+    loaded = load_model(where, settings.dtype, native=True)
     answers: dict[str, list[Any]] = {}
     signatures: dict[str, str] = {}
     for each in trials.sets:

@@ -98,11 +98,11 @@ class Int8Linear(nn.Module):
 
     def __init__(self, codes: Tensor, scales: Tensor, bias: Tensor | None, scheme: Scheme) -> None:
         super().__init__()
-        self.scheme, self.bias = scheme, bias
+        self.scheme, self.bias = scheme, frozen(bias)
         self.out_features, self.in_features = codes.shape
         self.scales = scales.reshape(-1).float().contiguous()
         self.zeros = torch.zeros(self.out_features, dtype=torch.int32)
-        self.packed = torch.ops.onednn.qlinear_prepack(codes.contiguous(), None)
+        self.packed = frozen(torch.ops.onednn.qlinear_prepack(codes.contiguous(), None))
 
     def forward(self, hidden: Tensor) -> Tensor:
         """`(..., in)` to `(..., out)` in the dtype of `hidden`."""
@@ -129,17 +129,14 @@ class Fp8Linear(nn.Module):
     Both sizes must be multiples of 16, and results are BF16: so wants it the kernel.
     """
 
-    codes: Tensor
     scales: Tensor
-    bias: Tensor | None
 
     def __init__(self, codes: Tensor, scales: Tensor, bias: Tensor | None, scheme: Scheme) -> None:
         super().__init__()
-        self.scheme = scheme
+        self.scheme, self.bias = scheme, frozen(bias)
         self.out_features, self.in_features = codes.shape
-        self.register_buffer("codes", codes.contiguous())
+        self.codes = nn.Parameter(codes.contiguous(), requires_grad=False)
         self.register_buffer("scales", scales.reshape(1, -1).float().contiguous())
-        self.register_buffer("bias", bias)
 
     def forward(self, hidden: Tensor) -> Tensor:
         """`(..., in)` to `(..., out)` in the dtype of `hidden`."""
@@ -151,6 +148,11 @@ class Fp8Linear(nn.Module):
         out = torch._scaled_mm(codes, self.codes.t(), scale, self.scales, out_dtype=torch.bfloat16, use_fast_accum=fast)
         out = out if self.bias is None else out + self.bias
         return out.to(hidden.dtype).reshape(*hidden.shape[:-1], self.out_features)
+
+
+def frozen(tensor: Tensor | None) -> nn.Parameter | None:
+    """A tensor that counts as a parameter of its layer, and is not trained."""
+    return None if tensor is None else nn.Parameter(tensor, requires_grad=False)
 
 
 Layer = type[Int8Linear] | type[Fp8Linear]
