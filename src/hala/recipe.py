@@ -299,7 +299,7 @@ class Search(LocalSettings):
     pairs: DataList = ()
     """Sentence pairs, scored by chrF++ of the translations."""
     t: Annotated[tuple[float, ...], BeforeValidator(as_tuple)] = (0.0, 0.25, 0.5, 0.75, 1.0)
-    """Values to try, one merge each; 0 (the base), 0.5 and 1 (the tuned model) are always among them."""
+    """Values to try, one merge each; 0 (the base), 0.5 and 1 are always among them."""
     groups: Names = ()
     """Groups of tensors that then get a value of their own, one after the other, where that scores above the best number."""
     best: str | None = None
