@@ -1,7 +1,7 @@
 """What FP8 brings on a GPU, in one run: products, prefill, decode, the engine, memory, compress, and equality with the CPU.
 
-    python benchmarks/gpu.py --out gpu.json            # about 8 minutes on an H100
-    python benchmarks/gpu.py --device cpu --quick      # a minute of the same code with tiny models, to see that it runs
+    PYTHONPATH=src python benchmarks/gpu.py --out gpu.json            # under 9 minutes on an H100
+    PYTHONPATH=src python benchmarks/gpu.py --device cpu --quick      # a minute with tiny models, to see that it runs
 
 BF16 and FP8 (`Fp8Linear`: activations rounded per token as part of the layer) run the same random models. Decode is measured
 twice: step by step as the local engine runs it, and as one CUDA graph, which is what the kernels alone need. Results are written

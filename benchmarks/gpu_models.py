@@ -100,16 +100,19 @@ class Clock:
             torch.cuda.synchronize()
 
     def seconds(self, call: Callable[[], Any], repeats: int = 1) -> float:
-        """Median over the rounds of `repeats` calls in a row, divided by `repeats`; the first round warms up."""
-        times = []
-        for _ in range(self.rounds + 1):
+        """Median over the rounds of `repeats` calls in a row, divided by `repeats`; one more round warms up.
+
+        What takes seconds is run once after the warm-up: its first kernels matter little.
+        """
+        times: list[float] = []
+        while len(times) <= (self.rounds if not times or times[0] < 2 else 1):
             self.wait()
             began = time.perf_counter()
             for _ in range(repeats):
                 call()
             self.wait()
-            times.append((time.perf_counter() - began) / repeats)
-        return statistics.median(times[1:])
+            times.append(time.perf_counter() - began)
+        return statistics.median(times[1:]) / repeats
 
     def contest(self, calls: dict[str, Callable[[], Any]], repeats: int = 1) -> dict[str, float]:
         """Medians of several calls that take turns."""
