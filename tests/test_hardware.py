@@ -11,14 +11,17 @@ from hala.weights.loading import pick_dtype
 
 
 @pytest.mark.parametrize(
-    ("capabilities", "native"), [({"avx512_f": True}, False), ({"avx512_bf16": True}, True), ({"amx_bf16": True}, True)]
+    ("capabilities", "native", "trains"),
+    [({"avx512_f": True}, False, False), ({"avx512_bf16": True}, True, False), ({"amx_bf16": True}, True, True)],
 )
-def test_loading_and_training_agree(monkeypatch: pytest.MonkeyPatch, capabilities: dict[str, bool], native: bool) -> None:
-    """`auto` means the same format for the weights that are loaded and for the arithmetic of training."""
+def test_auto_is_what_the_processor_gains_from(
+    monkeypatch: pytest.MonkeyPatch, capabilities: dict[str, bool], native: bool, trains: bool
+) -> None:
+    """Weights are loaded in bfloat16 where it is native; training, which casts them at every step, needs matrix units too."""
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
     assert native_bfloat16("cpu") is native
     assert pick_dtype("auto", "cpu") is (torch.bfloat16 if native else torch.float32)
-    assert choose_precision("auto", torch.device("cpu")) == ("bfloat16" if native else "float32")
+    assert choose_precision("auto", torch.device("cpu")) == ("bfloat16" if trains else "float32")
 
 
 def test_unknown_devices_get_float32() -> None:

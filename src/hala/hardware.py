@@ -50,6 +50,12 @@ def native_bfloat16(device: str) -> bool:
     return has_any(device, "amx_bf16", "avx512_bf16")
 
 
+def trains_in_bfloat16(device: str) -> bool:
+    """Whether training gains from bfloat16 on `device`. A CPU needs AMX: with AVX-512 alone, casting the weights of every step costs
+    more than the products gain (the quickstart's teacher took half as long again)."""
+    return native_bfloat16(device) if device.startswith("cuda") else has_any(device, "amx_bf16")
+
+
 def native_int8(device: str) -> bool:
     """Whether `device` is a CPU that multiplies bytes and adds them up as integers (VNNI or AMX), faster than any float.
 

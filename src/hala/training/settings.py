@@ -13,7 +13,7 @@ from typing import Literal
 
 import torch
 
-from hala.hardware import native_bfloat16
+from hala.hardware import trains_in_bfloat16
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +71,10 @@ def lr_scale(step: int, total: int, settings: TrainSettings) -> float:
 
 
 def choose_precision(wanted: str, device: torch.device) -> str:
-    """`bfloat16` only where the hardware multiplies in it, else `float32`: emulated bfloat16 is slower and less exact."""
+    """`bfloat16` only where training gains from it, else `float32`, which is exacter."""
     if wanted != "auto":
         return wanted
-    return "bfloat16" if native_bfloat16(device.type) else "float32"
+    return "bfloat16" if trains_in_bfloat16(device.type) else "float32"
 
 
 def autocast(precision: str, device: str) -> torch.autocast:
