@@ -51,8 +51,11 @@ def native_bfloat16(device: str) -> bool:
 
 
 def trains_in_bfloat16(device: str) -> bool:
-    """Whether training gains from bfloat16 on `device`. A CPU needs AMX: with AVX-512 alone, casting the weights of every step costs
-    more than the products gain (the quickstart's teacher took half as long again)."""
+    """Whether training gains from bfloat16 on `device`. A CPU needs AMX for that.
+
+    With AVX-512 alone, casting the weights at every step costs more than the products gain: the quickstart's teacher took half as
+    long again.
+    """
     return native_bfloat16(device) if device.startswith("cuda") else has_any(device, "amx_bf16")
 
 
