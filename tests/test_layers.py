@@ -13,7 +13,7 @@ import hala
 ROOT = Path(hala.__file__).parent
 FILES = sorted(path for path in ROOT.rglob("*.py"))
 ROOMS = ("data", "engines", "weights", "training", "evals")
-GROUND = {"records", "errors", "languages", "hardware"}
+GROUND = {"records", "errors", "languages", "hardware", "schedules"}
 CORE = {"recipe", "recipe_data", "recipe_file", "artifacts", "progress", "session"}
 TOP = {"pipeline", "cli", "studio", "__init__", "__main__"}
 HEAVY = {"torch", "transformers", "vllm", "ray", "datasets", "pyarrow", "accelerate", "safetensors", "tokenizers", "sacrebleu"}

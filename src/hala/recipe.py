@@ -12,8 +12,7 @@ from __future__ import annotations
 
 import json
 import math
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -23,27 +22,11 @@ from hala.recipe_data import Data as Data
 from hala.recipe_data import DataList, Execution, Names, QuestionList, as_tuple
 from hala.recipe_data import Languages as Languages
 from hala.recipe_data import Section as Section
+from hala.schedules import schedule_error
 
 ModelRef = Annotated[str, Accepts("checkpoint")]
 Knots = float | tuple[float, ...]
 Schedule = float | dict[str, Knots]
-
-
-def schedule_error(t: float | Sequence[float] | Mapping[str, float | Sequence[float]]) -> str:
-    """What is wrong with a value of t whatever the model; empty when nothing is."""
-    for key, knots in t.items() if isinstance(t, Mapping) else [("t", t)]:
-        if key.startswith("re:"):
-            try:
-                re.compile(key[3:])
-            except (re.error, OverflowError, RecursionError) as error:
-                return f"{key!r} is no regular expression: {error}"
-        numbers = knots if isinstance(knots, list | tuple) else (knots,)
-        if not numbers:
-            return f"the list of {key!r} is empty"
-        for number in numbers:
-            if not isinstance(number, int | float) or not math.isfinite(number):
-                return f"{key!r} is {number!r}, which is no finite number"
-    return ""
 
 
 class LocalSettings(Section):

@@ -16,6 +16,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from hala.errors import RecipeError, nearest
+from hala.schedules import schedule_error
 
 GROUPS = ("embeddings", "attention", "conv", "feed_forward", "norms", "head")
 DEFAULT = "default"
@@ -46,8 +47,6 @@ def values_for(names: Iterable[str], schedule: Schedule) -> dict[str, float]:
     Embeddings take a gradient's first knot, a head and a final norm its last. Raises: RecipeError for a group or pattern that
     matches nothing or no regular expression, for what is no number, and for tensors that nothing matches without a default.
     """
-    from hala.recipe import schedule_error
-
     names = list(names)
     if problem := schedule_error(schedule):
         raise RecipeError(f"{problem}.", "Give numbers, lists of numbers, or groups and `re:` patterns with such values.")
