@@ -176,8 +176,11 @@ def _ends(found: list[Stage], stage: Stage, group: str) -> Iterator[tuple[str, f
     scored = {score["model"] for score in scores_of(stage)}
     merge = next((s for s in found if s.name == group and s.verb == "merge" and s.manifest), None)
     if merge is not None and merge.manifest is not None:
-        for key, t in (("base", 0.0), ("tuned", 1.0)):
-            name = str(merge.manifest.config.get(key, "")).removeprefix("$")
+        config = merge.manifest.config
+        tuned = config.get("tuned") or []
+        only = len(tuned) == 1 and config.get("method") in ("slerp", "linear")  # else t = 1 is a merge too
+        for reference, t in ((config.get("base"), 0.0), *([(tuned[0], 1.0)] if only else [])):
+            name = str(reference).removeprefix("$")
             if name in scored:
                 yield name, t
 
@@ -189,7 +192,7 @@ def curve_table(curve: Curve) -> Table:
     for t in places:
         scores = [next((score for at, score in points if at == t), None) for _, points in curve.lines]
         rows.append((Cell(f"{t:g}"), *(measured(score) for score in scores)))
-    note = "t = 0 is the base, t = 1 the tuned model. Intervals are 95%."
+    note = "t = 0 is the base; of slerp and linear, t = 1 is the tuned model. Intervals are 95%."
     header = ("t", *(title for title, _ in curve.lines))
     return Table(f"Merge {curve.name}: accuracy in percent over t", header, tuple(rows), note)
 

@@ -204,4 +204,5 @@ def load_as_others_do(dst: Path) -> tuple[Any, str]:
         config = AutoConfig.from_pretrained(dst, trust_remote_code=False, local_files_only=True)
         how = CompressedTensorsConfig(dequantize=True)
         options = {"dtype": torch.float32, "quantization_config": how, "local_files_only": True}
-        return causal_class(config, dst).from_pretrained(dst, **options).eval(), "transformers and compressed-tensors"
+        model = causal_class(config, dst).from_pretrained(dst, **options)
+        return model.eval(), "transformers and compressed-tensors"
