@@ -94,7 +94,8 @@ def whole_run(root: Path) -> Path:
     (root / "student/curve.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     facts = {"parameters": 1_234_567, "train_tokens": 800, "steps": 8, "final_loss": 4.2, "eval_loss": None}
     finish(root, "student", counts={"rows": 3, "rejected/too_long": 1}, facts=facts)
-    finish(root, "curve", facts={"method": "slerp", "t": [0.5]}, config={"base": "$base", "tuned": ["$student"], "method": "slerp"})
+    merge = {"base": "$base", "tuned": ["$student"], "method": "slerp"}
+    finish(root, "curve", facts={"method": "slerp", "t": [0.5]}, config=merge)
     gain = {"delta": 20.0, "delta_low": 15.0, "delta_high": 25.0, "p": 0.001}
     scores = [score("base", None, 30.0), score("student", None, 50.0, **gain), score("curve t=0.5", 0.5, 48.0)]
     scores += [
