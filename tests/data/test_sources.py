@@ -200,6 +200,42 @@ def test_csv(tmp_path: Path) -> None:
     assert [row.messages[1].content for row in rows] == ["A", "B"]
 
 
+@pytest.mark.parametrize(("name", "mark"), [("x.csv", ","), ("x.tsv", "\t")])
+def test_columns_find_the_header(tmp_path: Path, name: str, mark: str) -> None:
+    """A first line that holds every name under `columns` is the header, whatever its words; numbers are never names."""
+    path = write(tmp_path / name, f"doc{mark}english {mark}arabic\n1{mark}a{mark}ا\n2{mark}b{mark}ب\n")
+    columns = {"source": "english", "target": "arabic"}
+    rows, bad = read(SourceSpec(path=path, columns=columns))
+    assert [row.text for row in rows] == ["ا", "ب"] and rows[0].id.startswith("x/0-") and not bad
+    rows, _ = read(SourceSpec(path=path, columns={"source": "1", "target": "2"}))
+    assert [row.text for row in rows] == ["arabic", "ا", "ب"]
+    path = write(tmp_path / name, f"0{mark}1\n2{mark}3\n")
+    assert len(read(SourceSpec(path=path, columns={"source": "0", "target": "1"}))[0]) == 2
+
+
+def test_table_without_a_known_header_says_so(tmp_path: Path) -> None:
+    """When no row is usable and the first line was taken for data, the error says it; never for numbers or a real header."""
+    path = write(tmp_path / "x.csv", "english,arabic\na,b\n")
+    hint = r"first line was read as data; set header: true"
+    for spec in (
+        SourceSpec(path=path),
+        SourceSpec(path=path, columns={"source": "en", "target": "ar"}),
+        SourceSpec(path=path, columns={"source": "english", "target": "arabic"}, header=False),
+        SourceSpec(path=path, where={"arabic": "b"}),
+        SourceSpec(path=str(tmp_path), shape="text"),
+    ):
+        with pytest.raises(InputError, match=hint):
+            read(spec)
+    for spec in (
+        SourceSpec(path=path, columns={"source": "7", "target": "8"}),
+        SourceSpec(path=path, shape="text", header=True),
+        SourceSpec(path=write(tmp_path / "y.jsonl", '{"0": "a"}\n')),
+    ):
+        with pytest.raises(InputError) as error:
+            read(spec)
+        assert "first line" not in str(error.value)
+
+
 def test_tab_separated_text(tmp_path: Path) -> None:
     """Pairs between tabs are read by column number from a .txt file, and quotes in them mean nothing."""
     path = write(tmp_path / "x.txt", 'He said "hi.\tقال "أهلا.\tby A\nRun!\tاركض!\tby B\n')

@@ -10,7 +10,7 @@ import gzip
 import io
 import json
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Literal, cast
@@ -51,8 +51,8 @@ def suffix_of(path: Path) -> str:
     return Path(path.name.lower().removesuffix(".gz").removesuffix(".zst")).suffix
 
 
-def read_records(path: Path, form: str, reject: Reject, header: bool | None = None) -> Records:
-    """The records of one file of a known format."""
+def read_records(path: Path, form: str, reject: Reject, header: bool | None = None, names: Collection[str] = ()) -> Records:
+    """The records of one file of a known format. `names` are columns that a header, if there is one, must hold."""
     if not path.is_file():
         raise InputError(f"no file {path}.", "Check the path.")
     if path.stat().st_size == 0:
@@ -62,7 +62,7 @@ def read_records(path: Path, form: str, reject: Reject, header: bool | None = No
     if form == "json":
         return _json(path, reject)
     if form in ("csv", "tsv"):
-        return _table(path, "\t" if form == "tsv" else ",", reject, header)
+        return _table(path, "\t" if form == "tsv" else ",", reject, header, names)
     if form == "parquet":
         return _parquet(path)
     if form == "txt":
@@ -198,7 +198,7 @@ def _json(path: Path, reject: Reject) -> Records:
             reject(BadRow(str(path), position, "not_an_object", str(record)[:80]))
 
 
-# A table whose first row holds one of these has a header.
+# A table whose first line holds one of these has a header.
 _HEADER_WORDS = frozenset([
     "id", "text", "source", "target", "src", "tgt", "en", "ar", "hi", "vi", "sw", "question", "answer", "query",
     "prompt", "response", "completion", "instruction", "input", "output", "context", "messages", "conversations",
@@ -206,7 +206,14 @@ _HEADER_WORDS = frozenset([
 ])  # fmt: skip
 
 
-def _table(path: Path, separator: str, reject: Reject, header: bool | None) -> Records:
+def _is_header(cells: list[str], wanted: Collection[str]) -> bool:
+    """Whether a first line names columns: it holds all that are wanted by name, or a word that headers are made of."""
+    found = {cell.strip() for cell in cells}
+    named = any(not name.isdigit() for name in wanted) and found.issuperset(wanted)
+    return named or any(cell.lower() in _HEADER_WORDS for cell in found)
+
+
+def _table(path: Path, separator: str, reject: Reject, header: bool | None, wanted: Collection[str]) -> Records:
     """Rows by column name, or by column number ("0", "1", ...) when there is no header; tab files know no quotes."""
     csv.field_size_limit(MAX_LINE)
     with open_bytes(path) as raw:
@@ -220,7 +227,7 @@ def _table(path: Path, separator: str, reject: Reject, header: bool | None) -> R
         start = 0
         for place, cells in _cells(reader, path, reject):
             if not names:
-                is_header = any(cell.strip().lower() in _HEADER_WORDS for cell in cells) if header is None else header
+                is_header = _is_header(cells, wanted) if header is None else header
                 names = [cell.strip() for cell in cells] if is_header else [str(number) for number in range(len(cells))]
                 start = int(is_header)
                 if is_header:

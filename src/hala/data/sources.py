@@ -220,7 +220,7 @@ def _streams(spec: SourceSpec, reject: Reject) -> Iterator[tuple[str, Records]]:
         offset = 0
         for path, form in _files(spec):
             last = -1
-            for last, record in read_records(path, form, reject, spec.header):
+            for last, record in read_records(path, form, reject, spec.header, (spec.columns or {}).values()):
                 yield str(path), iter([(offset + last, record)])
             offset += last + 1
 
@@ -276,14 +276,27 @@ def _excerpt(record: Mapping[str, Any]) -> str:
     return str(dict(record))[:120].encode("utf-8", "replace").decode()
 
 
+def _headless(spec: SourceSpec) -> bool:
+    """Whether a table was read by column number although nobody asked for numbers; only the first table is looked at."""
+    names = (spec.columns or {}).values()
+    if not spec.path or spec.target or (names and all(name.isdigit() for name in names)):
+        return False
+    for path, form in _files(spec):
+        if form in ("csv", "tsv"):
+            _, record = next(read_records(path, form, lambda bad: None, spec.header, names), (0, {"": ""}))
+            return all(name.isdigit() for name in record)
+    return False
+
+
 def _nothing(spec: SourceSpec, reasons: Counter[str], columns: set[str]) -> InputError:
     where = spec.path or spec.hub
+    first = " The first line was read as data; set header: true if it names the columns." if _headless(spec) else ""
     if reasons:
         why = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common(4))
         known = f" Columns found: {', '.join(sorted(columns)[:12])}." if columns else ""
         fix = "Name the shape and map its fields with columns:, or repair the file."
-        return InputError(f"no usable row in {where} ({why}).{known}", fix)
+        return InputError(f"no usable row in {where} ({why}).{known}{first}", fix)
     if spec.where or spec.holdout:
         chosen = {**(spec.where or {}), **({"holdout": f"{spec.holdout}, {spec.split}"} if spec.holdout else {})}
-        return InputError(f"no record of {where} has {chosen}.", "Check the names and values under where: and holdout:.")
+        return InputError(f"no record of {where} has {chosen}.{first}", "Check the names and values under where: and holdout:.")
     return InputError(f"{where} has no records.", "Check skip: and the file.")
