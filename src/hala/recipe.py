@@ -261,7 +261,7 @@ class Tune(Section):
     save_dtype: Literal["float32", "bfloat16"] = "float32"
     """Of the finished checkpoint. Float32 masters keep small changes that merging needs; bfloat16 is half the size."""
     save_steps: Annotated[int, Execution()] = Field(default=500, ge=1)
-    """Optimizer steps between checkpoints for resuming."""
+    """Optimizer steps between checkpoints for resuming, at most; a shorter training is saved after every eighth of its steps."""
     eval_steps: int = Field(default=200, ge=1)
     """Optimizer steps between evaluations."""
     seed: int = 0

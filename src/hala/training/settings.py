@@ -53,6 +53,7 @@ class TrainSettings:
     eval_steps: int = 0
     """0 evaluates at the end only."""
     save_steps: int = 200
+    """Updates between two checkpoints at most; a shorter training is saved eight times."""
 
 
 def lr_scale(step: int, total: int, settings: TrainSettings) -> float:

@@ -104,12 +104,16 @@ class Watch(TrainerCallback):  # type: ignore[misc]
         evaluate = bool(self.eval_examples) and (last or (every > 0 and state.global_step % every == 0))
         if last or evaluate or state.global_step % self.settings.log_steps == 0:
             self._record(state.global_step, evaluate)
-        control.should_save = last or state.global_step % self.settings.save_steps == 0
+        control.should_save = last or state.global_step % self._save_every(state.max_steps) == 0
         if self.progress is not None:
             speed = self.speed()
             done = max(1, state.global_step - self.first_step)
             left = (time.monotonic() - self.started) / done * (state.max_steps - state.global_step)
             self.progress(state.global_step, state.max_steps, speed, self.losses[-1] if self.losses else self.last_loss, left)
+
+    def _save_every(self, steps: int) -> int:
+        """A training of few steps is saved too: one that is stopped loses an eighth of its steps at most."""
+        return min(self.settings.save_steps, math.ceil(steps / 8))
 
     def _record(self, step: int, evaluate: bool) -> None:
         self.last_loss = sum(self.losses) / len(self.losses)
