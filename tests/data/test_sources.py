@@ -337,6 +337,20 @@ def test_held_out_groups_never_overlap(tmp_path: Path) -> None:
     assert len(train) + len(held) == 500 and not groups[0] & groups[1] and 5 < len(groups[1]) < 40
 
 
+@pytest.mark.parametrize(
+    ("record", "spec", "says"),
+    [
+        ({"en": "a", "ar": "b"}, {"holdout": "doc"}, r"5 missing_field: holdout: doc\)\. Columns found: ar, en\..*leave holdout"),
+        ({"en": "a", "ar": "b"}, {"columns": {"source": "en", "target": "fr"}}, r"5 missing_field: no fr\).*columns:"),
+        ({"text": None}, {}, r"5 missing_field: text is NoneType\)"),
+    ],
+)
+def test_missing_field_is_named(tmp_path: Path, record: Any, spec: dict[str, Any], says: str) -> None:
+    """Whoever has no usable row is told which field is missing, and what to do about a held-out group."""
+    with pytest.raises(InputError, match=says):
+        read(SourceSpec(path=write(tmp_path / "x.jsonl", lines(*[record] * 5)), **spec))
+
+
 def test_language_of_pairs(tmp_path: Path) -> None:
     """The target's language is told from its column's name when it is not given."""
     path = write(tmp_path / "x.jsonl", lines({"en": "a", "hi": "b"}))

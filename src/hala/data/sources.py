@@ -76,9 +76,12 @@ def open_source(spec: SourceSpec, reject: Reject) -> Iterator[Row]:
     name = spec.name or _name(spec)
     reasons: Counter[str] = Counter()
     columns: set[str] = set()
+    missing: dict[str, None] = {}  # in order of appearance
 
     def count(bad: BadRow) -> None:
         reasons[bad.reason] += 1
+        if bad.reason == "missing_field" and len(missing) < 3:
+            missing[bad.excerpt] = None
         reject(bad)
 
     made = 0
@@ -95,7 +98,7 @@ def open_source(spec: SourceSpec, reject: Reject) -> Iterator[Row]:
         if spec.sample >= 1.0 or int(row.id[-8:], 16) < spec.sample * 2**32:
             yield row
     if not made:
-        raise _nothing(spec, reasons, columns)
+        raise _nothing(spec, reasons, columns, list(missing))
 
 
 def fingerprint(spec: SourceSpec) -> str:
@@ -244,7 +247,7 @@ def hub_records(name: str, config: str | None, split: str, revision: str | None)
 
 def _row(record: dict[str, Any], spec: SourceSpec, name: str, position: int) -> Row:
     if spec.holdout and record.get(spec.holdout) is None:
-        raise RecordError("missing_field", spec.holdout)
+        raise RecordError("missing_field", f"holdout: {spec.holdout}")
     if is_own(record):
         return own_row(record)
     lang = spec.lang or ""
@@ -288,13 +291,16 @@ def _headless(spec: SourceSpec) -> bool:
     return False
 
 
-def _nothing(spec: SourceSpec, reasons: Counter[str], columns: set[str]) -> InputError:
+def _nothing(spec: SourceSpec, reasons: Counter[str], columns: set[str], missing: list[str]) -> InputError:
     where = spec.path or spec.hub
     first = " The first line was read as data; set header: true if it names the columns." if _headless(spec) else ""
     if reasons:
-        why = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common(4))
+        told = {"missing_field": f": {'; '.join(missing)}"}
+        why = ", ".join(f"{count} {reason}{told.get(reason, '')}" for reason, count in reasons.most_common(4))
         known = f" Columns found: {', '.join(sorted(columns)[:12])}." if columns else ""
         fix = "Name the shape and map its fields with columns:, or repair the file."
+        if f"holdout: {spec.holdout}" in missing:
+            fix = "Add that column (what it holds tells which rows belong together), name another one, or leave holdout: out."
         return InputError(f"no usable row in {where} ({why}).{known}{first}", fix)
     if spec.where or spec.holdout:
         chosen = {**(spec.where or {}), **({"holdout": f"{spec.holdout}, {spec.split}"} if spec.holdout else {})}
