@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tempfile
 from collections import Counter
 from collections.abc import Callable
@@ -241,6 +242,35 @@ def test_document_that_fails_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(verb, "open_engine", lambda *_: ScriptedEngine({}))
     with pytest.raises(InputError, match="engine_error"):
         translate_document("Hello there.", {"engine": "echo"}, "en", "ar")
+
+
+@pytest.mark.parametrize(
+    ("answer", "given", "reason", "helps", "useless"),
+    [
+        ("the same", {"gates": "copy"}, "copy", ["gates=none", "retries=5"], []),
+        (
+            "nothing",
+            {"gates": "none"},
+            "placeholders: ⟦1⟧ missing | segment: Run `ls` now",
+            ["spans of that segment", "retries=5"],
+            ["gates=none"],
+        ),
+        ("nothing", {"gates": "placeholders"}, "placeholders", ["spans of that segment", "another model"], ["gates=none"]),
+        ("nothing", {"gates": "none", "retries": 5}, "placeholders", ["another model."], ["gates=none", "retries"]),
+        ("an error", {"gates": "none"}, "engine_error", ["same command again"], ["gates=none", "another model"]),
+    ],
+)
+def test_advice_after_a_failed_document_can_help(
+    monkeypatch: pytest.MonkeyPatch, answer: str, given: dict[str, Any], reason: str, helps: list[str], useless: list[str]
+) -> None:
+    """Nobody is told to switch off gates that are off, or that did not object, or to try as often as they did."""
+    from hala.verbs import translate as verb
+
+    answers = {"the same": extract, "nothing": lambda request: "", "an error": {}}
+    monkeypatch.setattr(verb, "open_engine", lambda *_: ScriptedEngine(answers[answer]))
+    with pytest.raises(InputError, match=re.escape(reason)) as error:
+        translate_document("Run `ls` now, my friend.", {"engine": "echo", **given}, "en", "ar")
+    assert all(word in error.value.fix for word in helps) and not any(word in error.value.fix for word in useless), error.value
 
 
 def test_checkpoint_knows_its_languages_and_prompt(tmp_path: Path) -> None:

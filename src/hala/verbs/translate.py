@@ -18,6 +18,7 @@ from hala.verbs import Context, Outcome, open_engine, trained_for
 MIN_ROWS_TO_STOP = 1000
 # More failed requests in one shard than this are the engine's fault, not the rows'.
 BROKEN_ROWS, BROKEN_SHARE = 20, 0.2
+MAX_RETRIES = 5  # the most that a recipe takes
 
 
 def run(settings: Translate, context: Context) -> Outcome:
@@ -69,17 +70,34 @@ def translate_document(text: str, settings: dict[str, Any], source: str, target:
     recipe = from_content({"name": "text", "languages": {"source": source, "target": target}, "steps": {"text": step}}, "--set")
     section = recipe.steps["text"].settings
     assert isinstance(section, Translate)
+    plan = make_plan(section, section.model, source, target)
     engine = open_engine(section, section.model)
     try:
-        [result] = translate_texts([text], engine, make_plan(section, section.model, source, target))
+        [result] = translate_texts([text], engine, plan)
     finally:
         engine.close()
     if not result.verdict.kept:
         raise InputError(
             f"the text could not be translated: {result.verdict.reason}: {result.verdict.detail}.",
-            "Try another model, or --set gates=none to see what the model wrote.",
+            _way_out(result.verdict, plan),
         )
     return result.text
+
+
+def _way_out(verdict: Verdict, plan: Plan) -> str:
+    """What can help after this rejection; `gates=none` does only where a gate objected to what nothing else looks at."""
+    if verdict.reason == "engine_error":
+        return "Mend the engine or its settings, then run the same command again."
+    ways = ["Try another model"]
+    if plan.retries < MAX_RETRIES:
+        ways.append(f"more tries (--set retries={MAX_RETRIES})")
+    if verdict.reason == "low_confidence":
+        ways.append("a lower --set min_confidence=...")
+    elif verdict.reason in plan.gates and verdict.reason != "placeholders":
+        ways.append("--set gates=none to see what the model wrote")
+    lost = verdict.reason == "placeholders" and not plan.whole
+    legend = "The protected spans of that segment (code, formulas, links, markup, placeholders) are numbered from 1. "
+    return f"{legend if lost else ''}{', or '.join(ways)}."
 
 
 def make_plan(settings: Translate, model: str, source: str, target: str) -> Plan:
