@@ -257,6 +257,22 @@ def test_dataset_needs_a_folder(hala: Hala, chats_file: Path, tmp_path: Path) ->
     assert answer.code == 0 and json.loads(answer.out)["counts"]["kept"] == 8
 
 
+@pytest.mark.parametrize("given", ["data.take=3", "data={take: 3}"])
+def test_settings_of_the_data_join_the_input(hala: Hala, chats_file: Path, tmp_path: Path, given: str) -> None:
+    """`--set data.KEY` describes INPUT, so a table's header or columns can be told without a recipe."""
+    words = ("translate", chats_file, "--engine", "echo", "--out", tmp_path / "rows", "--json", "--set", given)
+    assert json.loads(hala(*words).out)["counts"]["kept"] == 3
+
+
+@pytest.mark.parametrize("given", ["data={path: other.jsonl}", "data.world=pairs", "data=other.jsonl", "data=[a, b]", "data="])
+def test_settings_never_take_the_place_of_the_input(hala: Hala, chats_file: Path, tmp_path: Path, given: str) -> None:
+    """INPUT is never silently ignored for data that `--set` names, and a text has no settings of data."""
+    answer = hala("translate", chats_file, "--engine", "echo", "--out", tmp_path / "rows", "--set", given)
+    assert answer.code == 2 and "other data than" in answer.err and str(chats_file) in answer.err, answer
+    assert not (tmp_path / "rows").exists()
+    assert hala("translate", "Hello there", "--engine", "echo", "--set", given).code == 2
+
+
 def test_single_verb_again_is_kept_and_changed_is_refused(hala: Hala, chats_file: Path, tmp_path: Path) -> None:
     """The same command again does nothing; another setting is refused with both ways out, which exist for single verbs."""
     words = ("translate", chats_file, "--engine", "echo", "--out", tmp_path / "rows")

@@ -229,6 +229,10 @@ def translate(
 
     settings = _settings(overrides, model=model, engine=engine or ("server" if url else None), url=url)
     if _is_document(source):
+        if "data" in settings:
+            raise RecipeError(
+                "--set data does nothing for a text.", "Leave it out; only a dataset knows columns, take and so on."
+            )
         from hala.verbs.translate import translate_document
 
         translated = translate_document(_document(source), settings, start, to)
@@ -236,7 +240,21 @@ def translate(
         return
     if out is None:
         raise RecipeError(f"{source} is a dataset; its rows need a folder.", "Add --out DIR.")
-    _run_verb("translate", out, {"data": source, **settings}, as_json, source=start, target=to)
+    _run_verb("translate", out, {**settings, "data": _data(source, settings)}, as_json, source=start, target=to)
+
+
+def _data(source: str, settings: dict[str, Any]) -> dict[str, Any]:
+    """INPUT with what `--set data.KEY=VALUE` says about it. Raises RecipeError where that names another place."""
+    from hala.errors import RecipeError
+
+    more = settings.get("data", {})
+    places = {"ref", "path", "hub", "world"}
+    if not isinstance(more, dict) or places & more.keys():
+        named = ", ".join(sorted(places & more.keys())) if isinstance(more, dict) else repr(more)
+        raise RecipeError(
+            f"--set data: {named} names other data than {source}.", "Give it as INPUT, and only its settings: --set data.take=100"
+        )
+    return {"path": source, **more}
 
 
 def _is_document(source: str) -> bool:
