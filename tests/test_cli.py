@@ -115,6 +115,16 @@ def test_echo_gives_a_document_back_byte_for_byte(hala: Hala, tmp_path: Path, en
     assert hala("translate", source, "--engine", "echo").out.encode() == data
 
 
+def test_text_to_a_folder_is_refused_with_a_file_name(hala: Hala, tmp_path: Path) -> None:
+    """A folder under --out is no bug of ours: the message gives a file in it that is not the source."""
+    source = tmp_path / "doc.md"
+    source.write_text("Hello.\n", encoding="utf-8")
+    answer = hala("translate", source, "--engine", "echo", "--out", tmp_path)
+    assert answer.code == 4 and "is a folder" in answer.err and f"--out {tmp_path / 'doc.ar.md'}" in answer.err
+    assert hala("translate", "Hello there", "--engine", "echo", "--out", tmp_path).code == 4
+    assert [path.name for path in tmp_path.iterdir()] == ["doc.md"]
+
+
 def test_text_from_a_pipe(hala: Hala, monkeypatch: pytest.MonkeyPatch) -> None:
     """`-` reads standard input and writes it back unchanged."""
 

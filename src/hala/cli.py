@@ -235,6 +235,7 @@ def translate(
             )
         from hala.verbs.translate import translate_document
 
+        _check_out(source, out, to)
         translated = translate_document(_document(source), settings, start, to)
         _write_text(translated, out, inline=not (source == "-" or _exists(source)))
         return
@@ -293,6 +294,16 @@ def _document(source: str) -> str:
         from hala.errors import InputError
 
         raise InputError(f"{source} is not UTF-8 (byte {error.start}).", "Convert it to UTF-8 first.") from None
+
+
+def _check_out(source: str, out: Path | None, to: str) -> None:
+    """Raises InputError for a place that no text can be written to, before a model is loaded."""
+    from hala.errors import InputError
+
+    if out is not None and out.is_dir():
+        given = Path(source if source != "-" and _exists(source) else "text.md")
+        example = out / f"{given.stem}.{to}{given.suffix}"
+        raise InputError(f"--out {out} is a folder, and a text goes to a file.", f"Give a file, for example --out {example}")
 
 
 def _write_text(text: str, out: Path | None, inline: bool) -> None:
