@@ -125,6 +125,20 @@ def test_text_to_a_folder_is_refused_with_a_file_name(hala: Hala, tmp_path: Path
     assert [path.name for path in tmp_path.iterdir()] == ["doc.md"]
 
 
+def test_text_to_a_file_is_said_and_never_replaces_its_source(hala: Hala, tmp_path: Path) -> None:
+    """A written or replaced file is named on stderr; the source, by whatever name, is refused and stays as it was."""
+    source, target, link = (tmp_path / name for name in ("doc.md", "out.md", "link.md"))
+    source.write_text("Hello.\n", encoding="utf-8")
+    link.symlink_to(source)
+    for said in ("wrote", "replaced"):
+        answer = hala("translate", source, "--engine", "echo", "--out", target)
+        assert (answer.code, answer.out, answer.err) == (0, "", f"{said} {target}\n")
+    for same in (source, link):
+        answer = hala("translate", source, "--engine", "echo", "--out", same)
+        assert answer.code == 2 and "the source itself" in answer.err and str(tmp_path / "doc.ar.md") in answer.err
+    assert link.is_symlink() and source.read_text(encoding="utf-8") == "Hello.\n"
+
+
 def test_text_from_a_pipe(hala: Hala, monkeypatch: pytest.MonkeyPatch) -> None:
     """`-` reads standard input and writes it back unchanged."""
 

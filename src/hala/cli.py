@@ -297,11 +297,18 @@ def _document(source: str) -> str:
 
 
 def _check_out(source: str, out: Path | None, to: str) -> None:
-    """Raises InputError for a place that no text can be written to, before a model is loaded."""
-    from hala.errors import InputError
+    """Raises InputError or RecipeError for a place that the text must not go to, before a model is loaded."""
+    from hala.errors import InputError, RecipeError
 
-    if out is not None and out.is_dir():
-        given = Path(source if source != "-" and _exists(source) else "text.md")
+    if out is None or not out.exists():
+        return
+    from_file = source != "-" and _exists(source)
+    given = Path(source if from_file else "text.md")
+    if from_file and out.samefile(source):
+        raise RecipeError(
+            f"--out {out} is the source itself.", f"Give another file, for example {given.with_suffix(f'.{to}{given.suffix}')}"
+        )
+    if out.is_dir():
         example = out / f"{given.stem}.{to}{given.suffix}"
         raise InputError(f"--out {out} is a folder, and a text goes to a file.", f"Give a file, for example --out {example}")
 
@@ -312,9 +319,12 @@ def _write_text(text: str, out: Path | None, inline: bool) -> None:
         sys.stdout.write(text if text.endswith("\n") or not inline else text + "\n")
     else:
         from hala.artifacts import atomic_file
+        from hala.errors import printable
 
+        said = "replaced" if out.exists() else "wrote"
         with atomic_file(out) as temporary:
             temporary.write_bytes(text.encode("utf-8"))
+        print(printable(f"{said} {out}"), file=sys.stderr)
 
 
 @app.command("filter")
