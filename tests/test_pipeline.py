@@ -108,6 +108,41 @@ def test_changed_setting_is_refused_with_both_ways_out(recipe_file: Path, tmp_pa
     assert manifest(out, "echoed")["config"]["max_chars"] == 100
 
 
+def test_an_output_that_is_an_input_is_refused(recipe_file: Path, tmp_path: Path) -> None:
+    """A model or data set is never written over, and its folder, spelt another way too, is not mistaken for the step's."""
+    out = tmp_path / "run"
+    run(recipe_file, out)
+    before = times(out)
+    (tmp_path / "link").symlink_to(out / "pairs")
+    for place in (out / "pairs", tmp_path / "link"):
+        with pytest.raises(RecipeError, match=r"^--out is the data itself; choose another folder") as caught:
+            pipeline.run_verb("filter", {"data": str(out / "pairs")}, place, QUIET, LANGUAGES)
+        assert not isinstance(caught.value, DriftError)
+    with pytest.raises(RecipeError, match=r"^--out is the model itself; choose another folder"):
+        pipeline.run_verb("export", {"model": str(out / "pairs")}, out / "pairs", QUIET)
+    assert times(out) == before
+
+
+def test_drift_of_a_single_verb_is_short_and_offers_what_it_has(recipe_file: Path, tmp_path: Path) -> None:
+    """A verb has no --replace, not even inside a run; ten differences are enough, and another verb's settings are none."""
+    out = tmp_path / "run"
+    run(recipe_file, out)
+    settings = {"data": {"world": "sentences"}, "engine": "echo"}
+    with pytest.raises(DriftError) as caught:
+        pipeline.run_verb("translate", settings, out / "pairs", QUIET, LANGUAGES)
+    message = str(caught.value)
+    assert "was made by `filter`, not by `translate`" in message and "config." not in message
+    assert "--replace" not in message and "choose another --out" in message and "removing" not in message
+    files = [tmp_path / f"{number}.jsonl" for number in range(14)]
+    for file in files:
+        file.write_text('{"en": "Yes.", "ar": "نعم."}\n', encoding="utf-8")
+    pipeline.run_verb("filter", {"data": str(files[0])}, tmp_path / "rows", QUIET, LANGUAGES)
+    with pytest.raises(DriftError, match="and 4 more") as caught:
+        pipeline.run_verb("filter", {"data": [*map(str, files)]}, tmp_path / "rows", QUIET, LANGUAGES)
+    message = str(caught.value)
+    assert message.count("inputs.") == 9 and f"removing {tmp_path / 'rows'} starts anew" in message
+
+
 def test_changed_input_is_refused(recipe_file: Path, pairs_file: Path, tmp_path: Path) -> None:
     """The same path with other content is another input."""
     run(recipe_file, tmp_path / "run")

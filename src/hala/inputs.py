@@ -42,6 +42,14 @@ def input_digests(step: Step, root: Path, before: Mapping[str, str], say: Callab
     return digests
 
 
+def local_places(section: Section) -> Iterator[tuple[str, Path]]:
+    """Folders and files that are inputs: ("data" or "model", place)."""
+    for kind, value, _ in _outside(section):
+        place = Path((value.path if isinstance(value, Data) else value) or "").expanduser()
+        if kind != "name" and os.path.exists(place):
+            yield kind, place
+
+
 def _outside(section: Section) -> Iterator[tuple[str, str | Data, str | None]]:
     """Data and checkpoints that are not steps: (kind, value, revision on the hub)."""
     for name, info in type(section).model_fields.items():

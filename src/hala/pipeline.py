@@ -11,10 +11,11 @@ import contextlib
 import gc
 import importlib
 import json
+import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ import hala
 from hala import artifacts, inputs
 from hala import recipe as sections
 from hala.artifacts import MANIFEST, STARTED, Manifest
+from hala.drift import describe_drift
 from hala.errors import CorruptError, DriftError, InputError, RecipeError, nearest
 from hala.progress import Progress, duration
 from hala.recipe import Languages, Recipe, Section, Step
@@ -46,11 +48,15 @@ VERBS = {
 
 @dataclass(frozen=True)
 class Choice:
-    """Which steps to run: all, one (`only`), or from one on (`start`); `replace` allows changed steps to be made again."""
+    """Which steps to run: all, one (`only`), or from one on (`start`); `replace` allows changed steps to be made again.
+
+    `alone` marks a verb that runs without a recipe, where nothing can be replaced.
+    """
 
     only: str | None = None
     start: str | None = None
     replace: bool = False
+    alone: bool = False
 
 
 def run(
@@ -78,8 +84,11 @@ def run_verb(
     out = Path(out)
     content = {"name": "single", "languages": dict(languages or {}), "steps": {verb: {verb: dict(settings)}}}
     recipe = from_content(content)
+    for kind, place in inputs.local_places(recipe.steps[verb].settings):
+        if os.path.realpath(place) == os.path.realpath(out):
+            raise RecipeError(f"--out is the {kind} itself; choose another folder ({out}).")
     with artifacts.lock(out):
-        _run_step(recipe.steps[verb], recipe, out, out.parent, Choice(), progress or Progress())
+        _run_step(recipe.steps[verb], recipe, out, out.parent, Choice(alone=True), progress or Progress())
     return out
 
 
@@ -234,7 +243,7 @@ def _is_finished(step: Step, out: Path, identity: dict[str, Any], choice: Choice
         raise InputError(f"{out} exists and was not made by this step.", "Move it away, or choose another --out.")
     if before is not None and before["fingerprint"] != identity["fingerprint"]:
         if not choice.replace:
-            raise DriftError(_drift(step.name, out, before, identity, manifest is not None), "")
+            raise DriftError(describe_drift(step.name, out, before, identity, manifest is not None, choice.alone), "")
         shutil.rmtree(out)
         return False
     if manifest is None:
@@ -257,35 +266,6 @@ def _started(out: Path) -> dict[str, Any] | None:
         return {"fingerprint": before["fingerprint"], **before}
     except (ValueError, KeyError, TypeError) as error:
         raise CorruptError(f"{out / STARTED} cannot be read ({error}).", f"Remove {out} to make the step again.") from None
-
-
-def _drift(name: str, out: Path, before: dict[str, Any], now: dict[str, Any], finished: bool) -> str:
-    state = "finished" if finished else "half-finished"
-    lines = [f"step {name} is {state} with other settings or inputs ({out}):"]
-    kind = sections.SECTIONS[now["verb"]]
-    for part in ("config", "inputs"):
-        old, new = before.get(part, {}), now[part]
-        if part == "config":
-            old, new = sections.identity(kind, old), sections.identity(kind, new)
-        lines += [f"  {key}: {was} -> {is_now}" for key, was, is_now in _changes(old, new, part)]
-    again = (
-        "--replace makes changed steps again in place" if (out.parent / "recipe.json").exists() else f"removing {out} starts anew"
-    )
-    lines.append(f"Two ways out: --out DIR makes a new one beside it; {again}.")
-    return "\n".join(lines)
-
-
-def _changes(old: Any, new: Any, key: str) -> Iterator[tuple[str, str, str]]:
-    if isinstance(old, dict) and isinstance(new, dict):
-        for name in sorted({*old, *new}):
-            yield from _changes(old.get(name), new.get(name), f"{key}.{name}")
-    elif old != new:
-        yield key, _short(old), _short(new)
-
-
-def _short(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def _folders(step: Step, root: Path) -> dict[str, Path]:
