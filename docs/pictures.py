@@ -17,7 +17,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from hala.weights.groups import GROUPS, LAYER, group_of
+from hala.schedules import GROUPS
+from hala.weights.groups import LAYER, group_of
 
 DOCS = Path(__file__).parent
 RESULTS = DOCS.parent / "benchmarks" / "results"
