@@ -362,7 +362,10 @@ def merge(
     out: OutOption,
     method: Annotated[str, typer.Option(help="slerp, linear, soup, task_arithmetic, ties, dare_linear or dare_ties.")] = "slerp",
     t: Annotated[
-        str, typer.Option(help="Where between the two, 0 to 1, or search; groups and gradients: --set 't={attention: 0.3}'.")
+        str,
+        typer.Option(
+            help="Where between the two, 0 to 1, or search; groups and gradients: --set 't={attention: 0.3, default: 0.5}'."
+        ),
     ] = "0.5",
     questions: Annotated[list[str] | None, typer.Option(help="File of multiple-choice questions for --t search.")] = None,
     pairs: Annotated[list[str] | None, typer.Option(help="File of sentence pairs for --t search.")] = None,

@@ -22,11 +22,19 @@ from hala.recipe_data import Data as Data
 from hala.recipe_data import DataList, Execution, Names, QuestionList, as_tuple
 from hala.recipe_data import Languages as Languages
 from hala.recipe_data import Section as Section
-from hala.schedules import schedule_error
+from hala.schedules import schedule_error, spelling_error
 
 ModelRef = Annotated[str, Accepts("checkpoint")]
 Knots = float | tuple[float, ...]
 Schedule = float | dict[str, Knots]
+
+
+def _as_values(t: Any) -> Any:
+    """Values of t as a tuple; said in our words, for a union's own error lists every type it tried."""
+    values = as_tuple(t)
+    if problem := next(filter(None, map(spelling_error, values)), None):
+        raise ValueError(problem)
+    return values
 
 
 class LocalSettings(Section):
@@ -323,7 +331,7 @@ class Merge(Section):
     """Revision of hub tuned models."""
     method: Literal["slerp", "linear", "soup", "task_arithmetic", "ties", "dare_linear", "dare_ties"] = "slerp"
     """`slerp` and `linear` go from base to tuned; `soup` is a weighted mean; the others add what several models changed."""
-    t: Annotated[tuple[Schedule | Literal["search"], ...], BeforeValidator(as_tuple)] = (0.5,)
+    t: Annotated[tuple[Schedule | Literal["search"], ...], BeforeValidator(_as_values)] = (0.5,)
     """Where between the two: a number, `{gradient: [0, 0.5, 1]}` over the layers, or values by group (`embeddings`, `attention`,
     `conv`, `feed_forward`, `norms`, `head`, `default`); a list makes one checkpoint for each. For methods that add, a factor.
     `search` tries values and keeps the best."""

@@ -68,6 +68,7 @@ def test_a_gradient_runs_over_the_layers() -> None:
         ({"conv": 0.3, "default": 0.5}, "'conv' matches no tensor"),
         ({"atention": 0.3, "default": 0.5}, "Did you mean 'attention'"),
         ({"re:.*mlpp": 0.3, "default": 0.5}, "matches no tensor"),
+        ({"atention": 0.3}, "unknown group 'atention' .Did you mean 'attention'"),
         ({"attention": 0.3}, "nothing is said for tensor"),
         ({"gradient": (0, 1), "default": 0.5}, "stands alone"),
         ({"re:[": 0.3, "default": 0.5}, r"'re:\[' is no regular expression: unterminated"),

@@ -16,11 +16,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from hala.errors import RecipeError, nearest
-from hala.schedules import schedule_error
+from hala.schedules import DEFAULT, GRADIENT, schedule_error
 
-GROUPS = ("embeddings", "attention", "conv", "feed_forward", "norms", "head")
-DEFAULT = "default"
-GRADIENT = "gradient"
 LAYER = re.compile(r"(?:^|\.)(?:layers|h|blocks)\.(\d+)\.")
 PATTERNS = (
     ("norms", re.compile(r"norm\w*\.(weight|bias)$|\.ln_\w+\.")),
@@ -91,7 +88,8 @@ def choose(name: str, schedule: Mapping[str, Knots]) -> str:
     pattern = next((key for key in schedule if key.startswith("re:") and matches(key, name)), None)
     key = pattern or next((key for key in (group_of(name), DEFAULT) if key in schedule), None)
     if key is None:
-        raise RecipeError(f"nothing is said for tensor {name} (group {group_of(name)}).", "Add `default`.")
+        what = f"nothing is said for tensor {name} (group {group_of(name)})."
+        raise RecipeError(what, "Add `default`, the value of all others: {attention: 0.3, default: 0.5}.")
     return key
 
 
