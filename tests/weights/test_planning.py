@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -56,6 +57,23 @@ def test_a_teacher_of_111b_is_planned_without_its_weights(tmp_path: Path) -> Non
     digests = (planned.bytes_before + planned.bytes_after) / RATES.read
     assert planned.seconds == pytest.approx(max(in_and_out, quantising) + digests, rel=1e-3)
     assert "111.06B parameters" in planned.text and "1 x 141 GB" in planned.text
+
+
+def test_the_text_reads_right_for_any_size(tmp_path: Path, tiny: Path) -> None:
+    """A small model's parameters are not 0.00B, what the disk needs is not taken for what it has, and three GPUs are enough."""
+    planned = plan(tiny, tmp_path, rates=RATES)
+    assert f"{planned.parameters / 1e3:.2f}k parameters" in planned.text and "0.00B" not in planned.text
+    assert f"needs {planned.bytes_after / 1e3:.0f} kB where the result goes (" in planned.text and " free)" in planned.text
+    assert planned.free > 0 and "  to serve   1 x 24 GB GPU," in planned.text
+    serving = {
+        20: "1 x 24 GB GPU,",
+        30: "1 x 48 GB or 2 x 24 GB GPUs,",
+        114: "1 x 141 GB, 2 x 80 GB or 6 x 24 GB GPUs,",
+        300: "5 x 80 GB GPUs,",
+        2000: "more than 8 GPUs",
+    }
+    for size, words in serving.items():
+        assert f"  to serve   {words}" in dataclasses.replace(planned, bytes_after=size * 10**9).text
 
 
 def test_memory_does_not_grow_with_the_model(tmp_path: Path, tiny: Path) -> None:

@@ -9,6 +9,7 @@ memory. Rates are measured just now: reading and writing a sample where the resu
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -33,6 +34,7 @@ from hala.weights.tables import look_up
 
 SAMPLE_BYTES = 256 << 20  # written, forgotten by the page cache, and read again
 GPUS = (24, 48, 80, 96, 141, 180)  # GB of memory of the usual ones
+COMMON_GPUS = (80, 24)  # those that most people have several of
 ROOM = 0.85  # the share of a GPU's memory that weights may take; the rest is for the cache
 DTYPES = {"bfloat16": "BF16", "float16": "F16", "float32": "F32"}
 
@@ -49,7 +51,7 @@ class Rates:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What the result would be and cost; sizes and memory in bytes. `kept` gives (tensors, bytes) by reason."""
+    """What the result would be and cost; sizes, memory and free disk in bytes. `kept` gives (tensors, bytes) by reason."""
 
     model: str
     shapes_from: str
@@ -61,6 +63,7 @@ class Plan:
     bytes_after: int
     largest: int
     memory: int
+    free: int
     rates: Rates
     seconds: float
 
@@ -75,11 +78,11 @@ class Plan:
         rates = self.rates
         return "\n".join(
             (
-                f"{self.model}: {self.parameters / 1e9:.2f}B parameters, shapes from {self.shapes_from}",
+                f"{self.model}: {_count(self.parameters)} parameters, shapes from {self.shapes_from}",
                 f"  result     {_size(self.bytes_before)} -> {_size(self.bytes_after)} ({self.scheme})",
                 f"  quantised  {self.matrices} matrices, the largest {_size(self.largest)}",
                 f"  kept       {kept or 'nothing'}",
-                f"  disk       {_size(self.bytes_after)} free where the result goes, besides the original",
+                f"  disk       needs {_size(self.bytes_after)} where the result goes ({_size(self.free)} are free)",
                 f"  memory     about {_size(self.memory)} with {rates.threads} threads",
                 f"  time       about {duration(self.seconds)}, from rates measured just now: read {_size(rates.read)}/s, "
                 f"write {_size(rates.write)}/s, {rates.weights / 1e6:,.0f}M weights/s on {rates.threads} threads",
@@ -88,14 +91,16 @@ class Plan:
         )
 
     def _serving(self) -> str:
-        """How many GPUs of each usual size hold the weights."""
+        """The smallest usual GPU that holds the weights, and how many of two that many have where it takes several."""
         counts = {memory: -(-self.bytes_after // int(ROOM * memory * 1e9)) for memory in GPUS}
-        useful = [f"{count} x {memory} GB" for memory, count in counts.items() if count <= 8]
-        return (
-            f"{', '.join(useful)} GPUs, with {1 - ROOM:.0%} left for the cache"
-            if useful
-            else "more than 8 GPUs of the usual sizes"
-        )
+        one = next((memory for memory, count in counts.items() if count == 1), None)
+        sizes = [one] if one else []
+        sizes += [memory for memory in COMMON_GPUS if 1 < counts[memory] <= 8]
+        if not sizes:
+            return "more than 8 GPUs of the usual sizes"
+        *most, last = (f"{counts[memory]} x {memory} GB" for memory in sizes)
+        words = f"{', '.join(most)} or {last}" if most else last
+        return f"{words} GPU{'' if sizes == [one] else 's'}, with {1 - ROOM:.0%} left for the cache"
 
 
 def plan(
@@ -139,6 +144,7 @@ def plan(
         bytes_after=after,
         largest=max((info.size for info in chosen), default=0),
         memory=memory + rates.threads * scratch_bytes(how, mode, columns),
+        free=shutil.disk_usage(nearest_folder(out)).free,
         rates=rates,
         # Reading and writing share a disk; quantising goes on beside them. Both ends are read once more for their digests.
         seconds=max(before / rates.read + after / rates.write, quantising) + (before + after) / rates.read,
@@ -257,3 +263,10 @@ def _resident() -> int:
 def _size(number: float) -> str:
     """`1.20 GB`, `62 MB`, `9 kB` (powers of ten)."""
     return f"{number / 1e9:.2f} GB" if number >= 1e9 else f"{number / 1e6:.0f} MB" if number >= 1e6 else f"{number / 1e3:.0f} kB"
+
+
+def _count(number: int) -> str:
+    """`111.06B`, `2.47M`, `9.51k`."""
+    return next(
+        (f"{number / unit:.2f}{name}" for unit, name in ((1e9, "B"), (1e6, "M"), (1e3, "k")) if number >= unit), str(number)
+    )
