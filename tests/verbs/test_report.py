@@ -19,7 +19,7 @@ from hala.progress import Progress
 from hala.records import KEPT, Message, Row, rejected
 from hala.verbs import Context, report
 from hala.verbs.redact import find_secret, invisible, plain
-from hala.verbs.report_charts import Line, line_chart, ticks
+from hala.verbs.report_charts import WIDTH, Line, line_chart, ticks
 from hala.verbs.report_page import text
 
 VERBS = {"arabic": "translate", "student": "tune", "curve": "merge", "scores": "evaluate", "card": "release"}
@@ -319,6 +319,18 @@ def test_ticks_cover_the_values(one: float, other: float) -> None:
     assert 2 <= len(found) <= 8 and list(found) == sorted(set(found))
     slack = 1e-6 * max(1.0, abs(low), abs(high))
     assert found[0] <= low + slack and found[-1] >= high - slack
+
+
+@pytest.mark.parametrize("high", [400_000.0, 12_500_000.0, 1.0, 0.125])
+def test_every_word_of_a_chart_lies_inside_it(high: float) -> None:
+    """The last number of an axis is read whole: at 12 pixels, a letter is at most 7 wide."""
+    picture = line_chart((Line("loss", ((0.0, 0.0), (high, 1000.0))),), "tokens", "loss")
+    places = re.findall(r'<text class="(?:tick|label)" x="([\d.]+)" y="[\d.]+" text-anchor="(\w+)">([^<]*)<', picture)
+    for x, anchor, word in places:
+        width = 7 * len(word)
+        left = float(x) - {"start": 0, "middle": width / 2, "end": width}[anchor]
+        assert 0 <= left and left + width <= WIDTH, word
+    assert len(places) > 8
 
 
 def test_charts_survive_odd_points() -> None:

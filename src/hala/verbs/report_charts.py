@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from hala.verbs.report_page import bare, text
 
 WIDTH, HEIGHT = 420, 250
-LEFT, RIGHT, TOP, BOTTOM = 46, 12, 12, 40
+LEFT, RIGHT, TOP, BOTTOM = 46, 24, 12, 40  # at the right, half of the last number below the axis
 COLOURS = 6
 MOST_POINTS = 300
 
