@@ -329,7 +329,7 @@ def test_every_word_of_a_chart_lies_inside_it(high: float) -> None:
     for x, anchor, word in places:
         width = 7 * len(word)
         left = float(x) - {"start": 0, "middle": width / 2, "end": width}[anchor]
-        assert 0 <= left and left + width <= WIDTH, word
+        assert left >= 0 and left + width <= WIDTH, word
     assert len(places) > 8
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from hala.artifacts import Manifest, write_json
 from hala.errors import InputError
 from hala.weights.checkpoint import complete_config, copy_side_files, fingerprint, open_checkpoint
 from hala.weights.unpacking import to_torch
@@ -32,6 +34,28 @@ def test_reads_the_same_tensors_as_the_library(folders: dict[str, Path]) -> None
         found = to_torch(checkpoint.read(name))
         assert found.dtype == expected.dtype
         assert torch.equal(found, expected), name
+
+
+def test_a_step_in_place_of_a_checkpoint_is_told_apart(folders: dict[str, Path], tmp_path: Path) -> None:
+    """An unfinished step, a merge of several t, rows and a damaged step each get their own way out, not another download."""
+    step = tmp_path / "between"
+    step.mkdir()
+    with pytest.raises(InputError, match="download the model again"):
+        open_checkpoint(step)
+    (step / "started.json").write_text("{}")
+    with pytest.raises(InputError, match="This step is not finished; run its recipe again"):
+        open_checkpoint(step)
+    shutil.copytree(folders["lfm2"], step / "t-0.25")
+    shutil.copytree(folders["lfm2"], step / "t-0.5")
+    with pytest.raises(InputError, match="not finished"):
+        open_checkpoint(step)
+    (step / "started.json").unlink()
+    with pytest.raises(InputError, match=r"It holds several; choose one: .*/between/t-0\.25, .*/between/t-0\.5\.$"):
+        open_checkpoint(step)
+    for kind, says in (("rows", "made rows; give one that made a checkpoint"), ("checkpoint", "damaged; run `hala repair")):
+        write_json(tmp_path / kind / "manifest.json", asdict(Manifest("s", "v", kind, {}, {}, "")))
+        with pytest.raises(InputError, match=says):
+            open_checkpoint(tmp_path / kind)
 
 
 def test_reads_scalars_empty_tensors_and_every_dtype(tmp_path: Path) -> None:

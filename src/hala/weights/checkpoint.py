@@ -21,6 +21,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
+from hala.artifacts import STARTED, read_manifest
 from hala.errors import InputError
 from hala.weights.headers import AGAIN, DTYPES, MAX_JSON, SMALL_WORK, TensorInfo, read_header, read_json, regular_size, shown
 from hala.weights.safety import PICKLED, check_config, check_entries, check_folder, check_settings, refuse_pickled
@@ -87,7 +88,7 @@ def open_checkpoint(path: str | Path) -> Checkpoint:
     path = Path(path)
     settings = check_safe(path)
     if "config.json" not in settings:
-        raise InputError(f"{path} has no config.json.", "Without it nobody can know the architecture; download the model again.")
+        raise InputError(f"{path} has no config.json.", instead_of_config(path))
     tensors: dict[str, TensorInfo] = {}
     mapping = read_index(path)
     for file in list_shards(path, mapping):
@@ -99,6 +100,20 @@ def open_checkpoint(path: str | Path) -> Checkpoint:
         check_index(path, mapping, tensors)
     check_config(path / "config.json", settings["config.json"], tensors)
     return Checkpoint(path, settings["config.json"], dict(sorted(tensors.items())))
+
+
+def instead_of_config(path: Path) -> str:
+    """What to do about a folder without config.json: it may be a step that is unfinished, damaged or of another kind."""
+    if (path / STARTED).exists():
+        return "This step is not finished; run its recipe again."
+    if inner := [str(each.parent) for each in sorted(path.glob("[!.]*/config.json"))]:
+        return f"It holds several; choose one: {', '.join(inner[:9])}{', ...' if len(inner) > 9 else ''}."
+    manifest = read_manifest(path)
+    if manifest is None:
+        return "Without it nobody can know the architecture; download the model again."
+    if manifest.kind == "checkpoint":
+        return f"It is a finished step, but damaged; run `hala repair {path.parent}`, then its recipe again."
+    return f"It is a step that made {manifest.kind}; give one that made a checkpoint."
 
 
 def check_safe(path: Path) -> dict[str, dict[str, Any]]:

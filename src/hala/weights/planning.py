@@ -24,7 +24,7 @@ from hala.artifacts import disk_errors
 from hala.errors import InputError
 from hala.hardware import workers
 from hala.progress import duration
-from hala.weights.checkpoint import check_safe, open_checkpoint
+from hala.weights.checkpoint import check_safe, instead_of_config, open_checkpoint
 from hala.weights.compress import find_scheme, plan_unit
 from hala.weights.headers import TensorInfo, read_json
 from hala.weights.numerics import BF16, Scratch
@@ -157,9 +157,7 @@ def read_shapes(folder: Path) -> tuple[Mapping[str, TensorInfo], str]:
     if any(folder.glob("*.safetensors")):
         return open_checkpoint(folder).tensors, "the headers"
     if not (folder / "config.json").is_file():
-        raise InputError(
-            f"{folder} has neither weights nor a config.json.", "Give a checkpoint, or a folder with its config.json."
-        )
+        raise InputError(f"{folder} has neither weights nor a config.json.", instead_of_config(folder))
     return shapes_of_config(folder), "config.json"
 
 
