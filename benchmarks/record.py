@@ -86,9 +86,33 @@ def headline(markdown: str) -> str:
     return "\n\n**".join(kept.values())
 
 
+def weights_table(result: dict[str, Any], job: str) -> str:
+    """Whole processes of one job side by side: seconds, peak memory, and how many times hala's."""
+    lines = ["| checkpoint | program | seconds | times hala | peak memory | times hala |", "|---|---|---|---|---|---|"]
+    for key, found in result["results"].items():
+        if not key.startswith(f"{job} "):
+            continue
+        limit = f", under a limit of {found['limit_bytes'] / 1e9:g} GB" if found["limit_bytes"] else ""
+        for name, median in sorted(found["median"].items(), key=lambda item: (item[0] != "hala", item[0])):
+            ratio = found["ratio"].get(name, {"seconds": 1.0, "mb": 1.0})
+            rounds = f"{found['rounds'][name]} round{'s' if found['rounds'][name] > 1 else ''}"
+            runs = f"{key.removeprefix(f'{job} ')}, {rounds}{limit if name == 'hala' else ''}"
+            cells = f"{median['seconds']:.2f} | {ratio['seconds']:.2f} | {median['mb']:,.0f} MB | {ratio['mb']:.1f}"
+            lines.append(f"| {runs} | {name} | {cells} |")
+    where, known = result["machine"], result["versions"]
+    versions = ", ".join(f"{name} {known[name]}" for name in ("llmcompressor", "mergekit", "torch") if known.get(name))
+    note = f"Medians, from start to exit, taking turns, on {where['cores']} cores ({where['cpu']}); {versions}."
+    return "\n".join([*lines, "", note])
+
+
 def pages() -> dict[Path, str]:
     """Every page with results as it should read now."""
     written = {}
+    weights = json.loads((RESULTS / "weights.json").read_text(encoding="utf-8"))
+    for job in ("compress", "merge"):
+        page = ROOT / "docs" / f"{job}.md"
+        before, rest = page.read_text(encoding="utf-8").split(BEGIN, 1)
+        written[page] = f"{before}{BEGIN}\n{weights_table(weights, job)}\n{END}{rest.split(END, 1)[1]}"
     for page, name in PAGES.items():
         result = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
         up = "../" * (len(page.relative_to(ROOT).parts) - 1)
@@ -102,7 +126,7 @@ def main() -> None:
     """Record a run, or write the pages from what was recorded."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", nargs="?", type=Path, help="folder of a finished run")
-    parser.add_argument("--pages", action="store_true", help="write the tables of README.md and docs/results.md again")
+    parser.add_argument("--pages", action="store_true", help="write the tables of the pages again")
     options = parser.parse_args()
     if options.run:
         RESULTS.mkdir(parents=True, exist_ok=True)

@@ -163,9 +163,22 @@ class Contest:
                 self.runs.setdefault(name, []).append(result)
         shutil.rmtree(self.work / "out", ignore_errors=True)
         table = {name: {key: statistics.median(r[key] for r in runs) for key in runs[0]} for name, runs in self.runs.items()}
-        ours = table["hala"]
-        ratios = {name: {key: row[key] / ours[key] for key in row} for name, row in table.items() if name != "hala"}
-        return {"median": table, "ratio": ratios, "rounds": self.rounds, "limit_bytes": limit}
+        rounds = dict.fromkeys(table, self.rounds)
+        return {"median": table, "ratio": ratios(table), "rounds": rounds, "limit_bytes": limit}
+
+
+def ratios(table: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
+    """How many times as much as hala each other program needs."""
+    ours = table["hala"]
+    return {name: {key: row[key] / ours[key] for key in row} for name, row in table.items() if name != "hala"}
+
+
+def kept_peers(new: dict[str, Any], old: dict[str, Any] | None) -> dict[str, Any]:
+    """The new result with the peers of an earlier one that were not run this time."""
+    for name in (old or {}).get("median", {}).keys() - new["median"].keys():
+        assert old
+        new["median"][name], new["rounds"][name] = old["median"][name], old["rounds"][name]
+    return new | {"ratio": ratios(new["median"])}
 
 
 def compress_commands(source: Path, out: Path, peers: bool, scheme: str) -> dict[str, list[Any]]:
@@ -232,7 +245,8 @@ def main() -> None:
             else:
                 commands = merge_commands(base, tuned, out, peers)
             key = f"{job} {size}" + ("" if args.scheme == "fp8-dynamic" or job == "merge" else f" {args.scheme}")
-            results["results"][key] = Contest(args.work / size, args.rounds).hold(commands, args.limit)
+            found = Contest(args.work / size, args.rounds).hold(commands, args.limit)
+            results["results"][key] = kept_peers(found, results["results"].get(key))
             RESULTS.mkdir(parents=True, exist_ok=True)
             file.write_bytes(to_json(results))
 
