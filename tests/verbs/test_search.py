@@ -232,7 +232,7 @@ def test_an_unknown_group_is_an_error_before_the_search(
     tmp_path: Path, tiny: Path, tiny_child: Path, questions_file: Path
 ) -> None:
     """Nobody waits for five merges to hear that the sixth cannot be."""
-    with pytest.raises(RecipeError, match="'atention' matches no tensor"):
+    with pytest.raises(RecipeError, match="unknown group 'atention'"):
         merged(tmp_path / "out", tiny, tiny_child, questions=str(questions_file), groups=["atention"])
     assert not (tmp_path / "out" / artifacts.SCRATCH).exists()
 

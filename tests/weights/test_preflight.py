@@ -194,7 +194,7 @@ def test_a_token_with_two_meanings_is_refused(clash: int, folders: Folders, tmp_
         (Mix(dtype="bf16"), "unknown dtype 'bf16'"),
         (Mix(t=1.5), r"t is 1\.5 for .*, outside 0\.\.1"),
         (Mix(t={"conv": -0.1, "default": 0.5}), r"t is -0\.1 for .*conv.*, outside"),
-        (Mix(t={"mlp": 0.5, "default": 0.5}), "'mlp' matches no tensor"),
+        (Mix(t={"mlp": 0.5, "default": 0.5}), "unknown group 'mlp'"),
         (Mix("soup", weights=(1.0, 2.0)), "2 weights for 1 tuned"),
         (Mix("task_arithmetic", weights=(math.nan,)), "weights nan are not all finite"),
         (Mix("task_arithmetic", t=math.nan), "'t' is nan, which is no finite number"),
