@@ -14,7 +14,18 @@ ROOT = Path(hala.__file__).parent
 FILES = sorted(path for path in ROOT.rglob("*.py"))
 ROOMS = ("data", "engines", "weights", "training", "evals")
 GROUND = {"records", "errors", "languages", "hardware", "schedules"}
-CORE = {"recipe", "recipe_data", "recipe_file", "artifacts", "progress", "session", "drift"}
+CORE = {
+    "recipe",
+    "recipe_data",
+    "recipe_rows",
+    "recipe_models",
+    "recipe_weights",
+    "recipe_file",
+    "artifacts",
+    "progress",
+    "session",
+    "drift",
+}
 TOP = {"pipeline", "cli", "studio", "__init__", "__main__"}
 HEAVY = {"torch", "transformers", "vllm", "ray", "datasets", "pyarrow", "accelerate", "safetensors", "tokenizers", "sacrebleu"}
 HEAVY |= {"markdown_it", "gguf", "numpy", "huggingface_hub", "compressed_tensors", "httpx"}

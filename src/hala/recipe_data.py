@@ -1,4 +1,4 @@
-"""The ground of a recipe: what a section is, how it names other steps, and where rows come from.
+"""The ground of a recipe: what a section is, how it names other steps, where rows come from and how models are run.
 
 >>> from hala.recipe_data import Data
 >>> Data(world="pairs", take=10).split
@@ -148,3 +148,28 @@ OneData = Annotated[Data, BeforeValidator(_as_data)]
 DataList = Annotated[tuple[Data, ...], BeforeValidator(_as_data_tuple)]
 QuestionList = Annotated[tuple[Data, ...], BeforeValidator(_as_data_tuple), AfterValidator(_only_questions)]
 Names = Annotated[tuple[str, ...], BeforeValidator(as_tuple)]
+ModelRef = Annotated[str, Accepts("checkpoint")]
+
+
+class LocalSettings(Section):
+    """How a model is run in this process."""
+
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Number format; `auto` is bfloat16 where the hardware multiplies it natively, else float32."""
+    batch_tokens: int = Field(default=16_384, ge=64)
+    """Tokens in one batch of the local engine, prompts and answers together."""
+
+
+class EngineSettings(LocalSettings):
+    """How a model is run, here or elsewhere."""
+
+    engine: Literal["local", "vllm", "server", "echo"] = "local"
+    """`local` is transformers, `vllm` is for GPUs, `server` any OpenAI-compatible endpoint, `echo` returns the input."""
+    url: Annotated[str | None, Execution()] = None
+    """Address of the server, ending in /v1."""
+    api_key_env: Annotated[str | None, Execution()] = None
+    """Name of the environment variable with the server's key; the key itself is never stored."""
+    tensor_parallel: Annotated[int, Execution()] = Field(default=1, ge=1)
+    """GPUs that share one copy of the model (vllm)."""
+    max_model_len: int | None = None
+    """Longest prompt plus answer in tokens (vllm); none means the model's own."""

@@ -1,0 +1,132 @@
+"""The sections of a recipe whose verbs train and score models: tune and evaluate.
+
+>>> from hala.recipe_models import New
+>>> New(hidden_size=64).layers
+6
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from hala.recipe_data import Accepts, DataList, Execution, LocalSettings, ModelRef, QuestionList, Section, as_tuple
+
+
+class New(Section):
+    """A model from random initialisation."""
+
+    architecture: Literal["lfm2"] = "lfm2"
+    """LFM2: short convolutions alternating with grouped-query attention."""
+    hidden_size: int = Field(default=192, ge=16)
+    """Width."""
+    layers: int = Field(default=6, ge=1)
+    """Blocks; every `attention_every`-th is attention, the others are short convolutions."""
+    attention_every: int = Field(default=2, ge=1)
+    """2 alternates convolution and attention."""
+    ff_size: int = Field(default=512, ge=16)
+    """Width of the feed-forward part."""
+    heads: int = Field(default=4, ge=1)
+    """Attention heads."""
+    kv_heads: int = Field(default=2, ge=1)
+    """Key-value heads."""
+    vocab_size: int = Field(default=4000, ge=300)
+    """Size of the byte-level BPE vocabulary that is trained on the step's data."""
+    max_positions: int = Field(default=2048, ge=32)
+    """Longest context in tokens."""
+    tokenizer: Annotated[str | None, Accepts("checkpoint")] = None
+    """Take the tokenizer of this checkpoint instead of training one."""
+
+
+class Tune(Section):
+    """Rows in, a trained checkpoint out."""
+
+    data: DataList
+    """Training rows."""
+    base: ModelRef = ""
+    """Checkpoint to start from; give `new` instead to start from random weights."""
+    revision: str | None = None
+    """Revision of a hub checkpoint."""
+    new: New | None = None
+    """A model from random initialisation."""
+    task: Literal["chat", "translation", "text"] = "chat"
+    """`chat` and `translation` train the answer only, `text` every token."""
+    prompt: str | None = None
+    """Translation prompt with `{text}`; none means the released Hala translator's."""
+    mask: bool = True
+    """Replace code, URLs, formulas and placeholders of sentence pairs by sentinels, as `translate` does."""
+    eval_data: DataList = ()
+    """Rows whose loss is measured while training."""
+    eval_rows: int = Field(default=500, ge=1)
+    """At most so many of them."""
+    epochs: float = Field(default=1.0, gt=0)
+    """Passes over the data, unless `max_steps` is reached before."""
+    max_steps: int | None = Field(default=None, ge=1)
+    """Stop after so many optimizer steps; the schedule ends there."""
+    learning_rate: float = Field(default=2e-5, gt=0)
+    """Peak rate of AdamW. 2e-5 suits LFM2 checkpoints; from random weights 1e-3 to 4e-3."""
+    muon_learning_rate: float = Field(default=0.02, gt=0)
+    """Peak rate of the matrices under `optimizer: muon`; the rest follows `learning_rate`."""
+    optimizer: Literal["adamw", "muon"] = "adamw"
+    """`muon` (with AdamW for embeddings and vectors) learns more per token when training from random weights."""
+    schedule: Literal["cosine", "wsd", "constant"] = "cosine"
+    """Shape of the learning rate after warm-up; cosine ends at 10% of the peak."""
+    warmup: float = Field(default=0.03, ge=0, lt=1)
+    """Share of the steps with a rising learning rate."""
+    weight_decay: float = Field(default=0.01, ge=0)
+    """Decoupled weight decay on matrices."""
+    beta2: float = Field(default=0.95, gt=0, lt=1)
+    """Second-moment decay of AdamW."""
+    clip: float = Field(default=1.0, gt=0)
+    """Largest gradient norm."""
+    batch_tokens: int = Field(default=65_536, ge=64)
+    """Tokens in one optimizer step, over all devices."""
+    micro_tokens: int | None = Field(default=None, ge=64)
+    """Tokens in one forward pass; none means the whole step up to 4,096 tokens, and at least one packed row, on any device."""
+    gradient_checkpointing: bool = False
+    """Compute activations again in the backward pass instead of keeping them: less memory, about a third more time."""
+    max_length: int = Field(default=4096, ge=16)
+    """Length of a packed row; longer examples are split (text) or rejected (chat, translation), and counted."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Arithmetic; masters stay float32. `auto` is bfloat16 where the hardware multiplies it natively."""
+    save_dtype: Literal["float32", "bfloat16"] = "float32"
+    """Of the finished checkpoint. Float32 masters keep small changes that merging needs; bfloat16 is half the size."""
+    save_steps: Annotated[int, Execution()] = Field(default=500, ge=1)
+    """Optimizer steps between checkpoints for resuming, at most; a shorter training is saved after every eighth of its steps."""
+    eval_steps: int = Field(default=200, ge=1)
+    """Optimizer steps between evaluations."""
+    seed: int = 0
+    """Initial weights and data order."""
+
+    @model_validator(mode="after")
+    def _one_start(self) -> Tune:
+        if bool(self.base) == (self.new is not None):
+            raise ValueError("tune needs exactly one of base (a checkpoint) and new (random weights)")
+        return self
+
+
+class Evaluate(LocalSettings):
+    """Checkpoints in, scores with 95% intervals out."""
+
+    models: Annotated[tuple[str, ...], BeforeValidator(as_tuple), Accepts("checkpoint", "checkpoints")]
+    """Checkpoints to compare; the first is the baseline."""
+    pairs: DataList = ()
+    """Sentence pairs: BLEU and chrF++ of the models as translators."""
+    questions: QuestionList = ()
+    """Multiple-choice questions, scored by log-likelihood: files, or `world: questions`."""
+    suite: str | None = None
+    """A named set of benchmarks from the hub, for example `oall-v2`; the mean of several is one score more."""
+    profile: str | None = None
+    """How questions become prompts; none means `oall-v2` for that suite and `cloze` for own questions."""
+    prompt: str | None = None
+    """Translation prompt; none means what each checkpoint was trained with, else the default."""
+    max_tokens: int = Field(default=256, ge=1)
+    """Longest translation in tokens."""
+    limit: int | None = Field(default=None, ge=1)
+    """At most so many items of each set: the first sentence pairs, but questions evenly spaced, so that all subjects stay."""
+    resamples: int = Field(default=1000, ge=100)
+    """Bootstrap resamples behind the intervals. Accuracies have Wilson's (or, for a mean of subsets, the normal) interval in
+    `low` and `high`; `scores.json` adds `bootstrap_low` and `bootstrap_high` where the score counts items, not subsets."""
+    seed: int = 12345
+    """Seed of the bootstrap."""

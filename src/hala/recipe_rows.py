@@ -1,0 +1,84 @@
+"""The sections of a recipe whose verbs make rows: translate and filter.
+
+>>> from hala.recipe_rows import Filter
+>>> Filter(data="pairs.jsonl").dedup
+True
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field
+
+from hala.recipe_data import DataList, EngineSettings, Execution, ModelRef, Names, QuestionList, Section, as_tuple
+
+
+class Translate(EngineSettings):
+    """Rows in, translated rows out; every row that fails a gate is kept apart with its reason."""
+
+    data: DataList
+    """Rows to translate."""
+    model: ModelRef = ""
+    """The translator: `$step`, a folder or a hub id; not needed by the echo engine."""
+    revision: str | None = None
+    """Revision of a hub checkpoint."""
+    prompt: str | None = None
+    """Prompt with `{text}` (and `{language}`); none means what the checkpoint was trained with, else the default prompt."""
+    mode: Literal["segments", "whole"] = "segments"
+    """`segments` sends each paragraph alone, code and formulas never; `whole` sends a message in one piece, as the report did."""
+    gates: Names = ("default",)
+    """`default`, `none`, or names of gates."""
+    max_tokens: int = Field(default=512, ge=1)
+    """Longest translation of one segment in tokens."""
+    max_chars: int = Field(default=1200, ge=40)
+    """Paragraphs longer than this are split at sentence ends."""
+    temperature: float = Field(default=0.0, ge=0.0)
+    """0 is greedy, which translation wants."""
+    min_confidence: float = Field(default=0.0, ge=0.0, le=1.0)
+    """Reject a segment whose tokens have a lower mean probability (local engine): it tells fluent nonsense from translation."""
+    retries: int = Field(default=1, ge=0, le=5)
+    """Further tries for a segment that fails, sampled at `retry_temperature` with another seed."""
+    retry_temperature: float = Field(default=0.3, gt=0.0)
+    """Temperature of the further tries."""
+    seed: int = 0
+    """Seed of sampling."""
+    shard_rows: int = Field(default=500, ge=1)
+    """Input rows in one shard: what a kill can cost."""
+    stop_above: Annotated[float, Execution()] = Field(default=1.0, gt=0.0, le=1.0)
+    """Stop when more than this share of the rows read so far (at least 1,000) is rejected."""
+
+
+class Judge(EngineSettings):
+    """A language model that accepts or rejects sentence pairs."""
+
+    model: ModelRef
+    """The judge."""
+    revision: str | None = None
+    """Revision of a hub checkpoint."""
+    max_tokens: int = Field(default=8, ge=1)
+    """The verdict is one word."""
+
+
+class Filter(Section):
+    """Rows in, the good ones out; the others are stored with the reason."""
+
+    data: DataList
+    """Rows to look at."""
+    gates: Names = ("default",)
+    """`default`, `none`, or names of gates. Rows without `original` in the target language (their `lang`) meet html,
+    literal_newline, latex, repetition, script and wrong_language; where `lang` is unknown the first four; others none."""
+    dedup: bool = True
+    """Drop exact duplicates after normalisation, first one kept."""
+    judge: Judge | None = None
+    """Ask a language model about each pair."""
+    decontaminate: Annotated[tuple[str, ...], BeforeValidator(as_tuple)] = ()
+    """Suites or benchmarks by name whose questions must not occur in the rows."""
+    questions: QuestionList = ()
+    """Further questions that must not occur in the rows: files, or `world: questions`."""
+    min_chars: int = Field(default=1, ge=0)
+    """Shortest message in characters."""
+    max_chars: int = Field(default=100_000, ge=1)
+    """Longest row in characters."""
+    shard_rows: int = Field(default=2000, ge=1)
+    """Input rows in one shard."""
