@@ -1,0 +1,57 @@
+"""The command line: words in, calls out. Nothing heavy is imported before a command runs."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import typer
+
+from hala.cli import runs, training, translate, weights
+
+app = typer.Typer(
+    help="Give a language its own models: compress a translator, translate instruction data, tune, merge, evaluate.",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+EXIT_INTERRUPTED, EXIT_BUG = 130, 9
+# In the order of `hala --help`.
+COMMANDS = (
+    *(runs.run, runs.plan, runs.status, runs.report, runs.verify, runs.repair),
+    *(weights.compress, translate.translate, training.filter_, training.tune, weights.merge, training.evaluate, weights.export),
+    *(training.release, runs.show),
+)
+for command in COMMANDS:
+    app.command(command.__name__.rstrip("_"))(command)
+
+
+def main() -> None:
+    """Entry point: expected errors become one clear message and a documented exit code."""
+    from hala.errors import HalaError
+    from hala.progress import clean
+
+    debug = "--debug" in sys.argv
+    if debug:
+        sys.argv.remove("--debug")
+    try:
+        app(standalone_mode=True)
+    except HalaError as error:
+        if debug:
+            raise
+        print("\n".join(clean(line) for line in f"hala: {error}".splitlines()), file=sys.stderr)
+        raise SystemExit(error.exit_code) from None
+    except SystemExit as stop:
+        if stop.code == EXIT_INTERRUPTED:  # what typer makes of Ctrl-C
+            print("\nhala: stopped. Run the same command again to continue.", file=sys.stderr)
+        raise
+    except BrokenPipeError:  # `hala show ... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(0) from None
+    except Exception as error:
+        if debug:
+            raise
+        print(f"hala: internal error, our bug: {type(error).__name__}: {error}", file=sys.stderr)
+        print("Run it again with --debug and report what it prints.", file=sys.stderr)
+        raise SystemExit(EXIT_BUG) from error

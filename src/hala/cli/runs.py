@@ -1,0 +1,86 @@
+"""The commands for recipes and for what lies on disk: run, plan, status, report, verify, repair and show."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hala.cli.words import JsonOption, QuietOption, SetOption, print_json, progress_of
+
+
+def run(
+    recipe: Annotated[Path, typer.Argument(help="Recipe file (.yaml).")],
+    overrides: SetOption = None,
+    only: Annotated[str | None, typer.Option(help="Run this step alone.")] = None,
+    start: Annotated[str | None, typer.Option("--from", help="Run this step and the later ones.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the run; default runs/NAME.")] = None,
+    replace: Annotated[bool, typer.Option("--replace", help="Make steps again whose settings or inputs changed.")] = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Run a recipe, or continue it where it stopped."""
+    from hala import pipeline
+    from hala.verbs.report import summary
+
+    root = pipeline.run(recipe, overrides or [], out, pipeline.Choice(only, start, replace), progress_of(quiet))
+    print(summary(root))
+
+
+def plan(recipe: Annotated[Path, typer.Argument(help="Recipe file (.yaml).")], overrides: SetOption = None) -> None:
+    """Check a recipe and list its steps; nothing is loaded and nothing runs."""
+    from hala import recipe_file
+
+    loaded = recipe_file.load(recipe, overrides or [])
+    print(f"{loaded.name}: {loaded.languages.source} -> {loaded.languages.target}, {len(loaded.steps)} steps")
+    for name, step in loaded.steps.items():
+        needs = ", ".join(dict.fromkeys(f"${target}" for _, target, _ in recipe_file.references(step.settings)))
+        print(f"  {name:<20} {step.verb:<10} -> {recipe_file.produces(step):<12} {needs and 'from ' + needs}")
+
+
+def status(root: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")], as_json: JsonOption = False) -> None:
+    """Which steps are finished, which are half done, and what came out."""
+    from hala.verbs.report import status_rows, status_text
+
+    print_json(status_rows(root)) if as_json else print(status_text(root))
+
+
+def report(root: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")]) -> None:
+    """Write RUN/report.html again from the manifests."""
+    from hala import pipeline
+
+    pipeline.write_report(root)
+    print(root / "report.html")
+
+
+def verify(root: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")]) -> None:
+    """Read every byte of a run and compare it with the manifests."""
+    from hala import pipeline
+    from hala.errors import CorruptError
+
+    found = pipeline.verify(root)
+    damaged = {name: wrong for name, wrong in found.items() if wrong}
+    if damaged:
+        details = "; ".join(f"{name}: {', '.join(wrong)}" for name, wrong in damaged.items())
+        raise CorruptError(f"{len(damaged)} of {len(found)} finished steps are damaged. {details}.", f"Run `hala repair {root}`.")
+    print(f"{len(found)} finished steps are whole.")
+
+
+def repair(root: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")]) -> None:
+    """Remove damaged steps, so that the next run makes them again."""
+    from hala import pipeline
+
+    removed = pipeline.repair(root)
+    print(f"removed {', '.join(removed)}; run the recipe again." if removed else "nothing is damaged.")
+
+
+def show(
+    rows: Annotated[Path, typer.Argument(help="A data step's folder.")],
+    rejected: Annotated[bool, typer.Option("--rejected", help="Show what was rejected, with the reason.")] = False,
+    count: Annotated[int, typer.Option("-n", min=0, help="How many rows.")] = 5,
+) -> None:
+    """Print some rows, the originals beside them."""
+    from hala.verbs.report import show_rows
+
+    for text in show_rows(rows, rejected, count):
+        print(text)

@@ -1,0 +1,63 @@
+"""The commands from rows to a released model: filter, tune, evaluate and release."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from hala.cli.words import JsonOption, OutOption, SetOption, run_verb, settings_of
+
+
+def filter_(
+    rows: Annotated[str, typer.Argument(help="Rows: a file or a folder made by hala.")],
+    out: OutOption,
+    to: Annotated[str, typer.Option(help="Language of the rows.")] = "ar",
+    start: Annotated[str, typer.Option("--from", help="Language of the originals.")] = "en",
+    overrides: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Keep the good rows; store the others with the reason."""
+    run_verb("filter", out, settings_of(overrides, data=rows), as_json, source=start, target=to)
+
+
+def tune(
+    data: Annotated[str, typer.Option(help="Rows: a file or a folder made by hala.")],
+    out: OutOption,
+    base: Annotated[
+        str | None, typer.Option(help="Checkpoint to start from; --set new.hidden_size=... starts from nothing.")
+    ] = None,
+    task: Annotated[str, typer.Option(help="chat, translation or text.")] = "chat",
+    overrides: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Train a checkpoint on rows."""
+    run_verb("tune", out, settings_of(overrides, base=base, data=data, task=task), as_json)
+
+
+def evaluate(
+    models: Annotated[list[str], typer.Argument(help="Checkpoints; the first is the baseline.")],
+    out: OutOption,
+    suite: Annotated[str | None, typer.Option(help="Named benchmarks, for example oall-v2.")] = None,
+    pairs: Annotated[list[str] | None, typer.Option(help="File of sentence pairs (BLEU, chrF++).")] = None,
+    questions: Annotated[list[str] | None, typer.Option(help="File of multiple-choice questions.")] = None,
+    to: Annotated[str, typer.Option(help="Target language.")] = "ar",
+    start: Annotated[str, typer.Option("--from", help="Source language.")] = "en",
+    overrides: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Score checkpoints on questions and translations, with 95% intervals."""
+    settings = settings_of(overrides, models=models, suite=suite, pairs=pairs, questions=questions)
+    run_verb("evaluate", out, settings, as_json, source=start, target=to)
+
+
+def release(
+    model: Annotated[str, typer.Argument(help="Checkpoint folder.")],
+    out: OutOption,
+    name: Annotated[str | None, typer.Option(help="Name of the released model.")] = None,
+    licence: Annotated[str | None, typer.Option(help="Licence of the base weights.")] = None,
+    overrides: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a folder that is ready for the hub: weights, card, licences. (In a recipe it also gathers data and scores.)"""
+    run_verb("release", out, settings_of(overrides, model=model, name=name, licence=licence), as_json)

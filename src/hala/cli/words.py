@@ -1,0 +1,76 @@
+"""What the commands share: their common options, words into settings, and one verb run alone.
+
+>>> settings_of(["new.hidden_size=64"], data="pairs.jsonl")
+{'data': 'pairs.jsonl', 'new': {'hidden_size': 64}}
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from hala.progress import Progress
+
+SetOption = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting; repeat as needed.")]
+OutOption = Annotated[Path, typer.Option("--out", help="Folder for the result.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", help="No progress on the terminal.")]
+
+
+def progress_of(quiet: bool = False) -> Progress:
+    """The live line on the terminal, or silence."""
+    from hala.progress import Progress
+
+    return Progress(quiet=quiet)
+
+
+def settings_of(overrides: list[str] | None, **given: Any) -> dict[str, Any]:
+    """The named options that were given, then `--set key=value` with YAML values. Raises RecipeError for other words."""
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    from hala.errors import RecipeError
+
+    settings = {key: value for key, value in given.items() if value not in (None, [], ())}
+    for override in overrides or []:
+        key, equals, value = override.partition("=")
+        if not equals:
+            raise RecipeError(f"--set {override!r} is not key=value.", "For example: --set epochs=2")
+        target = settings
+        *parents, last = key.split(".")
+        for parent in parents:
+            target = target.setdefault(parent, {})
+            if not isinstance(target, dict):
+                raise RecipeError(
+                    f"--set {key}: '{parent}' is {target!r} and has no keys.", f"Give all of it: --set '{parent}={{...}}'"
+                )
+        try:
+            target[last] = YAML(typ="safe", pure=True).load(value)
+        except YAMLError as error:
+            raise RecipeError(f"--set {key}: cannot read {value!r}: {getattr(error, 'problem', error)}.") from None
+    return settings
+
+
+def run_verb(verb: str, out: Path, settings: dict[str, Any], as_json: bool = False, **languages: str) -> None:
+    """Run one verb and print what came out; `languages` are `source` and `target`."""
+    from hala import artifacts, pipeline
+
+    folder = pipeline.run_verb(verb, settings, out, progress_of(as_json), languages)
+    manifest = artifacts.read_manifest(folder)
+    assert manifest is not None
+    if as_json:
+        print_json({"out": str(folder), "counts": manifest.counts, "facts": manifest.facts, "digest": manifest.digest})
+    else:
+        from hala.verbs.report import describe
+
+        print(describe(manifest, folder))
+
+
+def print_json(value: Any) -> None:
+    """Sorted JSON on standard output, for scripts."""
+    import json
+
+    print(json.dumps(value, ensure_ascii=False, indent=2, sort_keys=True))
