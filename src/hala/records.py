@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol
 
 Finish = Literal["stop", "length", "error"]
@@ -76,11 +76,24 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One call to a model. `id` is unique within one `complete`; `max_tokens` overrides the sampling's bound."""
+    """One call to a model. `id` is unique within one `complete`; what is not None overrides the sampling."""
 
     id: str
     messages: tuple[Message, ...]
     max_tokens: int | None = None
+    temperature: float | None = None
+    seed: int | None = None
+
+    def sampling(self, shared: Sampling) -> Sampling:
+        """How to decode this request: the shared sampling with what the request overrides."""
+        if self.max_tokens is None and self.temperature is None and self.seed is None:
+            return shared
+        return replace(
+            shared,
+            max_tokens=shared.max_tokens if self.max_tokens is None else self.max_tokens,
+            temperature=shared.temperature if self.temperature is None else self.temperature,
+            seed=shared.seed if self.seed is None else self.seed,
+        )
 
 
 @dataclass(frozen=True, slots=True)
