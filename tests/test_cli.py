@@ -320,9 +320,9 @@ def test_interrupt_says_how_to_continue(recipe_file: Path, tmp_path: Path) -> No
     """Ctrl-C has exit code 130 and one line that says the work is not lost."""
     text = recipe_file.read_text().replace("shard_rows: 3", "shard_rows: 1")
     recipe_file.write_text(text)
-    code = "import time; from hala import artifacts; real = artifacts.write_rows\n"
+    code = "import time; from hala import shards; real = shards.write_rows\n"
     code += "def slow(*a): time.sleep(3); real(*a)\n"
-    code += "artifacts.write_rows = slow\nfrom hala.cli import main\nmain()"
+    code += "shards.write_rows = slow\nfrom hala.cli import main\nmain()"
     environment = {**os.environ, "PYTHONPATH": str(Path(package.__file__).parents[1])}
     words = [sys.executable, "-c", code, "run", str(recipe_file), "--out", str(tmp_path / "run")]
     # A shell that runs the tests in the background has switched Ctrl-C off for its children.

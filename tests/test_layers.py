@@ -22,6 +22,7 @@ CORE = {
     "recipe_weights",
     "recipe_file",
     "artifacts",
+    "shards",
     "progress",
     "session",
     "drift",

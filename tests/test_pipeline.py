@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from hala import artifacts, pipeline, session
+from hala import artifacts, pipeline, session, shards
 from hala.errors import CorruptError, DriftError, InputError, RecipeError
 from hala.pipeline import Choice
 from hala.progress import Progress
@@ -73,7 +73,7 @@ def test_manifest_says_what_was_made_of_what(recipe_file: Path, tmp_path: Path) 
 
 def test_half_finished_step_is_continued(recipe_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A step that died after one shard keeps it, and ends as if it had never died."""
-    real, written = artifacts.write_rows, []
+    real, written = shards.write_rows, []
 
     def dying(path: Path, judged: Any) -> None:
         if len(written) == 2:
@@ -81,11 +81,11 @@ def test_half_finished_step_is_continued(recipe_file: Path, tmp_path: Path, monk
         written.append(path)
         real(path, judged)
 
-    monkeypatch.setattr(artifacts, "write_rows", dying)
+    monkeypatch.setattr(shards, "write_rows", dying)
     with pytest.raises(KeyboardInterrupt):
         run(recipe_file, tmp_path / "a")
     assert (tmp_path / "a/report.html").exists() and (tmp_path / "a/pairs/started.json").exists()
-    monkeypatch.setattr(artifacts, "write_rows", real)
+    monkeypatch.setattr(shards, "write_rows", real)
     kept = {path: path.stat().st_mtime_ns for path in written}
     run(recipe_file, tmp_path / "a")
     run(recipe_file, tmp_path / "b")

@@ -63,7 +63,7 @@ def export(model: str | Path, *, out: str | Path, **settings: Any) -> Path:
 
 def read_rows(path: str | Path) -> Iterator[Row]:
     """The kept rows of a finished data step, in order."""
-    from hala.artifacts import read_rows as read
+    from hala.shards import read_rows as read
 
     return read(path)
 

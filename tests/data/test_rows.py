@@ -8,7 +8,7 @@ from typing import get_args
 
 import pytest
 
-from hala import artifacts
+from hala import shards
 from hala.data.readers import FORMATS, BadRow
 from hala.data.rows import Collected, fingerprint, open_all, open_questions, open_rows
 from hala.data.shapes import SHAPES
@@ -26,8 +26,8 @@ def ids(data: Data, **inputs: Path) -> list[str]:
 def step(tmp_path: Path) -> Path:
     """A data step of ten rows in two shards."""
     rows = [(Row(f"r/{number}", (Message("user", str(number)),)), KEPT) for number in range(10)]
-    artifacts.write_rows(tmp_path / "step/rows/000000.parquet", rows[:6])
-    artifacts.write_rows(tmp_path / "step/rows/000001.parquet", rows[6:])
+    shards.write_rows(tmp_path / "step/rows/000000.parquet", rows[:6])
+    shards.write_rows(tmp_path / "step/rows/000001.parquet", rows[6:])
     return tmp_path / "step"
 
 

@@ -296,8 +296,8 @@ def test_parallel_text(tmp_path: Path) -> None:
 
 def test_own_rows_come_back_unchanged(tmp_path: Path) -> None:
     """Rows that hala wrote keep their ids, originals and notes; rejected rows beside them are not read."""
-    from hala.artifacts import write_rows
     from hala.records import KEPT, rejected
+    from hala.shards import write_rows
 
     row = Row("a/7", (Message("user", "x"),), "ar", "a", "CC0-1.0", (Message("user", "y"),), {"k": "v"})
     (tmp_path / "rows").mkdir()

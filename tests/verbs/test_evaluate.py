@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hala import artifacts
+from hala import artifacts, shards
 from hala.errors import InputError
 from hala.progress import Progress
 from hala.recipe import Evaluate, Languages
@@ -123,7 +123,7 @@ def test_rows_that_are_no_pairs_do_not_use_up_the_limit(tmp_path: Path, tiny: Pa
     rows = [Row("plain", (Message("text", "x"),))] * 3
     rows += [Row(f"p/{n}", (Message("text", "نص"),), "ar", original=(Message("text", "A text."),)) for n in range(4)]
     rows.insert(4, Row("odd", (Message("user", "x"), Message("assistant", "y")), original=(Message("user", "x"),)))
-    artifacts.write_rows(tmp_path / "in/rows/000000.parquet", [(row, KEPT) for row in rows])
+    shards.write_rows(tmp_path / "in/rows/000000.parquet", [(row, KEPT) for row in rows])
     outcome = evaluate(tmp_path / "out", {"m": tiny, "in": tmp_path / "in"}, models="$m", pairs="$in", limit=3)
     assert {each["n"] for each in outcome.facts["scores"]} == {3} and outcome.counts["malformed"] == 4
     stored = [json.loads(line) for line in (tmp_path / "out/malformed.jsonl").read_text(encoding="utf-8").splitlines()]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from hala import artifacts
+from hala import artifacts, shards
 from hala.engines.scripted import ScriptedEngine
 from hala.errors import InputError
 from hala.progress import Progress
@@ -31,7 +31,7 @@ def context(out: Path, **inputs: Path) -> Context:
 
 def step(folder: Path, rows: list[Row]) -> Path:
     """A finished data step."""
-    artifacts.write_rows(folder / "rows/000000.parquet", [(row, KEPT) for row in rows])
+    shards.write_rows(folder / "rows/000000.parquet", [(row, KEPT) for row in rows])
     return folder
 
 
@@ -49,8 +49,8 @@ def test_each_row_has_one_verdict(tmp_path: Path) -> None:
     """Duplicates, untranslated and empty rows are out with a reason, the rest is in, and the counts add up."""
     source = step(tmp_path / "in", ROWS)
     outcome = run(Filter(data="$in", shard_rows=2), context(tmp_path / "out", **{"in": source}))
-    kept = [row.id for row in artifacts.read_rows(tmp_path / "out")]
-    reasons = {row.id: verdict.reason for row, verdict in artifacts.read_rejected(tmp_path / "out")}
+    kept = [row.id for row in shards.read_rows(tmp_path / "out")]
+    reasons = {row.id: verdict.reason for row, verdict in shards.read_rejected(tmp_path / "out")}
     assert {"p/0", "p/4"} <= set(kept) and reasons["p/1"] == "duplicate" and reasons["p/5"] == "too_short"
     assert reasons["p/2"] and len(kept) + len(reasons) == 6 == outcome.counts["rows"]
     assert sum(value for key, value in outcome.counts.items() if key.startswith("rejected/")) == len(reasons)
@@ -73,7 +73,7 @@ def test_lengths(tmp_path: Path) -> None:
     ):
         out = tmp_path / f"out{reason}"
         run(Filter(data="$in", gates="none", **settings), context(out, **{"in": source}))  # type: ignore[arg-type]
-        assert [verdict.reason for _, verdict in artifacts.read_rejected(out)] == ([reason] if reason else [])
+        assert [verdict.reason for _, verdict in shards.read_rejected(out)] == ([reason] if reason else [])
 
 
 def test_questions_of_the_world_do_not_leak(tmp_path: Path) -> None:
@@ -88,7 +88,7 @@ def test_questions_of_the_world_do_not_leak(tmp_path: Path) -> None:
     source = step(tmp_path / "in", rows)
     section = Filter(data="$in", gates="none", questions={"world": "questions", "split": "heldout", "lang": "ar"})
     run(section, context(tmp_path / "out", **{"in": source}))
-    assert [row.id for row in artifacts.read_rows(tmp_path / "out")] == ["fine"]
+    assert [row.id for row in shards.read_rows(tmp_path / "out")] == ["fine"]
 
 
 def test_no_rows_is_an_error(tmp_path: Path) -> None:
@@ -211,10 +211,10 @@ def test_gates_of_rows_without_original(tmp_path: Path, text: str, lang: str, re
     """A text alone meets the gates that need no source; those of the script only where it says that it is the target language."""
     source = step(tmp_path / "in", [Row("a", (Message("user", text),), lang)])
     run(Filter(data="$in"), context(tmp_path / "out", **{"in": source}))
-    found = [verdict.reason for _, verdict in artifacts.read_rejected(tmp_path / "out")]
+    found = [verdict.reason for _, verdict in shards.read_rejected(tmp_path / "out")]
     assert found == ([reason] if reason else [])
     run(Filter(data="$in", gates="none"), context(tmp_path / "free", **{"in": source}))
-    assert not list(artifacts.read_rejected(tmp_path / "free"))
+    assert not list(shards.read_rejected(tmp_path / "free"))
 
 
 def test_uneven_rows_are_rejected_before_the_judge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -240,12 +240,12 @@ def test_rows_of_one_id_have_their_own_verdicts(tmp_path: Path, monkeypatch: pyt
     rows = [pair(0, "A bad one.", "سيئ."), pair(0, "A good one.", "جيد.")]
     section = Filter(data="$in", gates="none", judge={"model": "m"})
     run(section, context(tmp_path / "out", **{"in": step(tmp_path / "in", rows)}))
-    assert [row.original for row in artifacts.read_rows(tmp_path / "out")] == [rows[1].original] and closed == [1]
+    assert [row.original for row in shards.read_rows(tmp_path / "out")] == [rows[1].original] and closed == [1]
 
     def fail(*_: object) -> None:
         raise InputError("stop", "now")
 
-    monkeypatch.setattr(artifacts, "run_shards", fail)
+    monkeypatch.setattr(shards, "run_shards", fail)
     with pytest.raises(InputError, match="stop"):
         run(section, context(tmp_path / "out2", **{"in": tmp_path / "in"}))
     assert closed == [1, 1]

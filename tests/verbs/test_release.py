@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
-from hala import artifacts, recipe
+from hala import artifacts, recipe, shards
 from hala.artifacts import Manifest
 from hala.errors import InputError
 from hala.progress import Progress
@@ -69,8 +69,8 @@ def small_run(root: Path, base: str = "LiquidAI/LFM2-350M", teacher: str = "acme
             (Row(f"r/{i}", (Message("user", "مرحبا"),), "ar", "r", licence), KEPT)
             for i, licence in enumerate(["mit", "mit", "cc-by-4.0"])
         ]
-        artifacts.write_rows(root / step / "rows/000000.parquet", rows)
-        artifacts.write_rows(root / step / "rejected/000000.parquet", [(rows[0][0], rejected("repetition"))])
+        shards.write_rows(root / step / "rows/000000.parquet", rows)
+        shards.write_rows(root / step / "rejected/000000.parquet", [(rows[0][0], rejected("repetition"))])
         finish(root, step, verb, kind="rows", config=config, counts={"rows": 4, "kept": 3, "rejected/repetition": 1})
     checkpoint(root / "sft")
     inputs = {"$clean": "abc", f"model:/home/somebody/{base}": "x"}

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hala import artifacts, recipe
+from hala import artifacts, recipe, shards
 from hala.artifacts import Manifest
 from hala.errors import InputError
 from hala.progress import Progress
@@ -62,8 +62,8 @@ def row(index: int, translation: str = "مرحبا بكم في Paris") -> Row:
 def write_data(root: Path) -> None:
     """The row files of the translate step: three kept rows and three rejected ones, hostile text among them."""
     bad = [(row(10, EVIL), rejected("wrong_script", EVIL)), (row(11, "لا " * 400), rejected("length", "ratio 9"))]
-    artifacts.write_rows(root / "arabic/rejected/000000.parquet", [*bad, (row(12), rejected("length"))])
-    artifacts.write_rows(root / "arabic/rows/000000.parquet", [(row(index), KEPT) for index in range(3)])
+    shards.write_rows(root / "arabic/rejected/000000.parquet", [*bad, (row(12), rejected("length"))])
+    shards.write_rows(root / "arabic/rows/000000.parquet", [(row(index), KEPT) for index in range(3)])
 
 
 def score(model: str, t: float | None, value: float, **parts: Any) -> dict[str, Any]:
@@ -282,7 +282,7 @@ def test_describe_tells_what_one_step_made(tmp_path: Path) -> None:
 def test_shown_rows_cannot_drive_the_terminal(tmp_path: Path) -> None:
     """Rows are printed with their originals and reasons, escape sequences and reordering characters left out."""
     write_data(tmp_path)
-    artifacts.write_rows(tmp_path / "arabic/rows/000000.parquet", [(row(1, "a\x1b[31mb\nc\u202ed"), KEPT)])
+    shards.write_rows(tmp_path / "arabic/rows/000000.parquet", [(row(1, "a\x1b[31mb\nc\u202ed"), KEPT)])
     kept, bad = list(report.show_rows(tmp_path / "arabic", False, 5)), list(report.show_rows(tmp_path / "arabic", True, 2))
     assert len(kept) == 1 and "original text: Hello 1\ntext: a[31mb\ncd" in kept[0]
     assert len(bad) == 2 and "rejected: wrong_script" in bad[0] and "\u202e" not in bad[0]

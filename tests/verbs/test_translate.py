@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hala import artifacts
+from hala import shards
 from hala.data.prompts import extract
 from hala.engines.scripted import Faults, ScriptedEngine
 from hala.errors import EngineError, InputError, RecipeError
@@ -86,8 +86,8 @@ def test_rows_in_are_kept_plus_rejected_whatever_the_engine_does(
         return translate_rows(batch, engine, chosen)[0]
 
     with tempfile.TemporaryDirectory() as folder:
-        counts: Counter[str] = artifacts.run_shards(Path(folder), iter(rows), shard_rows, process, lambda done, counts: None)
-        kept, refused = list(artifacts.read_rows(folder)), list(artifacts.read_rejected(folder))
+        counts: Counter[str] = shards.run_shards(Path(folder), iter(rows), shard_rows, process, lambda done, counts: None)
+        kept, refused = list(shards.read_rows(folder)), list(shards.read_rejected(folder))
     reasons = Counter(f"rejected/{verdict.reason}" for _, verdict in refused)
     assert counts["rows"] == len(rows) == counts["kept"] + reasons.total()
     assert counts == Counter({"rows": len(rows), "kept": len(kept)}) + reasons

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hala import artifacts
+from hala import shards
 from hala.errors import InputError
 from hala.progress import Progress
 from hala.recipe import Languages, Tune
@@ -68,7 +68,7 @@ def test_licences_travel(tmp_path: Path, tiny: Path) -> None:
         Row(f"r/{i}", (Message("text", f"Some text, number {i}."),), licence=name)
         for i, name in enumerate(["MIT", "CC0-1.0", "", "MIT"])
     ]
-    artifacts.write_rows(tmp_path / "rows/rows/000000.parquet", [(row, KEPT) for row in rows])
+    shards.write_rows(tmp_path / "rows/rows/000000.parquet", [(row, KEPT) for row in rows])
     tune(tmp_path / "out", {"rows": tmp_path / "rows"}, data="$rows", base=str(tiny), task="text")
     about = json.loads((tmp_path / "out/hala.json").read_text(encoding="utf-8"))
     assert about["data_licences"] == ["CC0-1.0", "MIT", "unknown"] and "prompt" not in about

@@ -15,7 +15,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hala import artifacts
+from hala import artifacts, shards
 from hala.errors import InputError
 from hala.records import Question, Row
 
@@ -62,7 +62,7 @@ def open_all(datas: Sequence[Data], inputs: Mapping[str, Path], bad: Collected) 
 def open_rows(data: Data, bad: Collected, inputs: Mapping[str, Path] | None = None) -> Iterator[Row]:
     """The rows of one source after `where`, `holdout`, `skip` and `take`; malformed ones go to `bad`."""
     if data.ref is not None:
-        rows = artifacts.read_rows((inputs or {})[data.ref[1:]])
+        rows = shards.read_rows((inputs or {})[data.ref[1:]])
     elif data.world is not None:
         return _world(data)
     else:

@@ -27,8 +27,8 @@ ALONE_IN_TARGET = ("script", "wrong_language")
 
 def run(settings: Filter, context: Context) -> Outcome:
     """Counts by reason; kept and rejected rows lie in `context.out`."""
-    from hala.artifacts import run_shards
     from hala.data.rows import Collected, open_all
+    from hala.shards import run_shards
 
     bad, began, fresh = Collected(), time.monotonic(), Counter[str]()
     checks = _checks(settings, context, bad)
@@ -140,7 +140,7 @@ def _leaks(settings: Filter, bad: Any) -> Any:
 
 def _seen(settings: Filter, context: Context) -> Seen | None:
     """The rows that came through to the duplicate check in finished shards: a continued step drops the same ones."""
-    from hala.artifacts import read_shard
+    from hala.shards import read_shard
 
     if not settings.dedup:
         return None

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hala import artifacts
+from hala import artifacts, shards
 from hala.artifacts import MANIFEST, Manifest
 from hala.errors import InputError
 from hala.verbs import trained_for
@@ -185,7 +185,7 @@ def count_licences(folder: Path) -> Counter[str]:
     import pyarrow.parquet as pq
 
     counts: Counter[str] = Counter()
-    for file in artifacts.row_files(folder):
+    for file in shards.row_files(folder):
         column = pq.read_table(file, columns=["licence"])["licence"]
         for entry in column.value_counts().to_pylist():
             counts[entry["values"] or ""] += entry["counts"]

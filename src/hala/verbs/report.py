@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from hala import artifacts, recipe
+from hala import artifacts, recipe, shards
 from hala.artifacts import Manifest
 from hala.languages import language
 from hala.records import KEPT
@@ -126,6 +126,6 @@ def status_text(root: Path) -> str:
 
 def show_rows(folder: Path, rejected: bool, count: int) -> Iterator[str]:
     """Up to `count` kept (or rejected) rows as text for a terminal, originals above the translations."""
-    judged = artifacts.read_rejected(folder) if rejected else ((row, KEPT) for row in artifacts.read_rows(folder))
+    judged = shards.read_rejected(folder) if rejected else ((row, KEPT) for row in shards.read_rows(folder))
     for row, verdict in islice(judged, count):
         yield row_text(row, verdict)

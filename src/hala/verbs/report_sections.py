@@ -14,11 +14,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from hala import artifacts
-from hala.artifacts import Judged
+from hala import shards
 from hala.errors import CorruptError, InputError
 from hala.progress import duration
 from hala.records import Row
+from hala.shards import Judged
 from hala.verbs.report_charts import Line, bar, line_chart
 from hala.verbs.report_page import data_cell, details, grid, messages_cell, paragraph, score_table, text
 from hala.verbs.results import all_scores, curve_table, curves, evaluations, headline_tables
@@ -130,7 +130,7 @@ def _collect_rejected(folder: Path, reasons: dict[str, int]) -> tuple[dict[str, 
     wanted = sum(min(EXAMPLES_PER_REASON, number) for number in reasons.values())
     read = 0
     try:
-        for read, (row, verdict) in enumerate(artifacts.read_rejected(folder), 1):
+        for read, (row, verdict) in enumerate(shards.read_rejected(folder), 1):
             chosen = found.setdefault(verdict.reason, [])
             if len(chosen) < EXAMPLES_PER_REASON:
                 chosen.append((row, verdict))
@@ -178,8 +178,8 @@ def translated(found: list[Stage]) -> str:
 def _spread(folder: Path) -> list[Row]:
     """A few kept rows, evenly spaced over the first shard that has any."""
     try:
-        for file in artifacts.row_files(folder):
-            rows = [row for row, _ in artifacts.read_shard(file)]
+        for file in shards.row_files(folder):
+            rows = [row for row, _ in shards.read_shard(file)]
             if rows:
                 count = min(KEPT_EXAMPLES, len(rows))
                 return [rows[index * len(rows) // count] for index in range(count)]

@@ -23,8 +23,8 @@ MAX_RETRIES = 5  # the most that a recipe takes
 
 def run(settings: Translate, context: Context) -> Outcome:
     """Counts of kept and rejected rows; the rows lie in `context.out`."""
-    from hala.artifacts import run_shards
     from hala.data.rows import Collected, open_all
+    from hala.shards import run_shards
 
     where = context.locate(settings.model)
     plan = make_plan(settings, where, context.languages.source, context.languages.target)
