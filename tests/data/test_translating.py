@@ -30,9 +30,9 @@ class Noted:
 
     def complete(self, requests: Iterable[Request], sampling: Sampling) -> Iterator[Completion]:
         """The same answer for all, or the source back."""
-        self.samplings.append(sampling)
         for request in requests:
             self.requests.append(request)
+            self.samplings.append(request.sampling(sampling))
             yield Completion(request.id, self.answer or extract(request), "stop", 3)
 
     def close(self) -> None:
@@ -69,7 +69,7 @@ def test_failed_segment_is_tried_again_with_another_seed() -> None:
     engine = Noted("wrong")  # loses the sentinel
     [bad, good] = translate_texts(["Use `x` here.", "Plain words."], engine, replace(PLAN, retries=2))
     assert not bad.verdict.kept and bad.tries == 3 and good.verdict.kept and good.tries == 1
-    assert [(each.temperature, each.seed) for each in engine.samplings] == [(0.0, 0), (0.3, 1), (0.3, 2)]
+    assert [(each.temperature, each.seed) for each in engine.samplings] == [(0.0, 0), (0.0, 0), (0.3, 1), (0.3, 2)]
     assert len(engine.requests) == 4 and len({request.id for request in engine.requests}) == 4
 
 

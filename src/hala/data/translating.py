@@ -1,6 +1,7 @@
-"""Texts in, translated texts out: segments, sentinels, prompts, checks and further tries over any engine.
+"""Texts in, translated texts out: what a translation is asked with, and how an answer becomes a text or a rejection.
 
-A text is translated whole or not at all: one segment that fails rejects its text, with the reason.
+A text is translated whole or not at all: one segment that fails rejects its text, with the reason. The flow of many texts
+through engines is in `stream.py`.
 
 >>> from hala.data.translating import Plan, translate_texts
 >>> from hala.engines.scripted import EchoEngine   # doctest: +SKIP
@@ -8,22 +9,33 @@ A text is translated whole or not at all: one segment that fails rejects its tex
 
 from __future__ import annotations
 
-import hashlib
+import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+
+import xxhash
 
 from hala.data.gates import GATES, Gate, check
-from hala.data.masks import Masked, mask, unmask
-from hala.data.prompts import render, unwrap
-from hala.data.segments import Document, join, split
+from hala.data.masks import Masked, unmask
+from hala.data.prompts import Prompt, for_languages, get_prompt, render, unwrap
+from hala.data.segments import Document, Part, split
 from hala.errors import RecipeError, nearest
 from hala.languages import Language
-from hala.records import KEPT, Completion, Engine, Request, Sampling, Verdict, rejected
+from hala.records import Completion, Engine, Message, Sampling, Verdict, rejected
+
+# Part of every key of the translation memory: raise it when requests of the same settings come to mean something else.
+PROTOCOL = 1
+Pair = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How to translate. `retries` further tries are sampled at `retry_temperature`, each with its own seed."""
+    """How to translate, and what happens to a segment that fails: it is tried again, split, given to another model, rejected.
+
+    `model` identifies the translator to the translation memory. `retries` further tries are sampled at `retry_temperature`,
+    each with its own seed. `split` tries a failed segment sentence by sentence. `context` shows the segment before to short
+    ones and to those that begin with a pronoun. `values` names keys of JSON objects whose strings are translated too.
+    """
 
     prompt: str
     source: Language
@@ -35,28 +47,32 @@ class Plan:
     retries: int = 1
     retry_temperature: float = 0.3
     min_confidence: float = 0.0
+    split: bool = False
+    context: bool = False
+    values: tuple[str, ...] = ()
+    model: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A text to translate; the character ranges of `keep` (sorted, apart) stay as they are."""
+
+    text: str
+    keep: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Translated:
-    """A translated text, or the text "" with the verdict that says why there is none. `tries` is the most any segment took."""
+    """A translated text, or the text "" with the verdict that says why there is none.
+
+    `tries` is the most that any segment took, `rung` the last step of the ladder that any took: `first`, `again`, `split`, `other`.
+    """
 
     text: str
     verdict: Verdict
     tokens: int = 0
     tries: int = 1
-
-
-@dataclass(slots=True)
-class _Segment:
-    """One distinct segment on its way; `result` is None until a try passes."""
-
-    text: str
-    masked: Masked
-    result: str | None = None
-    verdict: Verdict = KEPT
-    tokens: int = 0
-    tries: int = 0
+    rung: str = "first"
 
 
 Progress = Callable[[int, int], None]
@@ -77,95 +93,95 @@ def select_gates(names: Sequence[str]) -> dict[str, Gate]:
 
 def translate_texts(texts: Sequence[str], engine: Engine, plan: Plan, progress: Progress = no_progress) -> list[Translated]:
     """One result per text, in order. Equal segments are translated once; what an engine drops or repeats is noticed."""
-    documents = [_document(text, plan) for text in texts]
-    segments: dict[str, _Segment] = {}
-    for document in documents:
-        for text in document.segments:
-            segments.setdefault(text, _Segment(text, Masked(text, ()) if plan.whole else mask(text)))
-    asked = 0
-    for attempt in range(plan.retries + 1):
-        waiting = [segment for segment in segments.values() if segment.result is None]
-        if not waiting:
-            break
-        before, asked = asked, asked + len(waiting)
-        _attempt(waiting, engine, plan, attempt, _counted(progress, before, asked))
-    return [_assemble(document, segments) for document in documents]
+    from hala.data.stream import Translator
+
+    [(_, results)] = Translator(engine, plan, progress=progress).translate([[Text(text) for text in texts]])
+    return results
 
 
-def _document(text: str, plan: Plan) -> Document:
-    if not plan.whole:
-        return split(text, plan.max_chars)
-    from hala.data.segments import Part
-
-    return Document((Part(text, bool(text.strip())),))
-
-
-def _counted(progress: Progress, before: int, asked: int) -> Callable[[int], None]:
-    return lambda done: progress(before + done, asked)
-
-
-def _attempt(waiting: list[_Segment], engine: Engine, plan: Plan, attempt: int, answers: Callable[[int], None]) -> None:
-    """Send every waiting segment once and judge the answers; `answers` is told their number after each."""
-    sampling = replace(plan.sampling, confidence=plan.min_confidence > 0)
-    if attempt:
-        sampling = replace(sampling, temperature=plan.retry_temperature, seed=sampling.seed + attempt)
-    by_id = {f"{_key(segment.text)}-{attempt}": segment for segment in waiting}
-    requests = [
-        Request(key, render(plan.prompt, segment.masked.text, plan.target, plan.source)) for key, segment in by_id.items()
-    ]
-    answered: set[str] = set()
-    for completion in engine.complete(iter(requests), sampling):
-        segment = by_id.get(completion.id)
-        if segment is not None and completion.id not in answered:
-            answered.add(completion.id)
-            _judge(segment, completion, plan)
-            answers(len(answered))
-    for key, segment in by_id.items():
-        if key not in answered:
-            segment.tries += 1
-            segment.verdict = rejected("engine_error", "the engine gave no answer")
+def document_of(text: Text, plan: Plan) -> Document:
+    """The parts of a text: kept ranges and structure are skeleton, the rest is segments, or one segment in `whole` mode."""
+    parts: list[Part] = []
+    position = 0
+    open_block = ""
+    for start, end in (*text.keep, (len(text.text), len(text.text))):
+        piece = text.text[position:start]
+        if plan.whole:
+            parts.append(Part(piece, bool(piece.strip())))
+        elif piece:
+            document = split(piece, plan.max_chars)
+            parts += document.parts
+            open_block = open_block or document.open_block
+        if end > start:
+            parts.append(Part(text.text[start:end], False))
+        position = end
+    return Document(tuple(parts), open_block)
 
 
-def _judge(segment: _Segment, completion: Completion, plan: Plan) -> None:
-    segment.tries += 1
-    segment.tokens += completion.tokens
+class Asker:
+    """Requests of one plan: their messages, and the keys by which the translation memory knows them."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.prompt: Prompt = get_prompt(plan.prompt)
+        template = for_languages(plan.prompt, plan.target, plan.source)
+        self.before, _, self.after = template.partition("{text}")
+        self.simple = template.count("{text}") == 1
+        system = render(plan.prompt, "", plan.target, plan.source)[:-1]
+        self.system: tuple[Message, ...] = tuple(system)
+        shared = plan.sampling
+        what = [PROTOCOL, plan.model, [[m.role, m.content] for m in system], template, shared.top_p, shared.stop]
+        self.identity = json.dumps([*what, plan.source.code, plan.target.code], ensure_ascii=False).encode("utf-8", "surrogatepass")
+
+    def messages(self, text: str, context: Pair | None) -> tuple[Message, ...]:
+        """The chat that asks for `text`; the pair before it, if any, stands there as an earlier turn."""
+        if context is None:
+            return (*self.system, Message("user", self._fill(text)))
+        before, translation = context
+        answer = f"{self.prompt.opening}{translation}{self.prompt.closing}"
+        earlier = (Message("user", self._fill(before)), Message("assistant", answer))
+        return (*self.system, *earlier, Message("user", self._fill(text)))
+
+    def key(self, text: str, context: Pair | None, temperature: float, seed: int) -> bytes:
+        """16 bytes that stand for the request: the text as the engine sees it, languages, model, prompt and sampling.
+
+        A greedy answer does not depend on the seed, so that its key does not either.
+        """
+        digest = xxhash.xxh3_128(self.identity)
+        digest.update(f"\0{temperature}\0{seed if temperature > 0 else 0}\0".encode())
+        for piece in (text, *(context or ())):
+            digest.update(piece.encode("utf-8", "surrogatepass") + b"\0")
+        return digest.digest()
+
+    def _fill(self, text: str) -> str:
+        if self.simple:
+            return f"{self.before}{text}{self.after}"
+        return render(self.plan.prompt, text, self.plan.target, self.plan.source)[-1].content
+
+
+def judge(source: str, masked: Masked, completion: Completion, plan: Plan) -> str | Verdict:
+    """The translation of a segment that a completion holds, with its spans and edges back, or why it is none."""
     if completion.finish == "error":
-        segment.verdict = rejected("engine_error", completion.error)
-        return
+        return rejected("engine_error", completion.error)
     if plan.min_confidence and (completion.confidence or 0.0) < plan.min_confidence:
-        segment.verdict = rejected("low_confidence", f"{completion.confidence or 0.0:.2f}: {completion.text[:120]}")
-        return
+        return rejected("low_confidence", f"{completion.confidence or 0.0:.2f}: {completion.text[:120]}")
     answer = unwrap(plan.prompt, completion.text)
     if isinstance(answer, Verdict):
-        segment.verdict = answer
-        return
-    verdict = check(segment.masked.text, answer, completion.finish, plan.target, plan.gates, plan.source)
+        return answer
+    verdict = check(masked.text, answer, completion.finish, plan.target, plan.gates, plan.source)
     if not verdict.kept:
-        segment.verdict = verdict
-        return
-    text = unmask(answer, segment.masked.spans)
-    if isinstance(text, Verdict):
-        segment.verdict = text
-        return
-    segment.result, segment.verdict = _edges(segment.text, text), KEPT
+        return verdict
+    text = unmask(answer, masked.spans) if masked.spans or "⟦" in answer else answer
+    return text if isinstance(text, Verdict) else edges(source, text)
 
 
-def _edges(source: str, target: str) -> str:
+def edges(source: str, target: str) -> str:
     """The translation with the source's own edges: whitespace around a segment is the document's, never the engine's."""
     body = source.strip()
-    before, after = source[: source.find(body)], source[source.find(body) + len(body) :]
-    return f"{before}{target.strip()}{after}" if body else source
+    if not body:
+        return source
+    if len(body) == len(source):
+        return target.strip()
+    start = source.find(body)
+    return f"{source[:start]}{target.strip()}{source[start + len(body) :]}"
 
-
-def _assemble(document: Document, segments: dict[str, _Segment]) -> Translated:
-    parts = [segments[text] for text in document.segments]
-    tokens, tries = sum(part.tokens for part in parts), max((part.tries for part in parts), default=0)
-    for part in parts:
-        if part.result is None:
-            detail = f"{part.verdict.detail} | segment: {part.text[:200]}"
-            return Translated("", rejected(part.verdict.reason, detail), tokens, tries)
-    return Translated(join(document, [part.result or "" for part in parts]), KEPT, tokens, tries)
-
-
-def _key(text: str) -> str:
-    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
