@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 Judged = tuple[Row, Verdict]
+After = Callable[[int, Counter[str]], None]
+MOST_SHARDS = 1_000_000
 
 
 def _schema() -> pa.Schema:
@@ -41,21 +43,48 @@ def _schema() -> pa.Schema:
     )
 
 
-def _record(row: Row, verdict: Verdict) -> dict[str, Any]:
-    def plain(messages: Iterable[Message] | None) -> list[dict[str, str]] | None:
-        return None if messages is None else [{"role": m.role, "content": m.content} for m in messages]
+def _table(judged: Sequence[Judged]) -> pa.Table:
+    """The rows as columns, built column by column: half the time of a list of dicts."""
+    import pyarrow as pa
 
-    return {
-        "id": row.id,
-        "messages": plain(row.messages),
-        "original": plain(row.original),
-        "lang": row.lang,
-        "source": row.source,
-        "licence": row.licence,
-        "notes": sorted(row.notes.items()),
-        "reason": verdict.reason,
-        "detail": verdict.detail,
-    }
+    rows = [row for row, _ in judged]
+    columns: list[Any] = [
+        [row.id for row in rows],
+        _conversations([row.messages for row in rows]),
+        _conversations([row.original for row in rows]),
+        [row.lang for row in rows],
+        [row.source for row in rows],
+        [row.licence for row in rows],
+        [sorted(row.notes.items()) for row in rows],
+        [verdict.reason for _, verdict in judged],
+        [verdict.detail for _, verdict in judged],
+    ]
+    schema = _schema()
+    return pa.table(
+        [
+            column if isinstance(column, pa.Array) else pa.array(column, field.type)
+            for column, field in zip(columns, schema, strict=True)
+        ],
+        schema=schema,
+    )
+
+
+def _conversations(all_messages: Sequence[tuple[Message, ...] | None]) -> pa.Array:
+    """A column of lists of messages; None is null."""
+    import pyarrow as pa
+
+    offsets, roles, contents = [0], [], []
+    for messages in all_messages:
+        for message in messages or ():
+            roles.append(message.role)
+            contents.append(message.content)
+        offsets.append(len(roles))
+    kind = _schema().field("messages").type
+    structs = pa.StructArray.from_arrays(
+        [pa.array(roles, pa.string()), pa.array(contents, pa.string())], fields=list(kind.value_type)
+    )
+    missing = pa.array([messages is None for messages in all_messages], pa.bool_())
+    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), structs, type=kind, mask=missing)
 
 
 def _row(record: dict[str, Any]) -> Row:
@@ -75,12 +104,10 @@ def _row(record: dict[str, Any]) -> Row:
 
 def write_rows(path: Path, judged: Sequence[Judged]) -> None:
     """One Parquet file (zstd) with the rows in the given order and their verdicts, written atomically."""
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    table = pa.Table.from_pylist([_record(row, verdict) for row, verdict in judged], schema=_schema())
     with atomic_file(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd")
+        pq.write_table(_table(judged), temporary, compression="zstd")
 
 
 def read_shard(path: Path) -> list[Judged]:
@@ -122,33 +149,67 @@ def run_shards(
     rows: Iterator[Row],
     shard_rows: int,
     process: Callable[[list[Row]], list[Judged]],
-    after: Callable[[int, Counter[str]], None],
+    after: After,
+) -> Counter[str]:
+    """`stream_shards` for a verb that makes one shard after the other."""
+
+    def one_by_one(batches: Iterator[list[Row]]) -> Iterator[tuple[int, list[Judged]]]:
+        for place, batch in enumerate(batches):
+            yield place, process(batch)
+
+    return stream_shards(out, rows, shard_rows, one_by_one, after)
+
+
+def stream_shards(
+    out: Path,
+    rows: Iterator[Row],
+    shard_rows: int,
+    process: Callable[[Iterator[list[Row]]], Iterator[tuple[int, list[Judged]]]],
+    after: After,
 ) -> Counter[str]:
     """Counts by outcome (`rows`, `kept`, `rejected/REASON`) after every input row went through `process` exactly once.
 
     Each range of `shard_rows` input rows becomes one file of kept and one of rejected rows; finished ranges are skipped.
-    `after(rows so far, counts so far)` is called after each shard, for progress and for limits.
+    `process` pulls the others, as many at a time as it likes, and gives each back with its place among those it pulled, in any
+    order. `after(rows so far, counts so far)` is called after each shard, for progress and for limits.
     """
     counts: Counter[str] = Counter(rows=0, kept=0)
-    for index in range(1_000_000):
-        batch = list(islice(rows, shard_rows))
-        if not batch and index:
-            return counts
-        kept_file, rejected_file = out / "rows" / f"{index:06d}.parquet", out / "rejected" / f"{index:06d}.parquet"
-        if not (kept_file.exists() and rejected_file.exists()):
-            judged = process(batch)
-            if len(judged) != len(batch):
-                raise AssertionError(f"shard {index}: {len(batch)} rows in, {len(judged)} verdicts out")
-            write_rows(rejected_file, [item for item in judged if not item[1].kept])
-            write_rows(kept_file, [item for item in judged if item[1].kept])
-        counts["rows"] += len(batch)
-        counts["kept"] += _count_rows(kept_file)
-        for _, verdict in read_shard(rejected_file):
-            counts[f"rejected/{verdict.reason}"] += 1
+    pulled: dict[int, tuple[int, int]] = {}  # place -> number of the shard, rows in it
+
+    def unfinished() -> Iterator[list[Row]]:
+        for index in range(MOST_SHARDS):
+            batch = list(islice(rows, shard_rows))
+            if not batch and index:
+                return
+            kept_file, rejected_file = _files(out, index)
+            if kept_file.exists() and rejected_file.exists():
+                counts.update(rows=len(batch), kept=_count_rows(kept_file))
+                counts.update(f"rejected/{verdict.reason}" for _, verdict in read_shard(rejected_file))
+                after(counts["rows"], counts)
+            else:
+                pulled[len(pulled)] = index, len(batch)
+                yield batch
+            if not batch:
+                return
+        raise AssertionError("more than a million shards: raise shard_rows")
+
+    for place, judged in process(unfinished()):
+        index, count = pulled[place]
+        if len(judged) != count:
+            raise AssertionError(f"shard {index}: {count} rows in, {len(judged)} verdicts out")
+        kept_file, rejected_file = _files(out, index)
+        kept, rejected = [item for item in judged if item[1].kept], [item for item in judged if not item[1].kept]
+        write_rows(rejected_file, rejected)
+        write_rows(kept_file, kept)
+        counts.update(rows=count, kept=len(kept))
+        counts.update(f"rejected/{verdict.reason}" for _, verdict in rejected)
         after(counts["rows"], counts)
-        if not batch:
-            return counts
-    raise AssertionError("more than a million shards: raise shard_rows")
+    return counts
+
+
+def _files(out: Path, index: int) -> tuple[Path, Path]:
+    """Kept and rejected rows of a shard."""
+    return out / "rows" / f"{index:06d}.parquet", out / "rejected" / f"{index:06d}.parquet"
 
 
 def _count_rows(path: Path) -> int:
