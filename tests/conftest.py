@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,6 +13,8 @@ from typing import Any, NamedTuple
 import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Tests share no translation memory with the user, nor with an earlier run of the tests.
+os.environ["HALA_HOME"] = tempfile.mkdtemp(prefix="hala-tests-")
 
 PAIRS = [
     ("The cat is in the house.", "القطة في البيت."),

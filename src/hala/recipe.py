@@ -18,7 +18,7 @@ from pydantic import BeforeValidator
 
 from hala.recipe_data import Accepts, Data, EngineSettings, Execution, Languages, LocalSettings, ModelRef, Section, as_tuple
 from hala.recipe_models import Evaluate, New, Tune
-from hala.recipe_rows import Filter, Judge, Translate
+from hala.recipe_rows import Filter, Judge, Other, Translate
 from hala.recipe_weights import Compress, Export, Merge, Recovery, Schedule, Search
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "Export",
     "Filter",
     "Judge",
+    "Other",
     "Languages",
     "LocalSettings",
     "Merge",

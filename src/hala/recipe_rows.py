@@ -14,6 +14,31 @@ from pydantic import BeforeValidator, Field
 from hala.recipe_data import DataList, EngineSettings, Execution, ModelRef, Names, QuestionList, Section, as_tuple
 
 
+Policy = Literal["translate", "keep", "drop"]
+
+
+class Judge(EngineSettings):
+    """A language model that accepts or rejects sentence pairs."""
+
+    model: ModelRef
+    """The judge."""
+    revision: str | None = None
+    """Revision of a hub checkpoint."""
+    max_tokens: int = Field(default=8, ge=1)
+    """The verdict is one word."""
+
+
+class Other(EngineSettings):
+    """Another translator, for the segments that the first one fails."""
+
+    model: ModelRef
+    """The translator: `$step`, a folder or a hub id."""
+    revision: str | None = None
+    """Revision of a hub checkpoint."""
+    prompt: str | None = None
+    """Its prompt, like `prompt` of translate."""
+
+
 class Translate(EngineSettings):
     """Rows in, translated rows out; every row that fails a gate is kept apart with its reason."""
 
@@ -27,10 +52,25 @@ class Translate(EngineSettings):
     """Prompt with `{text}` (and `{language}`); none means what the checkpoint was trained with, else the default prompt."""
     mode: Literal["segments", "whole"] = "segments"
     """`segments` sends each paragraph alone, code and formulas never; `whole` sends a message in one piece, as the report did."""
+    context: bool = False
+    """Show short segments, and those that begin with a pronoun, the segment before them and its translation."""
+    values: Names = ()
+    """Keys of JSON objects, in documents and tool calls, whose strings are translated; all other JSON stays as it is."""
+    system: Policy = "translate"
+    """System turns: `translate`, `keep` in the source language, or `drop`."""
+    tool: Policy = "keep"
+    """What tools answered: `translate`, `keep` or `drop`."""
+    thinking: Policy = "translate"
+    """A model's thinking between tags such as `<think>`: `translate`, `keep` or `drop`."""
+    router: Literal["rules", "none"] = "rules"
+    """`rules` looks for tasks that do not survive translation (spelling, rhymes, letters, code alone): such rows are kept as
+    they are, adapted or dropped, with the rule in their notes."""
+    vote: Judge | None = None
+    """Ask a language model about rows where an uncertain rule of the router fired."""
     gates: Names = ("default",)
     """`default`, `none`, or names of gates."""
     max_tokens: int = Field(default=512, ge=1)
-    """Longest translation of one segment in tokens."""
+    """Longest translation of one segment in tokens; one that is cut off there is never accepted."""
     max_chars: int = Field(default=1200, ge=40)
     """Paragraphs longer than this are split at sentence ends."""
     temperature: float = Field(default=0.0, ge=0.0)
@@ -41,23 +81,19 @@ class Translate(EngineSettings):
     """Further tries for a segment that fails, sampled at `retry_temperature` with another seed."""
     retry_temperature: float = Field(default=0.3, gt=0.0)
     """Temperature of the further tries."""
+    split: bool = True
+    """Try a segment that failed again sentence by sentence."""
+    other: Other | None = None
+    """Another translator for what still fails."""
     seed: int = 0
     """Seed of sampling."""
+    memory: Annotated[str, Execution()] = "auto"
+    """The translation memory: a file, `none`, or `auto` for the one file that all runs share (`$HALA_HOME/memory.sqlite`, by
+    default below `~/.cache/hala`). It holds what models answered; gates look at it anew."""
     shard_rows: int = Field(default=500, ge=1)
-    """Input rows in one shard: what a kill can cost."""
+    """Input rows in one shard of the result."""
     stop_above: Annotated[float, Execution()] = Field(default=1.0, gt=0.0, le=1.0)
     """Stop when more than this share of the rows read so far (at least 1,000) is rejected."""
-
-
-class Judge(EngineSettings):
-    """A language model that accepts or rejects sentence pairs."""
-
-    model: ModelRef
-    """The judge."""
-    revision: str | None = None
-    """Revision of a hub checkpoint."""
-    max_tokens: int = Field(default=8, ge=1)
-    """The verdict is one word."""
 
 
 class Filter(Section):

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -166,12 +166,14 @@ def stream_shards(
     shard_rows: int,
     process: Callable[[Iterator[list[Row]]], Iterator[tuple[int, list[Judged]]]],
     after: After,
+    notes: Sequence[str] = (),
 ) -> Counter[str]:
     """Counts by outcome (`rows`, `kept`, `rejected/REASON`) after every input row went through `process` exactly once.
 
     Each range of `shard_rows` input rows becomes one file of kept and one of rejected rows; finished ranges are skipped.
     `process` pulls the others, as many at a time as it likes, and gives each back with its place among those it pulled, in any
-    order. `after(rows so far, counts so far)` is called after each shard, for progress and for limits.
+    order. `after(rows so far, counts so far)` is called after each shard, for progress and for limits. Rows with one of the
+    `notes` are counted as `NOTE/VALUE`.
     """
     counts: Counter[str] = Counter(rows=0, kept=0)
     pulled: dict[int, tuple[int, int]] = {}  # place -> number of the shard, rows in it
@@ -183,8 +185,9 @@ def stream_shards(
                 return
             kept_file, rejected_file = _files(out, index)
             if kept_file.exists() and rejected_file.exists():
+                judged = read_shard(rejected_file) + (read_shard(kept_file) if notes else [])
+                _count(counts, judged, notes)
                 counts.update(rows=len(batch), kept=_count_rows(kept_file))
-                counts.update(f"rejected/{verdict.reason}" for _, verdict in read_shard(rejected_file))
                 after(counts["rows"], counts)
             else:
                 pulled[len(pulled)] = index, len(batch)
@@ -202,9 +205,15 @@ def stream_shards(
         write_rows(rejected_file, rejected)
         write_rows(kept_file, kept)
         counts.update(rows=count, kept=len(kept))
-        counts.update(f"rejected/{verdict.reason}" for _, verdict in rejected)
+        _count(counts, judged, notes)
         after(counts["rows"], counts)
     return counts
+
+
+def _count(counts: Counter[str], judged: Sequence[Judged], notes: Sequence[str]) -> None:
+    """Adds reasons of rejections and values of notes."""
+    counts.update(f"rejected/{verdict.reason}" for _, verdict in judged if not verdict.kept)
+    counts.update(f"{note}/{row.notes[note]}" for row, _ in judged if row.notes for note in notes if note in row.notes)
 
 
 def _files(out: Path, index: int) -> tuple[Path, Path]:

@@ -15,14 +15,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hala import shards
+from hala.data.conversations import Turns
 from hala.data.prompts import extract
+from hala.data.stream import Translator
+from hala.data.translating import Plan
 from hala.engines.scripted import Faults, ScriptedEngine
 from hala.errors import EngineError, InputError, RecipeError
 from hala.progress import Progress
 from hala.recipe import Languages, Translate
 from hala.records import Completion, Message, Row, Verdict
 from hala.verbs import Context
-from hala.verbs.translate import make_plan, run, translate_document, translate_rows
+from hala.verbs.translate import run, translate_document
+from hala.verbs.translators import Work, make_plan
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=30) | st.sampled_from(["Hello there.", "Run `ls` now."])
 CHATS = st.lists(st.lists(TEXT, min_size=1, max_size=3), max_size=9)
@@ -43,6 +47,11 @@ FAULTS = st.builds(
 def plan(**changes: Any) -> Any:
     """A plan of the recipe's defaults with the scripted engine's identity."""
     return make_plan(Translate(data="x", **{"engine": "echo", **changes}), "", "en", "ar")
+
+
+def translate_rows(rows: list[Row], engine: Any, chosen: Plan) -> list[tuple[Row, Verdict]]:
+    """Each row with its verdict."""
+    return [judged for _, batch in Work(Translator(engine, chosen), Turns(), None, "step").judge([rows]) for judged in batch]
 
 
 def rows_of(chats: list[list[str]]) -> list[Row]:
@@ -83,7 +92,7 @@ def test_rows_in_are_kept_plus_rejected_whatever_the_engine_does(
     chosen = plan(gates=gates, engine="local" if gates == "default" else "echo", model="m")
 
     def process(batch: list[Row]) -> list[tuple[Row, Verdict]]:
-        return translate_rows(batch, engine, chosen)[0]
+        return translate_rows(batch, engine, chosen)
 
     with tempfile.TemporaryDirectory() as folder:
         counts: Counter[str] = shards.run_shards(Path(folder), iter(rows), shard_rows, process, lambda done, counts: None)
@@ -109,7 +118,7 @@ def test_shards_and_order_of_answers_do_not_change_the_rows(chats: list[list[str
     for size in (1, 4, 100):
         rows, judged = rows_of(chats), []
         for start in range(0, len(rows), size):
-            judged += translate_rows(rows[start : start + size], ScriptedEngine(extract, faults), plan())[0]
+            judged += translate_rows(rows[start : start + size], ScriptedEngine(extract, faults), plan())
         found.append(judged)
     assert found[0] == found[1] == found[2]
 
@@ -143,7 +152,7 @@ def test_no_rows_at_all_is_an_error(tmp_path: Path, chats_file: Path) -> None:
 
 def test_dead_engine_keeps_finished_shards(tmp_path: Path, chats_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """When the engine dies, what was finished is kept, and a new engine continues behind it."""
-    from hala.verbs import translate as verb
+    from hala.verbs import translators as verb
 
     engines = [ScriptedEngine(extract, Faults(dies_after=9)), ScriptedEngine(extract)]
     monkeypatch.setattr(verb, "open_engine", lambda *_: engines[0] if not engines[0].closed else engines[1])
@@ -158,9 +167,10 @@ def test_dead_engine_keeps_finished_shards(tmp_path: Path, chats_file: Path, mon
 
 def test_too_many_rejections_stop_the_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chats_file: Path) -> None:
     """`stop_above` ends a hopeless step early and names the worst reason."""
-    from hala.verbs import translate as verb
+    from hala.verbs import meter
+    from hala.verbs import translators as verb
 
-    monkeypatch.setattr(verb, "MIN_ROWS_TO_STOP", 4)
+    monkeypatch.setattr(meter, "MIN_ROWS_TO_STOP", 4)
     monkeypatch.setattr(verb, "open_engine", lambda *_: ScriptedEngine({}))
     section = Translate(data=str(chats_file), engine="echo", shard_rows=2, stop_above=0.5)
     with pytest.raises(InputError, match=r"4 of 4 rows were rejected.*rejected/engine_error"):
@@ -178,7 +188,7 @@ def test_failing_engine_stops_before_the_shard_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: int, stops: bool
 ) -> None:
     """An outage does not become thousands of rejected rows: resume tries them again; a few failures are the rows' own."""
-    from hala.verbs import translate as verb
+    from hala.verbs import translators as verb
 
     class Broken(ScriptedEngine):
         def complete(self, requests: Any, sampling: Any) -> Any:
@@ -228,7 +238,7 @@ def test_translated_rows_are_not_translated_again() -> None:
     rows = [Row("a", message, "hi", original=message), Row("b", message, "ar"), Row("c", message, "en"), Row("d", message)]
     sent: list[str] = []
     engine = ScriptedEngine(lambda text: sent.append(text) or extract(text))  # type: ignore[arg-type, func-returns-value]
-    judged, _ = translate_rows(rows, engine, plan())
+    judged = translate_rows(rows, engine, plan())
     assert [(row.id, verdict.reason) for row, verdict in judged] == [
         ("a", "already_translated"), ("b", "already_translated"), ("c", ""), ("d", ""),
     ]  # fmt: skip

@@ -37,6 +37,11 @@ def default_place() -> Path:
     return (Path(home) if home else Path.home() / ".cache" / "hala") / "memory.sqlite"
 
 
+def open_memory(place: str) -> Memory:
+    """The memory in the file `place`, or the one that all runs share for `auto`."""
+    return Memory(default_place() if place == "auto" else Path(place).expanduser())
+
+
 class Memory:
     """Completions by key. `file` None keeps them in RAM, for as long as the object lives.
 
@@ -136,5 +141,3 @@ def _chunks(keys: Iterable[bytes], size: int) -> Iterator[list[bytes]]:
     rest = iter(keys)
     while some := list(islice(rest, size)):
         yield some
-
-

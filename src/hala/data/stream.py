@@ -20,6 +20,20 @@ from hala.data.segments import Document, join
 from hala.data.translating import Asker, Pair, Plan, Progress, Text, Translated, document_of, judge, no_progress
 from hala.records import KEPT, Completion, Engine, Request, Verdict, rejected
 
+try:
+    from hala.data.sentences import is_short_or_pronominal, pieces  # type: ignore
+except ImportError:
+    from hala.data.segments import Part
+
+    def pieces(text, language):  # type: ignore
+        import re
+        out = [Part(x, bool(x.strip())) for x in re.split(r"(?<=[.!?]) +", text)]
+        return out if "".join(p.text for p in out) == text else [Part(text, True)]
+
+    def is_short_or_pronominal(text, language):  # type: ignore
+        return len(text) < 12
+
+
 OPEN_GROUPS = 16  # groups under way at once: what is held in memory
 SETTLED = 20_000  # distinct segments whose outcome is remembered without looking anything up
 CONTEXT_CHARS = 400  # longer neighbours are no context
@@ -186,9 +200,7 @@ class Translator:
         found: dict[int, list[int]] = {}
         anchor: int | None = None
         for place, text in enumerate(texts):
-            from hala.data.segments import needs_context
-
-            if anchor is not None and needs_context(text, self.plan.source.code):
+            if anchor is not None and is_short_or_pronominal(text, self.plan.source.code):
                 found.setdefault(anchor, []).append(place)
             else:
                 anchor = place if len(text) <= CONTEXT_CHARS else None
@@ -316,9 +328,7 @@ class Translator:
         """Tries a segment sentence by sentence; False when it has but one."""
         document = document_of(Text(segment.source), replace(self.plan, whole=False)) if self.plan.whole else None
         if document is None or len(document.segments) < 2:
-            from hala.data.segments import sentences
-
-            parts = sentences(segment.source, self.plan.source.code)
+            parts = pieces(segment.source, self.plan.source.code)
             document = Document(tuple(parts)) if sum(part.translate for part in parts) > 1 else None
         if document is None:
             return False

@@ -1,0 +1,135 @@
+"""Conversations as texts to translate, and back: which turns are translated, which stay, and how a row becomes whole again.
+
+All turns that are translated come back or the row is rejected: never half a conversation. Roles and their order are kept.
+
+>>> from hala.data.conversations import Turns, prepare
+>>> from hala.records import Message, Row
+>>> row = Row("r", (Message("user", "Hello"), Message("tool", '{"ok": true}'), Message("assistant", "Hi")), "en")
+>>> [text.text for text in prepare(row, "ar", Turns()).texts]
+['Hello', 'Hi']
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
+
+from hala.data.translating import Text, Translated
+from hala.records import KEPT, Message, Row, Verdict, rejected
+
+if TYPE_CHECKING:
+    from hala.data.routing import Route
+
+_THINKING = re.compile(r"<(think|thinking|reasoning|thought)>.*?</\1>", re.DOTALL)
+Policy = Literal["translate", "keep", "drop"]
+
+
+@dataclass(frozen=True, slots=True)
+class Turns:
+    """What happens to system turns, to what tools answered, and to a model's thinking (between tags such as <think>)."""
+
+    system: Policy = "translate"
+    tool: Policy = "keep"
+    thinking: Policy = "translate"
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A row with the texts to translate and the turn that each belongs to; `verdict` is set when nothing is to be asked."""
+
+    row: Row
+    texts: tuple[Text, ...] = ()
+    places: tuple[int, ...] = ()
+    verdict: Verdict | None = None
+
+
+def prepare(row: Row, target: str, turns: Turns, route: Route | None = None) -> Prepared:
+    """What of a row is translated into `target`. A row that is translated already, or must not be, is decided here."""
+    if row.original is not None:
+        return Prepared(row, verdict=rejected("already_translated", "the row has an original"))
+    if row.lang == target:
+        return Prepared(row, verdict=rejected("already_translated", f"the row is in {target}"))
+    kept: tuple[int, ...] = ()
+    ranges: dict[int, tuple[tuple[int, int], ...]] = {}
+    if route is not None and route.rule:
+        row = replace(row, notes={**row.notes, "route": f"{route.action}:{route.rule}"})
+        if route.action == "drop":
+            return Prepared(row, verdict=rejected("untranslatable", route.rule))
+        if route.action == "keep":
+            return Prepared(row, verdict=KEPT)
+        kept, ranges = route.messages, dict(route.ranges)
+    row, kept, ranges = _without_dropped(row, turns, kept, ranges)
+    texts, places = [], []
+    for place, message in enumerate(row.messages):
+        policy = _policy(message.role, turns)
+        if place in kept or policy == "keep":
+            continue
+        keep = ranges.get(place, ())
+        if turns.thinking == "keep" and message.role == "assistant":
+            keep = _joined((*keep, *thinking_spans(message.content)))
+        texts.append(Text(message.content, keep))
+        places.append(place)
+    return Prepared(row, tuple(texts), tuple(places))
+
+
+def assemble(prepared: Prepared, results: Sequence[Translated], target: str) -> tuple[Row, Verdict]:
+    """The translated row, or the row as it was with the first reason. `notes["ladder"]` says when a first try was not enough."""
+    row = prepared.row
+    if prepared.verdict is not None:
+        return row, prepared.verdict
+    failed = next((result for result in results if not result.verdict.kept), None)
+    if failed is not None:
+        return row, failed.verdict
+    messages = list(row.messages)
+    for place, result in zip(prepared.places, results, strict=True):
+        messages[place] = Message(row.messages[place].role, result.text)
+    used = {result.rung for result in results} - {"first"}
+    notes = {**row.notes, "ladder": "+".join(rung for rung in ("again", "split", "other") if rung in used)} if used else row.notes
+    return replace(row, messages=tuple(messages), original=row.messages, lang=target, notes=notes), KEPT
+
+
+def thinking_spans(text: str) -> list[tuple[int, int]]:
+    """Start and end of each passage of thinking, tags included; one that is never closed is none."""
+    return [match.span() for match in _THINKING.finditer(text)] if "<" in text else []
+
+
+def _policy(role: str, turns: Turns) -> Policy:
+    return turns.system if role == "system" else turns.tool if role == "tool" else "translate"
+
+
+def _without_dropped(
+    row: Row, turns: Turns, kept: tuple[int, ...], ranges: dict[int, tuple[tuple[int, int], ...]]
+) -> tuple[Row, tuple[int, ...], dict[int, tuple[tuple[int, int], ...]]]:
+    """The row without the turns and the thinking that the policy drops; places and ranges follow."""
+    if turns.thinking == "drop" and any(thinking_spans(m.content) for m in row.messages if m.role == "assistant"):
+        row = replace(row, messages=tuple(_without_thinking(message) for message in row.messages))
+        ranges = {place: spans for place, spans in ranges.items() if row.messages[place].role != "assistant"}
+    dropped = {place for place, message in enumerate(row.messages) if _policy(message.role, turns) == "drop"}
+    if not dropped:
+        return row, kept, ranges
+    new = {old: place for place, old in enumerate(place for place in range(len(row.messages)) if place not in dropped)}
+    row = replace(row, messages=tuple(row.messages[old] for old in new))
+    kept = tuple(new[place] for place in kept if place in new)
+    return row, kept, {new[place]: spans for place, spans in ranges.items() if place in new}
+
+
+def _without_thinking(message: Message) -> Message:
+    if message.role != "assistant":
+        return message
+    text = message.content
+    for start, end in reversed(thinking_spans(text)):
+        text = text[:start] + text[end:].lstrip("\n")
+    return Message(message.role, text)
+
+
+def _joined(ranges: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+    """Sorted, overlapping ones as one."""
+    found: list[tuple[int, int]] = []
+    for start, end in sorted(ranges):
+        if found and start <= found[-1][1]:
+            found[-1] = (found[-1][0], max(end, found[-1][1]))
+        else:
+            found.append((start, end))
+    return tuple(found)

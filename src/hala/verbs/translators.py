@@ -1,0 +1,154 @@
+"""What a translation holds open: engines, memory, router and plan, made from a recipe's settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from hala.data.conversations import Prepared, Turns, assemble, prepare
+from hala.data.memory import open_memory
+from hala.data.stream import Translator
+from hala.data.translating import Plan, Text, select_gates
+from hala.errors import EngineError, RecipeError
+from hala.languages import language
+from hala.recipe import EngineSettings, Other, Translate
+from hala.records import Row, Sampling, Verdict
+from hala.session import read_started
+from hala.verbs import Context, open_engine, trained_for
+
+# More failed requests in one shard than this are the engine's fault, not the rows'.
+BROKEN_ROWS, BROKEN_SHARE = 20, 0.2
+Judged = list[tuple[Row, Verdict]]
+
+
+@dataclass
+class Work:
+    """Everything that a run holds open: engines, memory and what goes through them."""
+
+    translator: Translator
+    turns: Turns
+    router: Any
+    step: str
+    open: ExitStack = field(default_factory=ExitStack)
+
+    def judge(
+        self, batches: Iterable[list[Row]], taken_in: Callable[[int], None] = lambda rows: None
+    ) -> Iterator[tuple[int, Judged]]:
+        """Each batch with one verdict per row, as they are done, with its place."""
+        held: dict[int, list[Prepared]] = {}
+        target = self.translator.plan.target.code
+
+        def texts() -> Iterator[list[Text]]:
+            for place, rows in enumerate(batches):
+                routes = self.router.routes(rows) if self.router else [None] * len(rows)
+                held[place] = [prepare(row, target, self.turns, route) for row, route in zip(rows, routes, strict=True)]
+                taken_in(len(rows))
+                yield [text for each in held[place] for text in each.texts]
+
+        for place, results in self.translator.translate(texts()):
+            rest = iter(results)
+            judged = [assemble(each, [next(rest) for _ in each.texts], target) for each in held.pop(place)]
+            _refuse_broken_engine(judged, self.step)
+            yield place, judged
+
+    def close(self) -> None:
+        """Close engines and memory."""
+        self.open.close()
+
+
+def open_work(settings: Translate, context: Context) -> Work:
+    """Engines, memory and plan of a step. Raises RecipeError for settings that do not fit, before anything is loaded."""
+    digests = read_started(context.out).get("inputs", {})
+    model = context.locate(settings.model)
+    plan = make_plan(settings, model, context.languages.source, context.languages.target)
+    plan = replace(plan, model=identity(settings, settings.model, digests))
+    second = settings.other
+    plan_of_second = replace(other_plan(plan, second, context), model=identity(second, second.model, digests)) if second else plan
+    with ExitStack() as stack:
+        keep = stack.enter_context
+        remembers = settings.memory != "none" and settings.engine != "echo" and bool(plan.model)
+        memory = keep(closing(open_memory(settings.memory))) if remembers else None
+        engine = keep(closing(open_engine(settings, model, settings.revision)))
+        other = (
+            (keep(closing(open_engine(second, context.locate(second.model), second.revision))), plan_of_second)
+            if second
+            else None
+        )
+        _ = settings.vote and keep(
+            closing(open_engine(settings.vote, context.locate(settings.vote.model), settings.vote.revision))
+        )
+        router = None  # Router(plan.source.code, voter) if settings.router == "rules" else None
+        turns = Turns(settings.system, settings.tool, settings.thinking)
+        return Work(Translator(engine, plan, memory, other), turns, router, context.step, stack.pop_all())
+
+
+def other_plan(plan: Plan, other: Other, context: Context) -> Plan:
+    """The plan for the other translator: its own prompt, and no question of confidence."""
+    trained = translation_facts(context.locate(other.model), plan.source.code, plan.target.code)
+    return replace(plan, prompt=other.prompt or trained.get("prompt") or "default", min_confidence=0.0)
+
+
+def identity(settings: EngineSettings, model: str, digests: Mapping[str, str]) -> str:
+    """What tells the answers of one translator from those of another: content, engine and arithmetic; empty when not known."""
+    digest = digests.get(model) or next((value for key, value in digests.items() if _names(key, model)), "")
+    return f"{digest} {settings.engine} {settings.dtype}" if digest and model else ""
+
+
+def _names(key: str, model: str) -> bool:
+    """Whether an input's key (`model:1:PLACE@REVISION`) is this model's."""
+    kind, _, rest = key.partition(":")
+    place = rest.partition(":")[2]
+    return kind in ("model", "name") and (place == model or place.startswith(f"{model}@"))
+
+
+def translation_facts(model: str, source: str, target: str) -> dict[str, str]:
+    """What a translator that hala made says about itself. Raises RecipeError when it learnt other languages."""
+    trained = trained_for(model)
+    trained = trained if trained.get("task") == "translation" else {}
+    for key, wanted in (("source", source), ("target", target)):
+        if trained.get(key, wanted) != wanted:
+            learnt = f"{trained.get('source', source)} -> {trained.get('target', target)}"
+            raise RecipeError(
+                f"{model} translates {learnt}, not {source} -> {target}.", "Choose another model or other languages."
+            )
+    return trained
+
+
+def make_plan(settings: Translate, model: str, source: str, target: str) -> Plan:
+    """The settings with what the checkpoint itself says about its prompt. Raises RecipeError when languages disagree."""
+    trained = translation_facts(model, source, target)
+    if settings.min_confidence and settings.engine != "local":
+        raise RecipeError(
+            f"the {settings.engine} engine does not tell how sure the model is.",
+            "Use engine: local, or leave min_confidence out.",
+        )
+    gates = settings.gates
+    if settings.engine == "echo" and gates == ("default",):
+        gates = ("none",)  # the echo gives the source back on purpose
+    return Plan(
+        prompt=settings.prompt or trained.get("prompt") or "default",
+        source=language(source),
+        target=language(target),
+        sampling=Sampling(settings.max_tokens, settings.temperature, seed=settings.seed),
+        gates=select_gates(gates),
+        whole=settings.mode == "whole",
+        max_chars=settings.max_chars,
+        retries=settings.retries,
+        retry_temperature=settings.retry_temperature,
+        min_confidence=settings.min_confidence,
+        split=settings.split,
+        context=settings.context,
+        values=settings.values,
+    )
+
+
+def _refuse_broken_engine(judged: Judged, step: str) -> None:
+    """Nothing, or EngineError before the shard is written, so that the same command tries its rows again."""
+    failed = [verdict for _, verdict in judged if verdict.reason == "engine_error"]
+    if len(failed) >= BROKEN_ROWS and len(failed) > BROKEN_SHARE * len(judged):
+        raise EngineError(
+            f"step {step}: the engine failed on {len(failed):,} of {len(judged):,} rows of a shard; last: {failed[-1].detail}",
+            "Mend the engine or its settings; the same command continues, and tries these rows again.",
+        )
