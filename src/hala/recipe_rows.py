@@ -13,7 +13,6 @@ from pydantic import BeforeValidator, Field
 
 from hala.recipe_data import DataList, EngineSettings, Execution, ModelRef, Names, QuestionList, Section, as_tuple
 
-
 Policy = Literal["translate", "keep", "drop"]
 
 
@@ -88,8 +87,8 @@ class Translate(EngineSettings):
     seed: int = 0
     """Seed of sampling."""
     memory: Annotated[str, Execution()] = "auto"
-    """The translation memory: a file, `none`, or `auto` for the one file that all runs share (`$HALA_HOME/memory.sqlite`, by
-    default below `~/.cache/hala`). It holds what models answered; gates look at it anew."""
+    """The translation memory: a folder, `none`, or `auto` for the one that all runs share (`$HALA_HOME/memory`, by default
+    `~/.cache/hala/memory`). It holds what models answered; gates look at it anew."""
     shard_rows: int = Field(default=500, ge=1)
     """Input rows in one shard of the result."""
     stop_above: Annotated[float, Execution()] = Field(default=1.0, gt=0.0, le=1.0)

@@ -1,65 +1,63 @@
-"""The translation memory: what models have answered before, by content, in one SQLite file that several runs may share.
+"""The translation memory: what models have answered before, by content, in one RocksDB folder that runs share one after another.
 
-It holds completions, not verdicts: other gates look at the same answers again, and nothing is asked twice for that.
+It holds completions, not verdicts: other gates look at the same answers again, and nothing is asked twice for that. An answer is
+there from the moment it is added, a SIGKILL notwithstanding; RAM in use does not grow with what is remembered.
 
 >>> from hala.data.memory import Memory
 >>> from hala.records import Completion
->>> memory = Memory(None)
->>> memory.add(b"key", Completion("1", "مرحبا", "stop", 3), 256)
->>> memory.find([b"key"], 256)[b"key"].text
+>>> memory = Memory(folder)                                             # doctest: +SKIP
+>>> memory.add(b"key", Completion("1", "مرحبا", "stop", 3), 256)        # doctest: +SKIP
+>>> memory.find([b"key"], 256)[b"key"].text                             # doctest: +SKIP
 'مرحبا'
 """
 
 from __future__ import annotations
 
 import os
-import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+import struct
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from hala.artifacts import make_folder
-from hala.errors import CorruptError, DiskError
-from hala.records import Completion
+from hala.errors import CorruptError, DiskError, LockedError
+from hala.records import Completion, Finish
 
-COMMIT_EVERY = 16  # answers that a kill may cost, beside those under way
-AT_ONCE = 500  # keys in one query
-WAIT_SECONDS = 60.0  # for another process that writes to the same memory
-_CREATE = (
-    "CREATE TABLE IF NOT EXISTS completions (key BLOB PRIMARY KEY, text BLOB, finish TEXT, tokens INTEGER,"
-    " confidence REAL, max_tokens INTEGER) WITHOUT ROWID"
-)
+# In front of the text: finish (0 stop, 1 length), tokens, the limit that they were made under, confidence (NaN for none).
+_HEAD = struct.Struct("<BIId")
+_FINISHES: tuple[Finish, ...] = ("stop", "length")
+WRITE_BUFFER = 16 << 20  # bytes of answers in RAM, beside the log on disk
+CACHE = 32 << 20  # bytes of blocks read
 
 
 def default_place() -> Path:
-    """`memory.sqlite` in the folder that HALA_HOME names, else in `~/.cache/hala`."""
+    """The folder `memory` in the one that HALA_HOME names, else in `~/.cache/hala`."""
     home = os.environ.get("HALA_HOME")
-    return (Path(home) if home else Path.home() / ".cache" / "hala") / "memory.sqlite"
+    return (Path(home) if home else Path.home() / ".cache" / "hala") / "memory"
 
 
-def open_memory(place: str) -> Memory:
-    """The memory in the file `place`, or the one that all runs share for `auto`."""
-    return Memory(default_place() if place == "auto" else Path(place).expanduser())
+def open_memory(place: str, spare: Path, say: Callable[[str], None]) -> Memory:
+    """The memory in the folder `place`; for `auto` the one that all runs share or, while another process has that, `spare`."""
+    if place != "auto":
+        return Memory(Path(place).expanduser())
+    try:
+        return Memory(default_place())
+    except LockedError:
+        say(f"    another process has the translation memory {default_place()}; this step uses one of its own")
+        return Memory(spare)
 
 
 class Memory:
-    """Completions by key. `file` None keeps them in RAM, for as long as the object lives.
+    """Completions by key, in `folder`. Raises LockedError while another process has it open, CorruptError for damage."""
 
-    Committed every few answers: what a killed process had been told before is not asked again. Damage raises CorruptError.
-    """
+    def __init__(self, folder: Path) -> None:
+        import rocksdict
 
-    def __init__(self, file: Path | None) -> None:
-        self.file = file
-        self.pending = 0
-        if file is not None:
-            make_folder(file.parent)
+        self.folder = folder
+        make_folder(folder.parent)
         with self._errors():
-            self.base = sqlite3.connect(file or ":memory:", timeout=WAIT_SECONDS, isolation_level=None, check_same_thread=False)
-            # A write-ahead log needs no wait for the disk at each commit: a power cut costs answers, never the file.
-            self.base.execute("PRAGMA journal_mode=WAL")
-            self.base.execute("PRAGMA synchronous=NORMAL")
-            self.base.execute("PRAGMA cache_size=-32000")  # KiB
-            self.base.execute(_CREATE)
+            self.base: Any = rocksdict.Rdict(str(folder), _options(rocksdict))
 
     def find(self, keys: Sequence[bytes], max_tokens: int, confidence: bool = False) -> dict[bytes, Completion]:
         """The remembered completions among `keys`, each with an empty id.
@@ -68,76 +66,68 @@ class Memory:
         """
         found: dict[bytes, Completion] = {}
         with self._errors():
-            for some in _chunks(keys, AT_ONCE):
-                marks = ",".join("?" * len(some))
-                query = f"SELECT key, text, finish, tokens, confidence, max_tokens FROM completions WHERE key IN ({marks})"
-                for key, text, finish, tokens, sureness, limit in self.base.execute(query, some):
-                    if (finish == "length" and limit < max_tokens) or (confidence and sureness is None):
-                        continue
-                    found[key] = Completion("", text.decode("utf-8", "surrogatepass"), finish, tokens, confidence=sureness)
+            values = self.base.get(list(keys))
+        for key, value in zip(keys, values, strict=True):
+            if value is None:
+                continue
+            finish, tokens, limit, sureness = _HEAD.unpack_from(value)
+            if (finish == 1 and limit < max_tokens) or (confidence and sureness != sureness):
+                continue
+            text = value[_HEAD.size :].decode("utf-8", "surrogatepass")
+            found[key] = Completion("", text, _FINISHES[finish], tokens, "", None if sureness != sureness else sureness)
         return found
 
     def add(self, key: bytes, completion: Completion, max_tokens: int) -> None:
         """Remember a completion; one that failed is not remembered."""
         if completion.finish == "error":
             return
+        sureness = float("nan") if completion.confidence is None else completion.confidence
+        head = _HEAD.pack(_FINISHES.index(completion.finish), completion.tokens, max_tokens, sureness)
         with self._errors():
-            if not self.pending:
-                self.base.execute("BEGIN")
-            text = completion.text.encode("utf-8", "surrogatepass")
-            values = (key, text, completion.finish, completion.tokens, completion.confidence, max_tokens)
-            self.base.execute("INSERT OR REPLACE INTO completions VALUES (?, ?, ?, ?, ?, ?)", values)
-        self.pending += 1
-        if self.pending >= COMMIT_EVERY:
-            self.commit()
-
-    def commit(self) -> None:
-        """What was added is safe from a kill."""
-        if self.pending:
-            with self._errors():
-                self.base.execute("COMMIT")
-            self.pending = 0
+            self.base[key] = head + completion.text.encode("utf-8", "surrogatepass")
 
     def __len__(self) -> int:
         with self._errors():
-            [[count]] = self.base.execute("SELECT COUNT(*) FROM completions")
-        return int(count)
+            return sum(1 for _ in self.base.keys())
 
     def close(self) -> None:
-        """Commit and close; the object cannot be used afterwards."""
-        try:
-            self.commit()
-        finally:
+        """Write everything out and let go of the folder; the object cannot be used afterwards."""
+        with self._errors():
             self.base.close()
 
-    def _errors(self) -> _Errors:
-        return _Errors(self.file)
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        """RocksDB's errors in our words: another process, a full disk, damage."""
+        try:
+            yield
+        except Exception as error:
+            told = str(error)
+            if "lock file" in told or "lock hold" in told:
+                raise LockedError(
+                    f"the translation memory {self.folder} is in use by another process.",
+                    "Wait for it, or use another one: memory: FOLDER (or none).",
+                ) from None
+            if "No space" in told or "IO error" in told:
+                raise DiskError(
+                    f"the translation memory {self.folder} cannot be used: {told}.",
+                    "Make room, or choose another place with memory: FOLDER (or none).",
+                ) from None
+            raise CorruptError(
+                f"the translation memory {self.folder} is damaged: {told}.", "Delete the folder; what it held is asked again."
+            ) from None
 
 
-class _Errors:
-    """SQLite's errors in our words: a full disk, a damaged file, another process that does not let go."""
-
-    def __init__(self, file: Path | None) -> None:
-        self.file = file
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if not isinstance(error, sqlite3.Error):
-            return
-        name = getattr(error, "sqlite_errorname", "")
-        if name in ("SQLITE_FULL", "SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_BUSY", "SQLITE_LOCKED"):
-            raise DiskError(
-                f"the translation memory {self.file} cannot be used: {error}.",
-                "Make room, or choose another file with `memory: FILE` (`memory: none` for none).",
-            ) from error
-        raise CorruptError(
-            f"the translation memory {self.file} is damaged: {error}.", "Delete it; what it held is asked again."
-        ) from error
-
-
-def _chunks(keys: Iterable[bytes], size: int) -> Iterator[list[bytes]]:
-    rest = iter(keys)
-    while some := list(islice(rest, size)):
-        yield some
+def _options(rocksdict: Any) -> Any:
+    """Bytes to bytes, bounded RAM, few files, filters that spare looking for what is not there."""
+    options = rocksdict.Options(raw_mode=True)
+    options.create_if_missing(True)
+    options.set_write_buffer_size(WRITE_BUFFER)
+    options.set_max_write_buffer_number(2)
+    options.set_max_open_files(256)
+    options.set_keep_log_file_num(1)
+    options.set_max_log_file_size(1 << 20)
+    blocks = rocksdict.BlockBasedOptions()
+    blocks.set_bloom_filter(10, False)
+    blocks.set_block_cache(rocksdict.Cache(CACHE))
+    options.set_block_based_table_factory(blocks)
+    return options

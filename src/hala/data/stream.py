@@ -130,8 +130,6 @@ class Translator:
                 self._take(completion, number)
                 yield from self._done()
             self._silence(number, before)
-            if self.memory is not None:
-                self.memory.commit()
 
     def _done(self) -> Iterator[tuple[int, list[Translated]]]:
         while self.finished:

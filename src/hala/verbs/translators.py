@@ -7,6 +7,7 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from hala.artifacts import SCRATCH
 from hala.data.conversations import Prepared, Turns, assemble, prepare
 from hala.data.memory import open_memory
 from hala.data.stream import Translator
@@ -69,7 +70,11 @@ def open_work(settings: Translate, context: Context) -> Work:
     with ExitStack() as stack:
         keep = stack.enter_context
         remembers = settings.memory != "none" and settings.engine != "echo" and bool(plan.model)
-        memory = keep(closing(open_memory(settings.memory))) if remembers else None
+        memory = (
+            keep(closing(open_memory(settings.memory, context.out / SCRATCH / "memory", context.progress.say)))
+            if remembers
+            else None
+        )
         engine = keep(closing(open_engine(settings, model, settings.revision)))
         other = (
             (keep(closing(open_engine(second, context.locate(second.model), second.revision))), plan_of_second)
