@@ -13,12 +13,10 @@ from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-import httpx
 import pytest
 
-from hala.engines import exchange
-from hala.engines.exchange import Policy, make_url, retry_after
-from hala.engines.server import ServerEngine
+from hala.engines.exchange import Policy, largest_answer, make_url, retry_after
+from hala.engines.server import FEWEST_FAILED, ServerEngine
 from hala.errors import EngineError
 from hala.records import Completion, Message, Request, Sampling
 
@@ -41,6 +39,7 @@ class Handler(BaseHTTPRequestHandler):
             self.server.bodies.append(body)
             self.server.paths.append(self.path)
             self.server.keys.append(self.headers.get("Authorization"))
+            self.server.connections.add(self.client_address)
         self.server.script(self, body, number)
 
     def send(self, status: int, content: bytes | dict[str, Any], **headers: str) -> None:
@@ -65,15 +64,17 @@ class Server(ThreadingHTTPServer):
     """A server on a free port of this machine that notes what it was asked."""
 
     daemon_threads = True
+    request_queue_size = 512
 
-    def __init__(self, script: Script) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
+    def __init__(self, script: Script, port: int = 0) -> None:
+        super().__init__(("127.0.0.1", port), Handler)
         self.script = script
         self.lock = threading.Lock()
         self.tries: Counter[str] = Counter()
         self.bodies: list[dict[str, Any]] = []
         self.paths: list[str] = []
         self.keys: list[str | None] = []
+        self.connections: set[Any] = set()
         self.url = f"http://127.0.0.1:{self.server_address[1]}/v1"
 
     def handle_error(self, request: Any, client_address: Any) -> None:
@@ -110,7 +111,7 @@ def make_requests(count: int) -> list[Request]:
 def connect(url: str, **settings: Any) -> ServerEngine:
     """An engine that waits milliseconds where it would wait seconds."""
     engine = ServerEngine(url, "m", **{"timeout": 5.0, **settings})
-    engine.policy = replace(engine.policy, pause=0.002, grace=0.0)
+    engine.policy = replace(engine.policy, pause=0.002, rest=0.01, patience=0.0)
     return engine
 
 
@@ -138,11 +139,11 @@ def test_answers_reach_their_requests_out_of_order(serve: Callable[[Script], Ser
 
 
 def test_body_of_a_request(serve: Callable[[Script], Server], monkeypatch: pytest.MonkeyPatch) -> None:
-    """The server is asked in OpenAI's words, with the request's own bound and the key of the named variable."""
+    """The server is asked in OpenAI's words, with the request's own sampling and the key of the named variable."""
     monkeypatch.setenv("HALA_TEST_KEY", "sk-test")
     server = serve(echo)
-    request = Request("a", (Message("system", "s"), Message("text", "سلام")), max_tokens=7)
-    sampling = Sampling(temperature=0.5, top_p=0.9, seed=4, stop=("END", ""))
+    request = Request("a", (Message("system", "s"), Message("text", "سلام")), max_tokens=7, temperature=0.5, seed=4)
+    sampling = Sampling(temperature=0.0, top_p=0.9, seed=1, stop=("END", ""))
     ask(connect(server.url, api_key_env="HALA_TEST_KEY"), [request], sampling)
     assert server.bodies == [
         {
@@ -160,7 +161,7 @@ def test_body_of_a_request(serve: Callable[[Script], Server], monkeypatch: pytes
 
 
 def test_pull_is_lazy(serve: Callable[[Script], Server]) -> None:
-    """No more requests are pulled than may be in flight."""
+    """No more requests are pulled than may be in flight, and as many again that lie ready."""
     pulled: list[str] = []
 
     def source() -> Iterator[Request]:
@@ -171,7 +172,7 @@ def test_pull_is_lazy(serve: Callable[[Script], Server]) -> None:
     engine = connect(serve(echo).url, in_flight=4)
     stream = engine.complete(source(), Sampling())
     next(stream)
-    assert len(pulled) == 4
+    assert len(pulled) == 8
     assert len(list(stream)) == 19
     engine.close()
 
@@ -229,7 +230,7 @@ def test_passing_faults_are_tried_again(serve: Callable[[Script], Server], fault
 LASTING: dict[str, tuple[Callable[[Handler], None], int]] = {
     "always 500": (lambda h: bad_status(h, 500), 3),
     "400": (lambda h: bad_status(h, 400), 1),
-    "too large": (lambda h: h.send(200, b" " * (exchange.MAX_BODY + 1)), 1),
+    "too large": (lambda h: h.send(200, b" " * (largest_answer(256) + 1)), 1),
     "packed": (lambda h: h.send(200, b"x", Content_Encoding="gzip"), 1),
     "no text": (lambda h: h.answer(None), 1),
     "half a character": (lambda h: h.answer("\ud800"), 1),
@@ -266,11 +267,11 @@ def test_silent_and_endless_servers_are_left(serve: Callable[[Script], Server]) 
             time.sleep(0.01)
 
     engine = connect(serve(script).url, retries=0, timeout=0.2)
-    engine.policy = replace(engine.policy, seconds=0.3)
+    engine.deadlines = replace(engine.deadlines, total=0.3)
     began = time.monotonic()
     found = ask(engine, make_requests(2))
     assert time.monotonic() - began < 1.0
-    assert "Timeout" in found["r0"].error
+    assert "no answer within" in found["r0"].error
     assert "longer than" in found["r1"].error
 
 
@@ -327,19 +328,45 @@ def test_server_that_dies_midway_stops_the_run(serve: Callable[[Script], Server]
 
 
 def test_restarting_server_is_waited_for(serve: Callable[[Script], Server]) -> None:
-    """A server that answered before gets its time to come back: many failures at once do not kill the run."""
+    """A server that answered before gets its time to come back: many failures at once do not kill the run or its rows."""
+    down = threading.Event()
 
     def script(handler: Handler, body: dict[str, Any], number: int) -> None:
-        if body["messages"][-1]["content"] == "text 0" or number > 2:
+        if down.is_set():
+            handler.close_connection = True
+            handler.connection.shutdown(socket.SHUT_RDWR)
+        else:
             echo(handler, body, number)
-            return
-        handler.close_connection = True
-        handler.connection.shutdown(socket.SHUT_RDWR)
 
-    engine = connect(serve(script).url, in_flight=40)
-    engine.policy = replace(engine.policy, grace=60.0)
-    engine.reached = True
-    assert all(c.finish == "stop" for c in ask(engine, make_requests(40)).values())
+    server = serve(script)
+    engine = connect(server.url, in_flight=40)
+    engine.policy = replace(engine.policy, patience=60.0)
+    stream = engine.complete(iter(make_requests(200)), Sampling())
+    found = [next(stream)]
+    down.set()
+    threading.Timer(0.4, down.clear).start()
+    found += list(stream)
+    assert Counter(c.finish for c in found) == {"stop": 200}
+    assert len(server.bodies) < 200 + 40 + 20  # the window once, then a probe at a time
+
+
+def test_server_that_is_started_anew_on_its_port(serve: Callable[[Script], Server]) -> None:
+    """While nothing listens, no row pays with its tries, however small the window is."""
+    server = serve(echo)
+    engine = connect(server.url, in_flight=1, retries=1)
+    engine.policy = replace(engine.policy, patience=60.0)
+    stream = engine.complete(iter(make_requests(20)), Sampling())
+    found = [next(stream)]
+    server.shutdown()
+    server.server_close()
+
+    def start() -> None:
+        again = Server(echo, server.server_address[1])
+        threading.Thread(target=again.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+
+    threading.Timer(0.4, start).start()
+    found += list(stream)
+    assert Counter(c.finish for c in found) == {"stop": 20}
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 301])
@@ -360,7 +387,7 @@ def test_refusal_before_any_answer_stops_at_once(
     assert other.bodies == []
 
 
-@pytest.mark.parametrize("status", [401, 403, 404])
+@pytest.mark.parametrize("status", [401, 404])
 def test_refusal_in_the_middle_stops_too(serve: Callable[[Script], Server], status: int) -> None:
     """A key that was revoked or a model that was unloaded burns no further row; answers given before stay valid."""
 
@@ -373,6 +400,51 @@ def test_refusal_in_the_middle_stops_too(serve: Callable[[Script], Server], stat
             found.append(completion.finish)
     engine.close()
     assert found == ["stop"] * 3
+
+
+def test_forbidden_text_costs_its_row_and_a_forbidden_client_the_run(serve: Callable[[Script], Server]) -> None:
+    """A firewall that dislikes one prompt must not stop every run at that row; one that shuts out this client must."""
+
+    def script(handler: Handler, body: dict[str, Any], number: int) -> None:
+        place = int(body["messages"][-1]["content"].split()[1])
+        bad_status(handler, 403) if place == 3 or place > 50 else echo(handler, body, number)
+
+    server = serve(script)
+    found = ask(connect(server.url), make_requests(10))
+    assert [c.id for c in found.values() if c.finish == "error"] == ["r3"]
+    with pytest.raises(EngineError, match="status 403"):
+        ask(connect(server.url, in_flight=1), make_requests(200))
+    assert sum(server.tries.values()) < 100
+
+
+def test_server_that_takes_no_request_stops_the_run(serve: Callable[[Script], Server]) -> None:
+    """Settings that a server refuses are one error after twenty refusals, not a data set of rejected rows."""
+    server = serve(lambda h, body, n: bad_status(h, 400))
+    with pytest.raises(EngineError, match="status 400") as caught:
+        ask(connect(server.url, in_flight=4), make_requests(200))
+    assert "settings" in caught.value.fix
+    assert len(server.bodies) < 30
+
+
+def test_error_budget_stops_the_run(serve: Callable[[Script], Server]) -> None:
+    """More failed requests than the budget's share end the run with what to do; refusals do not count."""
+
+    def script(handler: Handler, body: dict[str, Any], number: int) -> None:
+        place = int(body["messages"][-1]["content"].split()[1])
+        if place % 5 == 1:
+            handler.answer("x", "content_filter")
+        elif place % 5 == 2:
+            handler.answer("x", "unheard-of")
+        else:
+            echo(handler, body, number)
+
+    server = serve(script)
+    with pytest.raises(EngineError, match=r"error_budget 10\.0%; last: .*unheard-of") as caught:
+        ask(connect(server.url, error_budget=0.1, in_flight=1), make_requests(1000))
+    assert caught.value.fix
+    assert len(server.bodies) <= FEWEST_FAILED * 5
+    found = ask(connect(server.url, error_budget=0.25), make_requests(300))
+    assert sum(c.finish == "error" for c in found.values()) == 120
 
 
 def test_requests_that_cannot_be_sent_are_errors(serve: Callable[[Script], Server]) -> None:
@@ -444,19 +516,131 @@ def test_wrong_keys_and_settings_are_refused(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_waits_are_jittered_bounded_and_repeat() -> None:
-    """Waits grow, never exceed a minute unless the server asks, and are the same in every run."""
-    policy = Policy(tries=6, seconds=600)
+    """Waits grow, never exceed a minute unless the server asks, then never ten more, and are the same in every run."""
+    policy = Policy()
     waits = [policy.wait("a", number, 0.0) for number in range(1, 20)]
     assert waits == [policy.wait("a", number, 0.0) for number in range(1, 20)]
     assert all(0 <= wait <= min(60.0, 0.5 * 2**number) for number, wait in enumerate(waits, 1))
     assert len({policy.wait(f"r{n}", 5, 0.0) for n in range(50)}) == 50
     assert policy.wait("a", 1, 300.0) >= 300.0
+    assert policy.wait("a", 1, 1e12) <= 601.0
 
 
 @pytest.mark.parametrize(
     ("value", "low", "high"),
-    [("7", 7, 7), ("99999999999", 600, 600), ("-5", 0, 0), ("soon", 0, 0), ("Wed, 21 Oct 2015 07:28:00 GMT", 0, 0), ("", 0, 0)],
+    [
+        ("7", 7, 7),
+        ("1.5", 1.5, 1.5),
+        ("9" * 400, 1e19, 1e20),
+        ("-5", 0, 0),
+        ("soon", 0, 0),
+        ("٧", 0, 0),
+        ("nan", 0, 0),
+        ("Wed, 21 Oct 2015 07:28:00 GMT", 0, 0),
+        ("Wed, 21 Oct 9999 07:28:00 GMT", 1e9, 1e12),
+        ("Mon, 01 Jan 0001 00:00:00 +2359", 0, 0),
+        ("", 0, 0),
+    ],
 )
 def test_retry_after(value: str, low: float, high: float) -> None:
-    """Seconds and dates are understood, nonsense means no wait, and ten minutes is the most."""
-    assert low <= retry_after(httpx.Response(429, headers={"Retry-After": value})) <= high
+    """Seconds and dates are understood, and nonsense means no wait."""
+    assert low <= retry_after(value) <= high
+
+
+def test_connections_are_kept_only_where_ids_come_back(serve: Callable[[Script], Server]) -> None:
+    """Where nothing tells a late answer from the right one, each request has a connection of its own."""
+
+    def with_id(handler: Handler, body: dict[str, Any], number: int) -> None:
+        choice = {"message": {"content": body["messages"][-1]["content"].upper()}, "finish_reason": "stop"}
+        handler.send(200, {"id": f"chatcmpl-{handler.headers['X-Request-Id']}", "choices": [choice]})
+
+    plain, echoing = serve(echo), serve(with_id)
+    for server in (plain, echoing):
+        assert {c.text for c in ask(connect(server.url, in_flight=2), make_requests(20)).values()} == {
+            f"TEXT {number}" for number in range(20)
+        }
+    assert len(plain.connections) == 20
+    assert len(echoing.connections) <= 4
+
+
+@pytest.mark.parametrize("twice", ["glued", "late"])
+def test_doubled_answers_do_not_reach_the_next_row(serve: Callable[[Script], Server], twice: str) -> None:
+    """An answer that a server sends a second time on the same connection is never the next request's."""
+
+    def script(handler: Handler, body: dict[str, Any], number: int) -> None:
+        choice = {"message": {"content": body["messages"][-1]["content"].upper()}, "finish_reason": "stop"}
+        content = json.dumps({"id": f"chatcmpl-{handler.headers['X-Request-Id']}", "choices": [choice]}).encode()
+        answer = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(content), content)
+        handler.wfile.write(answer * 2 if twice == "glued" else answer)
+        if twice == "late":
+            time.sleep(0.002)
+            handler.wfile.write(answer)
+
+    found = ask(connect(serve(script).url, in_flight=2, error_budget=1.0), make_requests(60))
+    assert all(c.finish == "error" or c.text == f"TEXT {c.id[1:]}" for c in found.values())
+    assert sum(c.finish == "stop" for c in found.values()) > 50
+
+
+@pytest.mark.parametrize("where", ["body", "header"])
+def test_swapped_answers_are_told_by_their_id(serve: Callable[[Script], Server], where: str) -> None:
+    """A server that sends ids back and mixes two answers up is asked again, for a wrong answer looks like a right one."""
+    waiting: list[tuple[Handler, str, str]] = []
+    lock = threading.Lock()
+
+    def script(handler: Handler, body: dict[str, Any], number: int) -> None:
+        name, text = handler.headers["X-Request-Id"], body["messages"][-1]["content"].upper()
+        if number > 1:
+            reply(handler, name, text)
+            return
+        with lock:  # the first tries of two requests get each other's answers
+            waiting.append((handler, name, text))
+            if len(waiting) == 2:
+                (first, *_), (second, *_) = waiting
+                reply(first, *waiting[1][1:])
+                reply(second, *waiting[0][1:])
+                waiting.clear()
+                return
+        time.sleep(0.2)
+
+    def reply(handler: Handler, name: str, text: str) -> None:
+        content = {"choices": [{"message": {"content": text}, "finish_reason": "stop"}]}
+        if where == "body":
+            handler.send(200, {"id": f"chatcmpl-{name}", **content})
+        else:
+            handler.send(200, content, X_Request_Id=name)
+
+    server = serve(script)
+    found = ask(connect(server.url, in_flight=2), make_requests(2))
+    assert {c.id: c.text for c in found.values()} == {"r0": "TEXT 0", "r1": "TEXT 1"}
+    assert set(server.tries.values()) == {2}
+
+
+def test_caller_that_is_busy_starves_no_server(serve: Callable[[Script], Server]) -> None:
+    """While the caller does something else, the window is answered and the next one is sent."""
+    server = serve(echo)
+    engine = connect(server.url, in_flight=4)
+    stream = engine.complete(iter(make_requests(50)), Sampling())
+    next(stream)
+    for _ in range(200):
+        if len(server.bodies) == 8:
+            break
+        time.sleep(0.01)
+    assert len(server.bodies) == 8
+    stream.close()  # type: ignore[attr-defined]
+    engine.close()
+
+
+def test_caller_that_leaves_ends_the_thread(serve: Callable[[Script], Server]) -> None:
+    """A run that stops in the middle cuts its exchanges at once, and nothing goes on behind its back."""
+    before = threading.active_count()
+    server = serve(lambda handler, body, number: time.sleep(0.3) if number else None)
+    engine = connect(server.url, in_flight=4, timeout=30.0)
+
+    def source() -> Iterator[Request]:
+        yield from make_requests(2)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        list(engine.complete(source(), Sampling()))
+    assert [thread for thread in threading.enumerate() if thread.name == "hala-server"] == []
+    assert threading.active_count() <= before + 4  # the server's own

@@ -1,60 +1,75 @@
-"""One exchange with a server that may be slow, broken or hostile: its address, its body within bounds, its answer, the waits."""
+"""What is said in one exchange: the address, the question as JSON, the answer and whose it is, the waits between tries."""
 
 from __future__ import annotations
 
 import email.utils
 import json
 import random
+import re
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import httpx
 
+from hala.engines.connection import Reply
 from hala.errors import EngineError
-from hala.records import Completion, Finish
+from hala.records import Completion, Finish, Request, Sampling
 
 MAX_BODY = 8 << 20  # bytes; the longest answers are under 1 MB
-MAX_WAIT = 60.0  # seconds between tries, unless the server itself asks for more
-MAX_RETRY_AFTER = 600.0
 FINISHES: dict[str, Finish] = {"stop": "stop", "length": "length", "repetition": "length"}
+Kind = Literal["unreached", "away", "broken", "busy", "refused", "useless"]
+STATUSES: dict[int, Kind] = {502: "away", 503: "away", 504: "away", 529: "away", 500: "broken"}
+STATUSES |= {408: "busy", 409: "busy", 425: "busy", 429: "busy"}  # every other status refuses
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A try that gave no answer: `again` when another may, `wait` the seconds the server asked for, `unreachable` when
-    the connection itself failed."""
+    """A try that gave no answer, and the seconds the server asked to wait before another.
 
+    `unreached`: there was no connection; `away`: something before the server says that it is not there; `broken`: the exchange
+    broke, or what came was no answer to this request; `busy`: not now; `refused`: not this request; `useless`: an answer of
+    which no try will be better.
+    """
+
+    kind: Kind
     reason: str
-    again: bool = False
     wait: float = 0.0
-    unreachable: bool = False
+
+    @property
+    def again(self) -> bool:
+        """Whether another try may help."""
+        return self.kind not in ("refused", "useless")
+
+    @property
+    def alive(self) -> bool:
+        """Whether the server itself spoke, so that it is worth asking for other requests."""
+        return self.kind in ("busy", "refused", "useless")
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """How often and how long: `tries` per request, `seconds` for one whole exchange, first pause about `pause` seconds.
+    """How often and how long: `tries` per request, the first pause about `pause` seconds and none longer than `longest_pause`,
+    unless the server asks for more, up to `longest_asked`.
 
-    A server that has answered before gets `grace` seconds to come back before it counts as dead.
+    A server that has answered before gets `patience` seconds to come back before it counts as dead (vLLM needs minutes), and is
+    asked after `rest` seconds first.
     """
 
-    tries: int
-    seconds: float
+    tries: int = 6
     pause: float = 0.5
-    grace: float = 30.0
-
-    @property
-    def longest(self) -> float:
-        """The most seconds that one request can take with all its tries and waits."""
-        return self.tries * (self.seconds + MAX_RETRY_AFTER + MAX_WAIT)
+    longest_pause: float = 60.0
+    longest_asked: float = 600.0
+    patience: float = 600.0
+    rest: float = 1.0
 
     def wait(self, request_id: str, number: int, asked: float) -> float:
         """Seconds before try `number` (1 is the second try): full jitter up to a doubling bound, never less than `asked`.
 
         Source: "Exponential Backoff And Jitter", Marc Brooker, 2015. Seeded by the request, so that waits repeat.
         """
-        bound = min(MAX_WAIT, self.pause * 2**number)
-        return asked + random.Random(f"{request_id}/{number}").uniform(0, bound)
+        bound = min(self.longest_pause, self.pause * 2**number)
+        return min(asked, self.longest_asked) + random.Random(f"{request_id}/{number}").uniform(0, bound)
 
 
 def make_url(url: str) -> str:
@@ -81,48 +96,86 @@ def make_url(url: str) -> str:
     return str(parsed.copy_with(path=path, fragment=None))
 
 
-def read_body(response: httpx.Response, policy: Policy) -> bytes | Failure:
-    """The bytes of a body, or a failure when it is packed, larger than 8 MiB or slower than the policy allows."""
-    if response.headers.get("content-encoding", "identity").lower() not in ("identity", ""):
-        return Failure("the server packed its answer though asked not to", again=False)
-    end = time.monotonic() + policy.seconds
-    parts: list[bytes] = []
-    size = 0
-    for part in response.iter_raw():
-        parts.append(part)
-        size += len(part)
-        if size > MAX_BODY:
-            return Failure(f"the answer is larger than {MAX_BODY >> 20} MiB")
-        if time.monotonic() > end:
-            return Failure(f"the answer took longer than {policy.seconds:.0f} s", again=True)
-    return b"".join(parts)
-
-
-def retry_after(response: httpx.Response) -> float:
-    """Seconds the server asks to wait, 0 to 600; it may say seconds or a date (RFC 9110, section 10.2.3)."""
-    value = response.headers.get("retry-after", "").strip()
-    if value.isascii() and value.isdigit():
-        return min(float(value[:9]), MAX_RETRY_AFTER)
+def make_body(model: str, request: Request, shared: Sampling) -> bytes | str:
+    """The JSON body of a request, or why it cannot be sent; running text becomes a user turn."""
+    sampling = request.sampling(shared)
+    if sampling.max_tokens < 1:
+        return f"max_tokens must be at least 1, not {sampling.max_tokens}"
+    if not any(message.content.strip() for message in request.messages):
+        return "the prompt is empty"
+    roles = {"text": "user"}
+    body: dict[str, Any] = {
+        "model": model,
+        "messages": [{"role": roles.get(m.role, m.role), "content": m.content} for m in request.messages],
+        "max_tokens": sampling.max_tokens,
+        "temperature": sampling.temperature,
+        "top_p": sampling.top_p,
+        "seed": sampling.seed,
+        "stream": False,
+    }
+    stops = [stop for stop in sampling.stop if stop]
     try:
-        moment = email.utils.parsedate_to_datetime(value)
-    except (ValueError, TypeError, IndexError):
+        return json.dumps({**body, "stop": stops} if stops else body, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return "the prompt holds half a surrogate pair, which is no character"
+
+
+def largest_answer(max_tokens: int) -> int:
+    """Bytes that an answer of so many tokens can take, escapes, the prompt and what else a server adds included."""
+    return min(MAX_BODY, (1 << 20) + 256 * max_tokens)
+
+
+def retry_after(value: str) -> float:
+    """Seconds the server asks to wait, at least 0; it may say seconds or a date (RFC 9110, section 10.2.3)."""
+    value = value.strip()
+    if re.fullmatch(r"[0-9]+(\.[0-9]*)?", value):
+        return float(value[:20])
+    try:
+        return max(email.utils.parsedate_to_datetime(value).timestamp() - time.time(), 0.0)
+    except (ValueError, TypeError, IndexError, OverflowError):
         return 0.0
-    return min(max(moment.timestamp() - time.time(), 0.0), MAX_RETRY_AFTER)
 
 
-def read_answer(request_id: str, content: bytes) -> Completion | Failure:
-    """The completion in a body of status 200. A body that is no such answer is tried again: proxies send pages with 200."""
+def read_answer(request_id: str, content: bytes) -> tuple[Completion | Failure, str]:
+    """The completion in a body of status 200, and the answer's own id or "".
+
+    A body that is no such answer is tried again: proxies send pages with 200.
+    """
     try:
         answer: Any = json.loads(content)
         choice = answer["choices"][0]
         text, reason = choice["message"]["content"], choice.get("finish_reason")
     except (ValueError, RecursionError, LookupError, TypeError, AttributeError) as error:
-        return Failure(f"the server's answer is no chat completion ({type(error).__name__}: {content[:100]!r})", again=True)
+        return Failure("broken", f"the server's answer is no chat completion ({type(error).__name__}: {content[:100]!r})"), ""
+    name = answer.get("id")
+    return _completion(request_id, text, reason, answer.get("usage")), name if isinstance(name, str) else ""
+
+
+def _completion(request_id: str, text: Any, reason: Any, usage: Any) -> Completion | Failure:
     finish = FINISHES.get(reason) if isinstance(reason, str) else None
     if finish is None:
-        return Completion(request_id, "", "error", 0, f"the server ended the answer with finish_reason {reason!r}")
-    if not isinstance(text, str) or any(0xD800 <= ord(char) < 0xE000 for char in text):
-        return Completion(request_id, "", "error", 0, "the server's answer holds no valid text")
-    usage = answer.get("usage")
+        kind: Kind = "refused" if reason == "content_filter" else "useless"
+        return Failure(kind, f"the server ended the answer with finish_reason {str(reason)[:60]!r}")
+    if not isinstance(text, str) or not _is_text(text):
+        return Failure("useless", "the server's answer holds no valid text")
     tokens = usage.get("completion_tokens") if isinstance(usage, dict) else None
-    return Completion(request_id, text, finish, tokens if isinstance(tokens, int) and tokens >= 0 else 0)
+    return Completion(request_id, text, finish, tokens if type(tokens) is int and 0 <= tokens <= MAX_BODY else 0)
+
+
+def _is_text(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # half a surrogate pair, which JSON can write
+        return False
+    return True
+
+
+def owner(reply: Reply, name: str, tag: str, run: str) -> Literal["this", "another", "unknown"]:
+    """Whose answer it is: servers such as vLLM send back the id that a request came with, in the answer or in a header.
+
+    `tag` is the id of this request, `run` the beginning that all requests of an engine share, `name` the id inside the answer.
+    """
+    borne = [name, reply.headers.get("x-request-id", "")]
+    if any(run in each and tag not in each for each in borne):
+        return "another"
+    return "this" if any(tag in each for each in borne) else "unknown"

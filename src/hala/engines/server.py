@@ -2,36 +2,53 @@
 
     engine = ServerEngine("http://127.0.0.1:8000/v1", "my-model", in_flight=128)
 
-Each request has its own exchange and carries its own id through it, so an answer cannot reach another row. The address is
-taken as it is given: no redirects, no proxies from the environment, the key goes to this host only and is never shown.
+One thread of its own runs all exchanges, so that a busy caller holds none of them up; `in_flight` more requests lie ready in it,
+so that the server's queue stays full while the caller writes a shard. An answer belongs to the request whose exchange it ended:
+a connection serves one request at a time, and is used again only where the server sends each request's id back, so that a late or
+doubled answer is told apart; other servers get a new connection for each request.
+
+The address is taken as it is given: no redirects, no proxies from the environment, the key goes to this host only and is never
+shown.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
 import queue
 import threading
-import time
+import uuid
 from collections.abc import Iterable, Iterator
-from typing import Any
 
-import httpx
-
-from hala.engines.exchange import Failure, Policy, make_url, read_answer, read_body, retry_after
+from hala.engines.breaker import THRESHOLD, Breaker
+from hala.engines.connection import BrokenError, Deadlines, Line, Reply, find_endpoint
+from hala.engines.exchange import (
+    STATUSES,
+    Failure,
+    Policy,
+    largest_answer,
+    make_body,
+    make_url,
+    owner,
+    read_answer,
+    retry_after,
+)
 from hala.errors import EngineError
 from hala.records import Completion, Request, Sampling
 
 CONNECT_SECONDS = 10.0
-PARTING_SECONDS = 1.0  # how long workers get to end their exchanges when a run stops early
-BREAKER = 20  # straight connection failures after which the server counts as dead
-RETRIED = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
+TOTAL = 5  # a whole exchange may take this many times as long as its head
+PARTING_SECONDS = 1.0  # how long the exchanges get to end when a run stops early
+MOST_TRIES = 100  # tries of one request in all, those that a missing server cost included
+FEWEST_FAILED = 20  # failed requests below which no share of them says anything
 
 
 class ServerEngine:
     """An `Engine` over a server: up to `in_flight` requests at once, answered in any order.
 
-    A request is tried 1 + `retries` times with jittered waits; `timeout` bounds the silence in seconds and five of it
-    a whole exchange. `api_key_env` names the environment variable that holds the key.
+    A request is tried 1 + `retries` times with jittered waits; `timeout` bounds the seconds until its answer begins, and five
+    of it a whole exchange. When the server failed more than `error_budget` of all requests, at least 20, the run stops; what it
+    only refuses (a prompt that is too long, a filter) does not count. `api_key_env` names the variable that holds the key.
     Raises EngineError for an address or a key that cannot be used, and when the server is gone.
     """
 
@@ -41,182 +58,218 @@ class ServerEngine:
         model: str,
         *,
         api_key_env: str | None = None,
-        in_flight: int = 64,
+        in_flight: int = 128,
         retries: int = 5,
         timeout: float = 120.0,
+        error_budget: float = 0.01,
     ) -> None:
-        if in_flight < 1 or retries < 0 or timeout <= 0:
-            given = f"in_flight {in_flight}, retries {retries}, timeout {timeout}"
+        if in_flight < 1 or retries < 0 or not 0 < timeout < float("inf") or not 0 <= error_budget <= 1:
+            given = f"in_flight {in_flight}, retries {retries}, timeout {timeout}, error_budget {error_budget}"
             raise EngineError(f"the server engine cannot work with {given}.", "Leave them out for defaults.")
         self.url, self.model, self.in_flight = make_url(url), model, in_flight
         self.shown = self.url.split("?")[0]  # some servers want their key in the query
-        self.policy = Policy(tries=retries + 1, seconds=5 * timeout)
-        # Bodies are read under a size limit, so they must come unpacked: a packed one could grow without bound.
         self.key = read_key(api_key_env)
-        headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
-        if self.key:
-            headers["Authorization"] = f"Bearer {self.key}"
-        self.client = httpx.Client(
-            headers=headers,
-            timeout=httpx.Timeout(timeout, connect=min(CONNECT_SECONDS, timeout)),
-            limits=httpx.Limits(max_connections=in_flight, max_keepalive_connections=in_flight),
-            follow_redirects=False,
-            trust_env=False,
-        )
-        self.lock = threading.Lock()
+        self.endpoint = find_endpoint(self.url)
+        self.deadlines = Deadlines(min(CONNECT_SECONDS, timeout), timeout, TOTAL * timeout)
+        self.policy, self.error_budget = Policy(tries=retries + 1), error_budget
+        # Bodies are read under a size limit, so they must come unpacked: a packed one could grow without bound.
+        self.headers = [("content-type", "application/json"), ("accept", "application/json"), ("accept-encoding", "identity")]
+        self.headers += [("user-agent", "hala")] + ([("authorization", f"Bearer {self.key}")] if self.key else [])
+        self.run = f"hala{uuid.uuid4().hex[:16]}-"  # what the ids of all requests of this engine begin with
+        self.sent = 0  # requests sent so far, all tries
         self.reached = False  # whether the server has ever answered a request
-        self.unreachable = 0  # straight connection failures
-        self.silent_since = 0.0  # monotonic time of the first of them
+        self.echoes = False  # whether it sends ids back
+        self.refused = 0  # straight refusals since the last answer
+        self.finished = self.failed = 0  # requests with their last word, and those of them that the server failed
 
     def complete(self, requests: Iterable[Request], sampling: Sampling) -> Iterator[Completion]:
         """One completion per request as they arrive. Raises EngineError when the server is dead or refuses this client."""
-        source, stop = iter(requests), threading.Event()
-        asked: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
-        done: queue.SimpleQueue[Completion | BaseException] = queue.SimpleQueue()
-        workers: list[threading.Thread] = []
-        pending, more = 0, True
+        source, pending, more = iter(requests), 0, True
+        call = _Call(self, sampling)
         try:
             while True:
-                while more and pending < self.in_flight:
+                while more and pending < 2 * self.in_flight:
                     request = next(source, None)
                     more = request is not None
                     if request is not None:
-                        asked.put(request)
+                        call.ask(request)
                         pending += 1
-                    if len(workers) < pending:
-                        # Daemons: a worker that waits for a slow server must not hold up the end of the program.
-                        workers.append(threading.Thread(target=self._work, args=(asked, done, sampling, stop), daemon=True))
-                        workers[-1].start()
                 if not pending:
                     return
-                result = self._next(done)
+                result = call.done.get()
                 if isinstance(result, BaseException):
                     raise result
                 pending -= 1
                 yield result
         finally:
-            stop.set()
-            for _ in workers:
-                asked.put(None)
-            end = time.monotonic() + PARTING_SECONDS
-            for worker in workers:
-                worker.join(max(0.0, end - time.monotonic()))
+            call.stop()
 
     def close(self) -> None:
-        """Close all connections."""
-        self.client.close()
+        """Nothing is open between two calls of `complete`."""
 
-    def _next(self, done: Any) -> Completion | BaseException:
-        try:
-            result: Completion | BaseException = done.get(timeout=self.policy.longest)
-            return result
-        except queue.Empty:
-            raise self._dead(f"the server at {self.shown} keeps requests open without an answer.") from None
+    def read(self, request_id: str, reply: Reply, tag: str) -> Completion | Failure:
+        """What a reply to the request that went out as `tag` says. Raises EngineError when no request will do."""
+        if reply.status != 200:
+            return self._refusal(reply)
+        if not reply.whole:
+            return Failure("useless", f"the answer is larger than {len(reply.content) / (1 << 20):.1f} MiB")
+        outcome, name = read_answer(request_id, reply.content)
+        whose = owner(reply, name, tag, self.run)
+        if whose == "another" or (whose == "unknown" and self.echoes and isinstance(outcome, Completion)):
+            return Failure("broken", "the answer belongs to another request, by its id")
+        if isinstance(outcome, Completion):
+            self.echoes, self.reached, self.refused = whose == "this", True, 0
+        return outcome
 
-    def _work(self, asked: Any, done: Any, sampling: Sampling, stop: threading.Event) -> None:
-        while (request := asked.get()) is not None and not stop.is_set():
-            try:
-                done.put(self._answer(request, sampling, stop))
-            except BaseException as error:  # raised again by `complete`, in the caller's thread
-                done.put(error)
-                return
+    def _refusal(self, reply: Reply) -> Failure:
+        status, kind = reply.status, STATUSES.get(reply.status, "refused")
+        reason = f"status {status}: {reply.content[:300].decode('utf-8', 'replace')}".strip()
+        if kind == "refused":
+            self.refused += 1
+            at_once = (401, 404) if self.reached else (401, 403, 404, *range(300, 400))
+            if status in at_once or (self.refused >= THRESHOLD and (status == 403 or not self.reached)):
+                raise self._refused(status, self.hide(reason), self.hide(reply.headers.get("location", "unknown")[:200]))
+        return Failure(kind, reason, retry_after(reply.headers.get("retry-after", "")))
 
-    def _answer(self, request: Request, sampling: Sampling, stop: threading.Event) -> Completion:
-        """The completion of one request after as many tries as it takes and may take."""
-        body = make_body(self.model, request, sampling)
-        if isinstance(body, str):
-            return Completion(request.id, "", "error", 0, body)
-        failure = Failure("no try was made")
-        for number in range(self.policy.tries):
-            if number and stop.wait(self.policy.wait(request.id, number, failure.wait)):
-                return Completion(request.id, "", "error", 0, "stopped")
-            outcome = self._exchange(request.id, body)
-            if isinstance(outcome, Completion):
-                return outcome
-            failure = outcome
-            self._count(failure)
-            if not failure.again:
-                break
-        if failure.unreachable and not self.reached:
-            raise self._dead(f"no server at {self.shown} after {self.policy.tries} tries: {failure.reason}.")
-        return Completion(request.id, "", "error", 0, failure.reason)
-
-    def _exchange(self, request_id: str, body: dict[str, Any]) -> Completion | Failure:
-        try:
-            with self.client.stream("POST", self.url, json=body) as response:
-                content = read_body(response, self.policy)
-        except httpx.TransportError as error:
-            silent = isinstance(error, (httpx.ReadTimeout, httpx.WriteTimeout, httpx.PoolTimeout))
-            return Failure(f"{type(error).__name__}: {error}", again=True, unreachable=not silent)
-        if isinstance(content, Failure):
-            return content
-        status = response.status_code
-        if status == 200:
-            answer = read_answer(request_id, content)
-            if isinstance(answer, Completion):
-                with self.lock:
-                    self.reached, self.unreachable = True, 0
-            return answer
-        reason = self._hide(f"status {status}: {content[:300].decode('utf-8', 'replace')}".strip())
-        if status in (401, 403, 404) or 300 <= status < 400:
-            self._refuse(status, reason, response)
-        return Failure(reason, again=status in RETRIED, wait=retry_after(response))
-
-    def _refuse(self, status: int, reason: str, response: httpx.Response) -> None:
-        """Raise when no request will do, so that none is burnt: a wrong key or model at any time, a redirect at the start."""
-        if self.reached and 300 <= status < 400:
-            return
+    def _refused(self, status: int, reason: str, location: str) -> EngineError:
         key = "Set api_key_env to the environment variable that holds its key."
-        where = self._hide(response.headers.get("location", "unknown")[:200])
         advice = {401: key, 403: key, 404: f"Check the address, and that the server serves the model {self.model!r}."}
-        raise EngineError(
-            f"the server at {self.shown} refused: {reason}.",
-            advice.get(status, f"Redirects are not followed; give the final address ({where})."),
+        final = f"Redirects are not followed; give the final address ({location})."
+        wrong = "It takes none of these requests: check the model and the settings."
+        return EngineError(
+            f"the server at {self.shown} refused: {reason}.", advice.get(status, final if 300 <= status < 400 else wrong)
         )
 
-    def _hide(self, text: str) -> str:
+    def hide(self, text: str) -> str:
         """The text without the key, which a server may have sent back."""
         return text.replace(self.key, "***") if self.key else text
 
-    def _count(self, failure: Failure) -> None:
-        """Count straight connection failures. Raises EngineError when the server is dead, and not merely restarting."""
-        with self.lock:
-            if not failure.unreachable:
-                self.unreachable = 0
-                return
-            now = time.monotonic()
-            self.silent_since = now if self.unreachable == 0 else self.silent_since
-            self.unreachable += 1
-            patient = self.reached and now - self.silent_since < self.policy.grace
-            broken = self.unreachable >= BREAKER and not patient
-        if broken:
-            raise self._dead(f"the server at {self.shown} failed {BREAKER} times in a row: {failure.reason}.")
+    def dead(self, message: str) -> EngineError:
+        """The error of a server that is not there."""
+        return EngineError(self.hide(message), f"Start one with: vllm serve {self.model} --port 8000, or choose engine: local.")
 
-    def _dead(self, message: str) -> EngineError:
-        return EngineError(message, f"Start one with: vllm serve {self.model} --port 8000, or choose engine: local.")
+    def count(self, failure: Failure | None) -> None:
+        """Count a request that has its last word. Raises EngineError when too many failed by the server's doing."""
+        self.finished += 1
+        self.failed += failure is not None and failure.kind != "refused"
+        if failure and self.failed >= FEWEST_FAILED and self.failed > self.error_budget * self.finished:
+            raise EngineError(
+                f"the server at {self.shown} failed {self.failed:,} of {self.finished:,} requests, more than error_budget"
+                f" {self.error_budget:.1%}; last: {self.hide(failure.reason)}.",
+                "Look at the server's log, and mend it or raise error_budget; the same command continues.",
+            )
 
 
-def make_body(model: str, request: Request, sampling: Sampling) -> dict[str, Any] | str:
-    """The JSON body of a request, or why it cannot be sent; running text becomes a user turn."""
-    limit = sampling.max_tokens if request.max_tokens is None else request.max_tokens
-    if limit < 1:
-        return f"max_tokens must be at least 1, not {limit}"
-    if not any(message.content.strip() for message in request.messages):
-        return "the prompt is empty"
-    if any(0xD800 <= ord(char) < 0xE000 for message in request.messages for char in message.content):
-        return "the prompt holds half a surrogate pair, which is no character"
-    roles = {"text": "user"}
-    body: dict[str, Any] = {
-        "model": model,
-        "messages": [{"role": roles.get(m.role, m.role), "content": m.content} for m in request.messages],
-        "max_tokens": limit,
-        "temperature": sampling.temperature,
-        "top_p": sampling.top_p,
-        "seed": sampling.seed,
-        "stream": False,
-    }
-    stops = [stop for stop in sampling.stop if stop]
-    return {**body, "stop": stops} if stops else body
+class _Call:
+    """The thread behind one `complete`: an event loop with `in_flight` slots, each with its own connection."""
+
+    def __init__(self, engine: ServerEngine, sampling: Sampling) -> None:
+        self.engine, self.sampling = engine, sampling
+        self.done: queue.SimpleQueue[Completion | BaseException] = queue.SimpleQueue()
+        self.asked: asyncio.Queue[Request] = asyncio.Queue()
+        self.breaker = Breaker(engine.policy.rest)
+        self.loop = asyncio.new_event_loop()
+        self.serving: asyncio.Task[None] | None = None
+        # A daemon: a server that is slow to let go must not hold up the end of the program.
+        self.thread = threading.Thread(target=self._run, name="hala-server", daemon=True)
+        self.thread.start()
+
+    def ask(self, request: Request) -> None:
+        """Put a request into the queue of the slots; called by the caller's thread."""
+        self.loop.call_soon_threadsafe(self.asked.put_nowait, request)
+
+    def stop(self) -> None:
+        """Cut all exchanges and end the thread; called by the caller's thread."""
+        self.loop.call_soon_threadsafe(self._cancel)
+        self.thread.join(PARTING_SECONDS)
+        if not self.thread.is_alive():
+            self.loop.close()
+
+    def _cancel(self) -> None:
+        if self.serving is not None:
+            self.serving.cancel()
+
+    def _run(self) -> None:
+        self.serving = self.loop.create_task(self._serve())
+        try:
+            self.loop.run_until_complete(self.serving)
+        except BaseException as error:  # raised again by `complete`, in the caller's thread
+            self.done.put(error)
+
+    async def _serve(self) -> None:
+        slots = [asyncio.ensure_future(self._slot()) for _ in range(self.engine.in_flight)]
+        try:
+            await asyncio.gather(*slots)
+        finally:
+            for slot in slots:
+                slot.cancel()
+            await asyncio.gather(*slots, return_exceptions=True)
+            await asyncio.sleep(0)  # the loop's turn in which dropped connections really close
+
+    async def _slot(self) -> None:
+        line = Line(self.engine.endpoint, self.engine.deadlines)
+        try:
+            while True:
+                request = await self.asked.get()
+                outcome = await self._answer(line, request)
+                if isinstance(outcome, Failure):
+                    self.done.put(Completion(request.id, "", "error", 0, self.engine.hide(outcome.reason)))
+                else:
+                    self.done.put(outcome)
+        finally:
+            line.drop()
+
+    async def _answer(self, line: Line, request: Request) -> Completion | Failure:
+        """The last word on one request, after as many tries as it takes and may take."""
+        engine, paid = self.engine, 0
+        body = make_body(engine.model, request, self.sampling)
+        if isinstance(body, str):
+            return Failure("refused", body)
+        limit = largest_answer(request.sampling(self.sampling).max_tokens)
+        for number in range(1, MOST_TRIES + 1):
+            probe = await self.breaker.admit()
+            outcome = await self._try(line, request.id, body, limit)
+            if isinstance(outcome, Completion):
+                self.breaker.succeed()
+                engine.count(None)
+                return outcome
+            self._weigh(outcome, probe)
+            paid += not self._is_free(outcome)
+            if not outcome.again or paid >= engine.policy.tries or number == MOST_TRIES:
+                break
+            await asyncio.sleep(engine.policy.wait(request.id, max(paid, 1), outcome.wait))
+        assert isinstance(outcome, Failure)
+        if not engine.reached and outcome.kind in ("unreached", "away"):
+            raise engine.dead(f"no server at {engine.shown} after {paid} tries: {outcome.reason}.")
+        engine.count(outcome)
+        return outcome
+
+    async def _try(self, line: Line, request_id: str, body: bytes, limit: int) -> Completion | Failure:
+        engine = self.engine
+        engine.sent += 1
+        tag = f"{engine.run}{engine.sent:08x}"
+        try:
+            reply = await line.post([*engine.headers, ("x-request-id", tag)], body, limit, keep=engine.echoes)
+        except BrokenError as error:
+            return Failure("unreached" if not error.sent else "broken" if error.again else "useless", error.reason)
+        outcome = engine.read(request_id, reply, tag)
+        if isinstance(outcome, Failure):
+            line.drop()
+        return outcome
+
+    def _weigh(self, failure: Failure, probe: bool) -> None:
+        """Tell the breaker. Raises EngineError when the server is dead, and not merely restarting."""
+        if failure.alive:
+            self.breaker.succeed()
+            return
+        self.breaker.fail(probe)
+        engine, straight = self.engine, self.breaker.failures
+        if straight >= THRESHOLD and (not engine.reached or self.breaker.silence > engine.policy.patience):
+            raise engine.dead(f"the server at {engine.shown} failed {straight} times in a row: {failure.reason}.")
+
+    def _is_free(self, failure: Failure) -> bool:
+        """Whether the try costs the request nothing: the server is away, and no request can be the reason."""
+        return (failure.kind == "unreached" and self.engine.reached) or (failure.kind == "away" and self.breaker.open)
 
 
 def read_key(api_key_env: str | None) -> str:
