@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from hala.data.routing import Route
 
 _THINKING = re.compile(r"<(think|thinking|reasoning|thought)>.*?</\1>", re.DOTALL)
+Range = tuple[int, int]
 Policy = Literal["translate", "keep", "drop"]
 
 
@@ -51,25 +52,24 @@ def prepare(row: Row, target: str, turns: Turns, route: Route | None = None) -> 
         return Prepared(row, verdict=rejected("already_translated", "the row has an original"))
     if row.lang == target:
         return Prepared(row, verdict=rejected("already_translated", f"the row is in {target}"))
-    kept: tuple[int, ...] = ()
-    ranges: dict[int, tuple[tuple[int, int], ...]] = {}
+    ranges: dict[int, list[Range]] = {}
     if route is not None and route.rule:
-        row = replace(row, notes={**row.notes, "route": f"{route.action}:{route.rule}"})
+        row = replace(row, notes={**row.notes, "route": route.note})
         if route.action == "drop":
-            return Prepared(row, verdict=rejected("untranslatable", route.rule))
+            return Prepared(row, verdict=rejected("untranslatable", route.note))
         if route.action == "keep":
             return Prepared(row, verdict=KEPT)
-        kept, ranges = route.messages, dict(route.ranges)
-    row, kept, ranges = _without_dropped(row, turns, kept, ranges)
+        for each in route.keep:
+            ranges.setdefault(each.message, []).append((each.start, each.end))
+    row, ranges = _without_dropped(row, turns, ranges)
     texts, places = [], []
     for place, message in enumerate(row.messages):
-        policy = _policy(message.role, turns)
-        if place in kept or policy == "keep":
+        if _policy(message.role, turns) == "keep":
             continue
-        keep = ranges.get(place, ())
+        keep = ranges.get(place, [])
         if turns.thinking == "keep" and message.role == "assistant":
-            keep = _joined((*keep, *thinking_spans(message.content)))
-        texts.append(Text(message.content, keep))
+            keep = [*keep, *thinking_spans(message.content)]
+        texts.append(Text(message.content, _joined(keep)))
         places.append(place)
     return Prepared(row, tuple(texts), tuple(places))
 
@@ -99,20 +99,16 @@ def _policy(role: str, turns: Turns) -> Policy:
     return turns.system if role == "system" else turns.tool if role == "tool" else "translate"
 
 
-def _without_dropped(
-    row: Row, turns: Turns, kept: tuple[int, ...], ranges: dict[int, tuple[tuple[int, int], ...]]
-) -> tuple[Row, tuple[int, ...], dict[int, tuple[tuple[int, int], ...]]]:
-    """The row without the turns and the thinking that the policy drops; places and ranges follow."""
+def _without_dropped(row: Row, turns: Turns, ranges: dict[int, list[Range]]) -> tuple[Row, dict[int, list[Range]]]:
+    """The row without the turns and the thinking that the policy drops; ranges follow."""
     if turns.thinking == "drop" and any(thinking_spans(m.content) for m in row.messages if m.role == "assistant"):
         row = replace(row, messages=tuple(_without_thinking(message) for message in row.messages))
         ranges = {place: spans for place, spans in ranges.items() if row.messages[place].role != "assistant"}
-    dropped = {place for place, message in enumerate(row.messages) if _policy(message.role, turns) == "drop"}
-    if not dropped:
-        return row, kept, ranges
-    new = {old: place for place, old in enumerate(place for place in range(len(row.messages)) if place not in dropped)}
-    row = replace(row, messages=tuple(row.messages[old] for old in new))
-    kept = tuple(new[place] for place in kept if place in new)
-    return row, kept, {new[place]: spans for place, spans in ranges.items() if place in new}
+    left = [place for place, message in enumerate(row.messages) if _policy(message.role, turns) != "drop"]
+    if len(left) == len(row.messages):
+        return row, ranges
+    row = replace(row, messages=tuple(row.messages[place] for place in left))
+    return row, {new: ranges[old] for new, old in enumerate(left) if old in ranges}
 
 
 def _without_thinking(message: Message) -> Message:
@@ -124,9 +120,9 @@ def _without_thinking(message: Message) -> Message:
     return Message(message.role, text)
 
 
-def _joined(ranges: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+def _joined(ranges: Sequence[Range]) -> tuple[Range, ...]:
     """Sorted, overlapping ones as one."""
-    found: list[tuple[int, int]] = []
+    found: list[Range] = []
     for start, end in sorted(ranges):
         if found and start <= found[-1][1]:
             found[-1] = (found[-1][0], max(end, found[-1][1]))

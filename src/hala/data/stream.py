@@ -16,23 +16,10 @@ from dataclasses import dataclass, field, replace
 from hala.data.gates import check
 from hala.data.masks import Masked, mask
 from hala.data.memory import Memory
-from hala.data.segments import Document, join
+from hala.data.segments import Document, join, pieces
+from hala.data.sentences import is_short_or_pronominal
 from hala.data.translating import Asker, Pair, Plan, Progress, Text, Translated, document_of, judge, no_progress
 from hala.records import KEPT, Completion, Engine, Request, Verdict, rejected
-
-try:
-    from hala.data.sentences import is_short_or_pronominal, pieces  # type: ignore
-except ImportError:
-    from hala.data.segments import Part
-
-    def pieces(text, language):  # type: ignore
-        import re
-        out = [Part(x, bool(x.strip())) for x in re.split(r"(?<=[.!?]) +", text)]
-        return out if "".join(p.text for p in out) == text else [Part(text, True)]
-
-    def is_short_or_pronominal(text, language):  # type: ignore
-        return len(text) < 12
-
 
 OPEN_GROUPS = 16  # groups under way at once: what is held in memory
 SETTLED = 20_000  # distinct segments whose outcome is remembered without looking anything up
@@ -85,7 +72,7 @@ class Translator:
     """Translates groups of texts with an engine and, for what that fails, another one; closes neither.
 
     `stats` counts requests by rung (`asked/again`), segments settled by rung (`passed/split`), segments in all and distinct
-    ones, answers from the memory, and tokens that were made (`tokens`), used (`tokens/passed`) and not made again (`tokens/saved`).
+    ones, answers from the memory, tokens made (`tokens`), used (`tokens/passed`) and not made again (`tokens/saved`).
     """
 
     def __init__(
@@ -230,6 +217,7 @@ class Translator:
         for following in draft.anchors.get(place, ()):
             self._place(draft, following, context)
         if not draft.missing:
+            draft.missing = -1  # one that waited may have been the last
             draft.done(draft)
 
     # Segments ------------------------------------------------------------------------------------------------------------

@@ -109,7 +109,7 @@ def document_of(text: Text, plan: Plan) -> Document:
         if plan.whole:
             parts.append(Part(piece, bool(piece.strip())))
         elif piece:
-            document = split(piece, plan.max_chars)
+            document = split(piece, plan.max_chars, plan.values, plan.source.code)
             parts += document.parts
             open_block = open_block or document.open_block
         if end > start:

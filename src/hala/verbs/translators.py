@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from hala.artifacts import SCRATCH
 from hala.data.conversations import Prepared, Turns, assemble, prepare
 from hala.data.memory import open_memory
+from hala.data.routing import Route
 from hala.data.stream import Translator
 from hala.data.translating import Plan, Text, select_gates
 from hala.errors import EngineError, RecipeError
 from hala.languages import language
 from hala.recipe import EngineSettings, Other, Translate
-from hala.records import Row, Sampling, Verdict
+from hala.records import Engine, Row, Sampling, Verdict
 from hala.session import read_started
 from hala.verbs import Context, open_engine, trained_for
 
 # More failed requests in one shard than this are the engine's fault, not the rows'.
 BROKEN_ROWS, BROKEN_SHARE = 20, 0.2
 Judged = list[tuple[Row, Verdict]]
+Router = Callable[[list[Row]], list[Route]]
 
 
 @dataclass
@@ -30,7 +31,7 @@ class Work:
 
     translator: Translator
     turns: Turns
-    router: Any
+    router: Router | None
     step: str
     open: ExitStack = field(default_factory=ExitStack)
 
@@ -43,7 +44,7 @@ class Work:
 
         def texts() -> Iterator[list[Text]]:
             for place, rows in enumerate(batches):
-                routes = self.router.routes(rows) if self.router else [None] * len(rows)
+                routes: Sequence[Route | None] = self.router(rows) if self.router else [None] * len(rows)
                 held[place] = [prepare(row, target, self.turns, route) for row, route in zip(rows, routes, strict=True)]
                 taken_in(len(rows))
                 yield [text for each in held[place] for text in each.texts]
@@ -81,12 +82,21 @@ def open_work(settings: Translate, context: Context) -> Work:
             if second
             else None
         )
-        _ = settings.vote and keep(
-            closing(open_engine(settings.vote, context.locate(settings.vote.model), settings.vote.revision))
-        )
-        router = None  # Router(plan.source.code, voter) if settings.router == "rules" else None
+        vote = settings.vote
+        voter = keep(closing(open_engine(vote, context.locate(vote.model), vote.revision))) if vote else None
+        router = open_router(plan.source.code, voter) if settings.router == "rules" else None
         turns = Turns(settings.system, settings.tool, settings.thinking)
         return Work(Translator(engine, plan, memory, other), turns, router, context.step, stack.pop_all())
+
+
+def open_router(source: str, voter: Engine | None) -> Router:
+    """What finds the routes of rows: the rules of their language, and a model's vote where those are not certain."""
+    from hala.data.routing import route
+
+    def routes(rows: list[Row]) -> list[Route]:
+        return [route(row, source=source) for row in rows]
+
+    return routes
 
 
 def other_plan(plan: Plan, other: Other, context: Context) -> Plan:
