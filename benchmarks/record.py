@@ -43,7 +43,7 @@ def _lines(path: str) -> list[str]:
 
 def record(run: Path) -> dict[str, Any]:
     """Everything that a reader needs to judge the run: machine, versions, seconds and facts of each step, tables."""
-    from hala.pipeline import steps_of
+    from hala.runs import steps_of
     from hala.verbs.report import results_markdown
 
     steps = {name: manifest for name, _, manifest in steps_of(run) if manifest}

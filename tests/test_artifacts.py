@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +11,7 @@ import pytest
 
 from hala import artifacts
 from hala.artifacts import MANIFEST, SCRATCH, STARTED, Manifest
-from hala.errors import CorruptError, DiskError, LockedError
+from hala.errors import CorruptError, DiskError
 
 
 def finished(folder: Path, **fields: Any) -> Manifest:
@@ -51,14 +49,10 @@ def test_errors_that_are_not_the_disk_pass_through(tmp_path: Path) -> None:
 
 
 def test_folder_that_cannot_be_made_is_a_disk_error(tmp_path: Path) -> None:
-    """--out below a file is one clear line."""
+    """A place below a file is one clear line."""
     (tmp_path / "file").write_text("x")
-    for act in (
-        lambda: artifacts.write_json(tmp_path / "file/x.json", 1),
-        lambda: artifacts.lock(tmp_path / "file/run").__enter__(),
-    ):
-        with pytest.raises(DiskError, match="cannot"):
-            act()
+    with pytest.raises(DiskError, match="cannot"):
+        artifacts.write_json(tmp_path / "file/x.json", 1)
 
 
 def test_manifest_is_written_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,37 +116,3 @@ def test_digest_tree_ignores_hidden_files(tmp_path: Path) -> None:
     before = artifacts.digest_tree(tmp_path)
     (tmp_path / ".lock").write_text("1")
     assert artifacts.digest_tree(tmp_path) == before != artifacts.digest_tree(tmp_path / "model")
-
-
-# The lock -------------------------------------------------------------------------------------------------------------
-
-HOLDER = """
-import sys
-from pathlib import Path
-from hala.artifacts import lock
-with lock(Path(sys.argv[1])):
-    print("held", flush=True)
-    sys.stdin.read()
-"""
-
-
-def test_lock_of_another_process_is_respected_and_dies_with_it(tmp_path: Path) -> None:
-    """The second process is told at once who holds the run; after a SIGKILL of the first the run is free."""
-    source = str(Path(artifacts.__file__).parents[1])
-    command, environment = [sys.executable, "-c", HOLDER, str(tmp_path)], {**os.environ, "PYTHONPATH": source}
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment) as holder:
-        assert holder.stdout is not None and holder.stdout.readline() == b"held\n"
-        with pytest.raises(LockedError, match=rf"in use by process {holder.pid}"), artifacts.lock(tmp_path):
-            pass
-        holder.kill()
-        holder.wait()
-    with artifacts.lock(tmp_path):
-        pass
-
-
-def test_lock_is_free_again_after_an_error(tmp_path: Path) -> None:
-    """A step that fails does not lock its own continuation out."""
-    with pytest.raises(ValueError, match="x"), artifacts.lock(tmp_path):
-        raise ValueError("x")
-    with artifacts.lock(tmp_path):
-        pass

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from hala import artifacts
+from hala import staging
 
 Hala = Callable[..., Any]
 
@@ -179,5 +179,5 @@ def test_folder_that_cannot_be_written(hala: Hala, tmp_path: Path, chats_file: P
 
 def test_locked_run(hala: Hala, recipe_file: Path, tmp_path: Path) -> None:
     """A second command on the same run is exit code 3 and names the process."""
-    with artifacts.lock(tmp_path / "run"):
+    with staging.lock(tmp_path / "run"):
         one_line(hala("run", recipe_file, "--out", tmp_path / "run"), 3, f"process {os.getpid()}")

@@ -254,7 +254,7 @@ def test_verify_and_repair_a_damaged_run(hala: Hala, finished: Path, recipe_file
     shard.write_bytes(data)
     answer = hala("verify", finished)
     assert answer.code == 6 and "rows/000000.parquet has changed" in answer.err and "hala repair" in answer.err
-    assert hala("repair", finished).out == "removed pairs; run the recipe again.\n"
+    assert hala("repair", finished).out == "removed pairs; run it again.\n"
     assert (finished / "echoed/manifest.json").exists() and not (finished / "pairs").exists()
     assert hala("run", recipe_file, "--out", finished, "--quiet").code == 0
     assert json.loads((finished / "pairs/manifest.json").read_text())["digest"] == manifest["digest"]
@@ -265,7 +265,7 @@ def test_repair_of_an_unreadable_manifest(hala: Hala, finished: Path) -> None:
     """A torn manifest is damage like any other."""
     (finished / "pairs/manifest.json").write_text('{"step": ')
     assert hala("verify", finished).code == 6
-    assert hala("repair", finished).out == "removed pairs; run the recipe again.\n"
+    assert hala("repair", finished).out == "removed pairs; run it again.\n"
 
 
 def test_show_rows_and_rejected(hala: Hala, finished: Path) -> None:
@@ -308,9 +308,9 @@ def test_single_verb_again_is_kept_and_changed_is_refused(hala: Hala, chats_file
 
 def test_two_single_verbs_share_a_parent_folder(chats_file: Path, tmp_path: Path, hala: Hala) -> None:
     """Only the folder of the result is locked, so two commands can work side by side."""
-    from hala import artifacts
+    from hala import staging
 
-    with artifacts.lock(tmp_path / "one"):
+    with staging.lock(tmp_path / "one"):
         assert hala("translate", chats_file, "--engine", "echo", "--out", tmp_path / "two").code == 0
         answer = hala("translate", chats_file, "--engine", "echo", "--out", tmp_path / "one")
         assert answer.code == 3 and f"process {os.getpid()}" in answer.err

@@ -25,6 +25,7 @@ CORE = {
     "shards",
     "progress",
     "session",
+    "staging",
     "drift",
 }
 TOP = {"pipeline", "cli", "studio", "__init__", "__main__"}
@@ -33,7 +34,7 @@ HEAVY |= {"markdown_it", "gguf", "numpy", "huggingface_hub", "compressed_tensors
 # Modules about nothing else: they are imported inside the functions of verbs, never by a light module at its top.
 ALL_TORCH = ("training", "evals/scoring.py", "engines/local.py", "engines/decoding.py", "engines/chat.py", "engines/lfm2.py")
 ALL_TORCH += ("weights/fused.py", "weights/linears.py", "weights/unpacking.py")
-ALL_HTTP = ("engines/server.py", "engines/exchange.py")
+ALL_HTTP = ("engines/server.py", "engines/exchange.py", "engines/connection.py")
 
 
 def name_of(path: Path) -> str:
@@ -78,7 +79,7 @@ def allowed(module: str) -> set[str]:
         return GROUND | CORE | {first}
     if first == "verbs":
         return GROUND | CORE | set(ROOMS) | {"verbs"}
-    return GROUND | CORE | set(ROOMS) | {"verbs", "inputs", "pipeline", "studio", "cli", ""}
+    return GROUND | CORE | set(ROOMS) | {"verbs", "inputs", "runs", "pipeline", "studio", "cli", ""}
 
 
 VERB_MODULES = {"compress", "translate", "filter", "tune", "merge", "evaluate", "export", "report", "release"}

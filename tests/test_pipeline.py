@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from hala import artifacts, pipeline, session, shards
+from hala import artifacts, pipeline, runs, session, shards
 from hala.errors import CorruptError, DriftError, InputError, RecipeError
 from hala.pipeline import Choice
 from hala.progress import Progress
@@ -164,11 +164,15 @@ def test_half_finished_step_with_other_settings_is_refused(recipe_file: Path, tm
 
 
 def test_step_that_made_nothing_yet_may_change(recipe_file: Path, tmp_path: Path) -> None:
-    """A first try that failed at once does not forbid the second one."""
+    """A first try that failed at once leaves nothing, not even beside finished steps, and does not forbid the second one."""
     out = tmp_path / "run"
+    words = ("echoed.engine=local", "echoed.model=/no/such/model")
     with pytest.raises(InputError):
-        run(recipe_file, out, "echoed.engine=local", "echoed.model=/no/such/model", only="echoed")
-    assert (out / "echoed/started.json").exists()
+        run(recipe_file, out, *words, only="echoed")
+    assert not out.exists()
+    with pytest.raises(InputError):
+        run(recipe_file, out, *words)
+    assert sorted(path.name for path in out.iterdir()) == ["pairs", "recipe.json", "report.html"]
     run(recipe_file, out, only="echoed")
 
 
@@ -220,10 +224,10 @@ def test_damaged_file_is_noticed_before_it_is_used(recipe_file: Path, tmp_path: 
     shard.write_bytes(shard.read_bytes()[:-1])
     with pytest.raises(CorruptError, match="hala repair"):
         run(recipe_file, out)
-    assert pipeline.verify(out)["pairs"] and not pipeline.verify(out)["echoed"]
-    assert pipeline.repair(out) == ["pairs"]
+    assert runs.verify(out)["pairs"] and not runs.verify(out)["echoed"]
+    assert runs.repair(out) == ["pairs"]
     run(recipe_file, out)
-    assert not any(pipeline.verify(out).values())
+    assert not any(runs.verify(out).values())
 
 
 def test_report_is_written_even_when_a_step_fails(recipe_file: Path, pairs_file: Path, tmp_path: Path) -> None:
@@ -249,9 +253,9 @@ def test_failing_report_never_hides_the_failing_step(recipe_file: Path, tmp_path
 def test_steps_come_in_the_order_of_the_recipe(recipe_file: Path, tmp_path: Path) -> None:
     """Not in that of the alphabet."""
     run(recipe_file, tmp_path / "run")
-    assert [name for name, _, _ in pipeline.steps_of(tmp_path / "run")] == ["pairs", "echoed"]
+    assert [name for name, _, _ in runs.steps_of(tmp_path / "run")] == ["pairs", "echoed"]
     with pytest.raises(InputError, match="not a run"):
-        pipeline.steps_of(tmp_path)
+        runs.steps_of(tmp_path)
 
 
 def test_kill_after_the_manifest_costs_nothing(recipe_file: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The only code that touches run folders: manifests, digests, atomic writes and the lock; rows are in `hala.shards`.
+"""The only code that touches manifests, and atomic writes and digests beside; rows are in `hala.shards`.
 
 A step's folder holds its files and, written last, `manifest.json`: its existence means that the step is finished.
 While a step runs, `started.json` says for which settings.
@@ -11,19 +11,18 @@ True
 from __future__ import annotations
 
 import errno
-import fcntl
 import hashlib
 import json
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hala.errors import CorruptError, DiskError, LockedError
+from hala.errors import CorruptError, DiskError
 
 MANIFEST = "manifest.json"
 STARTED = "started.json"
@@ -168,6 +167,25 @@ def finish(folder: Path, manifest: Manifest) -> Manifest:
     return complete
 
 
+def amend(folder: Path, manifest: Manifest, config: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
+    """Writes a finished step's manifest again with what was learned about it since; files and digest stay as they are."""
+    write_json(folder / MANIFEST, asdict(manifest) | {"config": config, "facts": manifest.facts | dict(facts)})
+
+
+def made_nothing(folder: Path) -> bool:
+    """Whether a begun step has no file yet but its mark and its lock, so that nothing would be lost with it."""
+    return not any(path.is_file() for path in folder.rglob("*") if path.name not in (STARTED, LOCK))
+
+
+def forget(folder: Path) -> None:
+    """Removes the traces of a step that made nothing: its mark, and folders that are empty then."""
+    (folder / STARTED).unlink(missing_ok=True)
+    inner = sorted((path for path in folder.rglob("*") if path.is_dir()), reverse=True)
+    for each in (*inner, folder):
+        if not any(each.iterdir()):
+            each.rmdir()
+
+
 def tidy(folder: Path) -> None:
     """Removes what only a resume needs. After the manifest, so that a kill in between costs nothing."""
     shutil.rmtree(folder / SCRATCH, ignore_errors=True)
@@ -186,24 +204,3 @@ def check_files(folder: Path, manifest: Manifest, full: bool = False) -> list[st
         elif full and digest_file(path) != entry["xxh128"]:
             wrong.append(f"{name} has changed")
     return wrong
-
-
-@contextmanager
-def lock(run: Path) -> Iterator[None]:
-    """Holds the run for this process; the kernel lets go when the process dies. Raises LockedError at once."""
-    make_folder(run)
-    try:
-        opened = (run / LOCK).open("a+")
-    except OSError as error:
-        raise DiskError(f"cannot write below {run}: {error.strerror}.", "Choose another --out, or make room there.") from None
-    with opened as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            stream.seek(0)
-            holder = stream.read().strip() or "unknown"
-            raise LockedError(f"{run} is in use by process {holder}.", "Wait for it, or choose another --out.") from None
-        stream.truncate(0)
-        stream.write(str(os.getpid()))
-        stream.flush()
-        yield

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hala import artifacts
 from hala.errors import InputError, RecipeError
-from hala.recipe import Accepts, Data, EngineSettings, Section, Step
+from hala.recipe import Accepts, Data, EngineSettings, Section, Step, essence
 from hala.recipe_file import references
 
 SMALL = (".json", ".jinja", ".model", ".txt", ".md")  # tokenizers, templates, settings, licences
@@ -16,19 +16,22 @@ NOT_OURS = (artifacts.MANIFEST, artifacts.STARTED)
 
 
 def input_digests(step: Step, root: Path, before: Mapping[str, str], say: Callable[[str], None]) -> dict[str, str]:
-    """Digest of every input: `$step`, `data:0:PLACE`, `model:1:PLACE`; the number is the input's place in the section.
+    """Digest of every input of what is made: `$step`, `data:0:PLACE`, `model:1:PLACE`; the number is its place in the section.
 
     A hub that does not answer is no obstacle where `before`, what the step was made from, holds the commit.
     """
     digests: dict[str, str] = {}
+    settings = essence(step.settings)
+    needed = {name for _, name, _ in references(settings)}
     for _, name, _ in references(step.settings):
         manifest = artifacts.read_manifest(root / name)
         if manifest is None:
             raise RecipeError(
                 f"step {step.name} needs ${name}, which is not finished ({root / name}).", "Run the earlier steps first."
             )
-        digests[f"${name}"] = manifest.digest
-    for number, (kind, value, revision) in enumerate(_outside(step.settings)):
+        if name in needed:
+            digests[f"${name}"] = manifest.digest
+    for number, (kind, value, revision) in enumerate(_outside(settings)):
         named = value if isinstance(value, str) else value.path or value.hub or value.world
         key = f"{kind}:{number}:{named}" + (f"@{revision}" if revision else "")
         try:

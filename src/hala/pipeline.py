@@ -27,9 +27,11 @@ from hala.artifacts import MANIFEST, STARTED, Manifest
 from hala.drift import describe_drift
 from hala.errors import CorruptError, DriftError, InputError, RecipeError, nearest
 from hala.progress import Progress, duration
-from hala.recipe import Languages, Recipe, Section, Step
+from hala.recipe import Recipe, Section, Step
 from hala.recipe_file import from_content, load, produces, references
+from hala.runs import step_verbs, steps_of, write_report
 from hala.session import Session, read_started
+from hala.staging import lock, staged
 from hala.verbs import Context, Outcome
 
 # The one registry: verb -> module with `run(settings, context) -> Outcome`. Modules load when their step runs.
@@ -44,6 +46,8 @@ VERBS = {
     "report": "hala.verbs.report",
     "release": "hala.verbs.release",
 }
+# Verbs that can test what is finished too: `test(settings, context, facts) -> new facts`, `judge(settings, context, facts)`.
+TESTED = ("compress",)
 
 
 @dataclass(frozen=True)
@@ -87,8 +91,10 @@ def run_verb(
     for kind, place in inputs.local_places(recipe.steps[verb].settings):
         if os.path.realpath(place) == os.path.realpath(out):
             raise RecipeError(f"--out is the {kind} itself; choose another folder ({out}).")
-    with artifacts.lock(out):
-        _run_step(recipe.steps[verb], recipe, out, out.parent, Choice(alone=True), progress or Progress())
+    step = recipe.steps[verb]
+    # Rows can be looked at while they are made; what is loaded as a whole is absent or complete.
+    with lock(out) if produces(step) == "rows" else staged(out) as folder:
+        _run_step(step, recipe, folder, out.parent, Choice(alone=True), progress or Progress())
     return out
 
 
@@ -98,7 +104,7 @@ def run_recipe(recipe: Recipe, out: Path | None, choice: Choice, progress: Progr
     for name in filter(None, (choice.only, choice.start)):
         if name not in recipe.steps:
             raise RecipeError(f"recipe {recipe.name} has no step '{name}'.{nearest(name, recipe.steps)}")
-    with artifacts.lock(root):
+    with lock(root):
         saved = root / "recipe.json"
         old = saved.read_bytes() if saved.exists() else None
         artifacts.write_json(saved, recipe_content(recipe))
@@ -109,6 +115,9 @@ def run_recipe(recipe: Recipe, out: Path | None, choice: Choice, progress: Progr
             if isinstance(error, DriftError) and old is not None:  # what lies there is still the old recipe's
                 with artifacts.atomic_file(saved) as temporary:
                     temporary.write_bytes(old)
+            if old is None and not any((root / name / mark).exists() for name in recipe.steps for mark in (MANIFEST, STARTED)):
+                saved.unlink()  # refused before anything was made
+                raise
             with contextlib.suppress(Exception):  # the first error is the one to show
                 write_report(root)
             raise
@@ -126,32 +135,6 @@ def _run_steps(recipe: Recipe, root: Path, choice: Choice, progress: Progress) -
             _run_step(step, recipe, root / name, root, choice, progress)
 
 
-def write_report(root: Path) -> None:
-    """`report.html` at the top of the run, from whatever manifests are there."""
-    from hala.verbs import report
-
-    page = report.render(root)
-    with artifacts.atomic_file(root / "report.html") as temporary:
-        temporary.write_text(page, encoding="utf-8")
-
-
-def steps_of(root: Path) -> list[tuple[str, str, Manifest | None]]:
-    """(name, verb, manifest if finished) of each step of a run, in the recipe's order."""
-    return [(name, verb, artifacts.read_manifest(root / name)) for name, verb in _plan(root).items()]
-
-
-def _plan(root: Path) -> dict[str, str]:
-    """Verb of each step of a run, in the recipe's order."""
-    plan = root / "recipe.json"
-    if not plan.exists():
-        raise InputError(f"{root} is not a run (no recipe.json).", "Name a folder made by `hala run`.")
-    try:
-        content = json.loads(plan.read_text(encoding="utf-8"))
-        return {name: content["steps"][name]["verb"] for name in content["order"]}
-    except (ValueError, KeyError, TypeError) as error:
-        raise CorruptError(f"{plan} cannot be read ({error}).", "Run the recipe again to write it anew.") from None
-
-
 def recipe_content(recipe: Recipe) -> dict[str, Any]:
     """The resolved recipe as plain data, every default spelt out."""
     steps = {
@@ -167,18 +150,19 @@ def _run_step(step: Step, recipe: Recipe, out: Path, root: Path, choice: Choice,
     content = {"verb": step.verb, "config": config, "inputs": digests, "format": artifacts.FORMAT}
     fingerprint = artifacts.digest_of({**content, "config": sections.identity(type(step.settings), config)})
     identity = {**content, "fingerprint": fingerprint}
-    if _is_finished(step, out, identity, choice):
+    context = Context(step.name, out, root, recipe.languages, _folders(step, root), progress)
+    if (finished := _finished(step, out, identity, choice)) is not None:
         progress.say(f"    finished before, kept ({out})")
+        _test(step, config, finished, context)
         return
     session = Session.begin(out, identity)
-    context = Context(step.name, out, root, recipe.languages, _folders(step, root), progress)
     progress.step(step.name)
     try:
         with artifacts.disk_errors(out):
             outcome = perform(step.verb, step.settings, context)
     except BaseException:
         with contextlib.suppress(OSError):  # on a full disk the time is lost, the error is not
-            session.pause()
+            artifacts.forget(out) if artifacts.made_nothing(out) else session.pause()
         raise
     finally:
         _release_memory()
@@ -226,8 +210,26 @@ def _summary(outcome: Outcome) -> str:
     return "".join(f", {key.replace('_', ' ')} {value:,}" for key, value in shown.items())
 
 
-def _is_finished(step: Step, out: Path, identity: dict[str, Any], choice: Choice) -> bool:
-    """Whether the step can be skipped; removes what may be replaced and refuses what may not."""
+def _test(step: Step, config: dict[str, Any], manifest: Manifest, context: Context) -> None:
+    """Adds to a finished step what the settings want to know of it and its manifest does not say yet.
+
+    Raises: QualityError when it fails its test, CorruptError.
+    """
+    module = importlib.import_module(VERBS[step.verb]) if step.verb in TESTED else None
+    if module is not None:
+        try:
+            found = module.test(step.settings, context, manifest.facts)
+        finally:
+            _release_memory()
+        if found:
+            artifacts.amend(context.out, manifest, config, found)
+    artifacts.tidy(context.out)
+    if module is not None:
+        module.judge(step.settings, context, manifest.facts | found)
+
+
+def _finished(step: Step, out: Path, identity: dict[str, Any], choice: Choice) -> Manifest | None:
+    """The manifest of a step that can be skipped; removes what may be replaced and refuses what may not."""
     manifest = artifacts.read_manifest(out)
     before: dict[str, Any] | None = None
     if manifest is not None:
@@ -245,21 +247,21 @@ def _is_finished(step: Step, out: Path, identity: dict[str, Any], choice: Choice
         if not choice.replace:
             raise DriftError(describe_drift(step.name, out, before, identity, manifest is not None, choice.alone), "")
         shutil.rmtree(out)
-        return False
+        return None
     if manifest is None:
-        return False
-    artifacts.tidy(out)
+        return None
     wrong = artifacts.check_files(out, manifest)
     if wrong:
         raise CorruptError(
-            f"step {step.name} is damaged: {out}: {'; '.join(wrong)}.", f"Run `hala repair {out.parent}`, then again."
+            f"step {step.name} is damaged: {out}: {'; '.join(wrong)}.",
+            f"Run `hala repair {out if choice.alone else out.parent}`, then again.",
         )
-    return True
+    return manifest
 
 
 def _started(out: Path) -> dict[str, Any] | None:
     """The settings of a half-finished step; None when it has made nothing yet, so that nothing would be lost."""
-    if not any(path.is_file() for path in out.rglob("*") if path.name not in (STARTED, artifacts.LOCK)):
+    if artifacts.made_nothing(out):
         return None
     try:
         before = json.loads((out / STARTED).read_text(encoding="utf-8"))
@@ -282,7 +284,7 @@ def input_digests(step: Step, root: Path, before: Mapping[str, str], say: Callab
 
 def _earlier(step: Step, root: Path) -> dict[str, str]:
     """Digests of the finished steps before this one; reports hold timings, so they stand for nothing."""
-    if not (root / "recipe.json").exists() or step.name not in (plan := list(_plan(root))):
+    if not (root / "recipe.json").exists() or step.name not in (plan := list(step_verbs(root))):
         return {}  # a single step, perhaps beside the run that its model came from
     steps, position = steps_of(root), plan.index(step.name)
     return {name: manifest.digest for name, verb, manifest in steps[:position] if manifest and verb != "report"}
@@ -301,28 +303,4 @@ def versions() -> dict[str, str]:
     return found
 
 
-def verify(root: Path) -> dict[str, list[str]]:
-    """Step -> what is wrong with its files, every byte read; steps that are whole have an empty list."""
-    return {name: wrong for name in _plan(root) if (wrong := _damage(root / name)) is not None}
-
-
-def _damage(folder: Path) -> list[str] | None:
-    """What is wrong with a finished step, every byte read; None when it is not finished."""
-    try:
-        manifest = artifacts.read_manifest(folder)
-    except CorruptError as error:
-        return [error.message]
-    return None if manifest is None else artifacts.check_files(folder, manifest, full=True)
-
-
-def repair(root: Path) -> list[str]:
-    """Removes damaged steps so that the next run makes them again; returns their names."""
-    _plan(root)  # a folder that is no run gets no lock file
-    with artifacts.lock(root):
-        damaged = [name for name, wrong in verify(root).items() if wrong]
-        for name in damaged:
-            shutil.rmtree(root / name)
-    return damaged
-
-
-__all__ = ["MANIFEST", "Choice", "Languages", "repair", "run", "run_recipe", "run_verb", "verify"]
+__all__ = ["Choice", "run", "run_recipe", "run_verb"]

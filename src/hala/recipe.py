@@ -31,11 +31,11 @@ __all__ = [
     "Export",
     "Filter",
     "Judge",
-    "Other",
     "Languages",
     "LocalSettings",
     "Merge",
     "New",
+    "Other",
     "Recipe",
     "Recovery",
     "Release",
@@ -46,6 +46,7 @@ __all__ = [
     "Step",
     "Translate",
     "Tune",
+    "essence",
     "identity",
 ]
 
@@ -96,6 +97,12 @@ def identity(kind: type[Section], config: Mapping[str, Any]) -> dict[str, Any]:
         inner = next((part for part in parts if isinstance(part, type) and issubclass(part, Section)), None)
         kept[name] = identity(inner, value) if inner is not None else value
     return kept
+
+
+def essence(settings: Section) -> Section:
+    """The settings with every field marked Execution at its default: what the step makes, and from which inputs."""
+    marked = [name for name, info in type(settings).model_fields.items() if any(isinstance(m, Execution) for m in info.metadata)]
+    return settings.model_copy(update={name: type(settings).model_fields[name].get_default() for name in marked})
 
 
 class Step(Section):

@@ -26,7 +26,10 @@ class Accepts:
 
 
 class Execution:
-    """Marks a field that says where or how long a step works and never changes what it makes: no part of its identity."""
+    """Marks a field that never changes what a step makes, only where or how long it works or how the result is tested.
+
+    It is no part of the step's identity.
+    """
 
 
 def as_tuple(value: Any) -> Any:

@@ -26,8 +26,8 @@ class Recovery(LocalSettings):
     pairs: DataList
     """Sentence pairs that both translate."""
     tolerance: Annotated[float, Execution()] = Field(default=1.0, ge=0.0)
-    """Largest loss that passes, in points of BLEU and of chrF++; the step fails beyond it. After a failure it can be changed, and
-    nothing is translated again."""
+    """Largest loss that passes, in points of BLEU and of chrF++; the step fails beyond it. It can be changed later, and nothing
+    is translated again."""
     prompt: str | None = None
     """Translation prompt; none means what the checkpoint was trained with, else the default."""
     max_tokens: int = Field(default=256, ge=1)
@@ -62,10 +62,11 @@ class Compress(Section):
     """Texts, pairs or chats for `keep: auto`: layers are then judged by what the model says and not by their weights alone."""
     prompt_rows: int = Field(default=16, ge=1)
     """How many rows of `prompts` are used."""
-    verify: bool = False
-    """Read every byte back, hold it against the original, and load the result with transformers where memory allows."""
-    recovery: Recovery | None = None
-    """Translation test of the result against the original; none means no test."""
+    verify: Annotated[bool, Execution()] = False
+    """Read every byte back, hold it against the original, and load the result with transformers where memory allows. Can be
+    asked of a finished step too."""
+    recovery: Annotated[Recovery | None, Execution()] = None
+    """Translation test of the result against the original; none means no test. Can be asked of a finished step too."""
     device: Annotated[Literal["auto", "cpu", "cuda"], Execution()] = "auto"
     """Where the arithmetic is done; `auto` takes a GPU for checkpoints large enough to pay for it. The bytes are the same."""
     shard_bytes: int = Field(default=5_000_000_000, ge=1_000)

@@ -88,7 +88,7 @@ def test_recovery_fails_beyond_the_tolerance(
     settings = {"pairs": str(pairs_file), "resamples": 100}
     with pytest.raises(QualityError, match=r"loses more than 1 points: pairs.jsonl, bleu-13a 100.0 -> .* \(95% interval"):
         compress(tmp_path / "out", tiny, recovery=settings)
-    saved = json.loads((tmp_path / "out/recovery.json").read_text(encoding="utf-8"))
+    saved = json.loads((tmp_path / "out/.work/recovery.json").read_text(encoding="utf-8"))
     assert {entry["metric"] for entry in saved} == {"bleu-13a", "chrf++"} and not any(entry["passed"] for entry in saved)
     monkeypatch.setattr("hala.verbs.recovery.translations", None)  # judged again, not translated again
     passed = compress(tmp_path / "out", tiny, recovery=settings | {"tolerance": 100}).facts["recovery"]

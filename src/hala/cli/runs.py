@@ -47,18 +47,18 @@ def status(root: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a
 
 def report(root: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")]) -> None:
     """Write RUN/report.html again from the manifests."""
-    from hala import pipeline
+    from hala.runs import write_report
 
-    pipeline.write_report(root)
+    write_report(root)
     print(root / "report.html")
 
 
 def verify(root: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")]) -> None:
     """Read every byte of a run and compare it with the manifests."""
-    from hala import pipeline
+    from hala import runs
     from hala.errors import CorruptError
 
-    found = pipeline.verify(root)
+    found = runs.verify(root)
     damaged = {name: wrong for name, wrong in found.items() if wrong}
     if damaged:
         details = "; ".join(f"{name}: {', '.join(wrong)}" for name, wrong in damaged.items())
@@ -68,10 +68,10 @@ def verify(root: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a
 
 def repair(root: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")]) -> None:
     """Remove damaged steps, so that the next run makes them again."""
-    from hala import pipeline
+    from hala import runs
 
-    removed = pipeline.repair(root)
-    print(f"removed {', '.join(removed)}; run the recipe again." if removed else "nothing is damaged.")
+    removed = runs.repair(root)
+    print(f"removed {', '.join(removed)}; run it again." if removed else "nothing is damaged.")
 
 
 def show(

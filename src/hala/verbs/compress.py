@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,15 +49,33 @@ def run(settings: Compress, context: Context) -> Outcome:
     if odd := odd_blocks(settings.scheme, source, report):
         facts["warning"] = f"{odd} matrices are no multiple of 128 wide: vLLM and transformers may refuse them in fp8-block."
         context.progress.say(f"    {facts['warning']} Use fp8-dynamic, or keep them.")
-    if settings.verify:
-        facts["verified"] = check(source, context)
-    if settings.recovery is not None:
-        from hala.verbs.recovery import check_recovery
-
-        facts["recovery"] = check_recovery(settings.recovery, str(source), context, bad)
     bad.write(context.out)
+    facts |= test(settings, context, {})
+    judge(settings, context, facts)
     counts = {"tensors": len(report.tensors), "tensors_quantised": facts["tensors_quantised"], "malformed": bad.count}
     return Outcome(counts=counts, facts=facts)
+
+
+def test(settings: Compress, context: Context, known: Mapping[str, Any]) -> dict[str, Any]:
+    """Facts of the tests that the settings ask for and the `known` facts lack; the checkpoint in `context.out` stays as it is."""
+    from hala.weights.hub import fetch
+
+    found: dict[str, Any] = {}
+    if settings.verify and "verified" not in known:
+        found["verified"] = check(fetch(context.locate(settings.model), settings.revision), context)
+    if settings.recovery is not None:
+        from hala.verbs.recovery import measure
+
+        found |= measure(settings.recovery, lambda: fetch(context.locate(settings.model), settings.revision), context, known)
+    return found
+
+
+def judge(settings: Compress, context: Context, facts: Mapping[str, Any]) -> None:
+    """Nothing, or QualityError when the checkpoint has failed the translation test that the settings ask for."""
+    if settings.recovery is not None:
+        from hala.verbs.recovery import judge
+
+        judge(facts["recovery"], context)
 
 
 def plan(settings: dict[str, Any], out: Path) -> Plan:

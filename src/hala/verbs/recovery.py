@@ -10,31 +10,78 @@ from __future__ import annotations
 
 import gc
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from hala import artifacts
-from hala.errors import QualityError
-from hala.recipe import Recovery
+from hala.errors import InputError, QualityError
+from hala.recipe import Recovery, identity
 from hala.verbs import Context
 from hala.verbs.testsets import read_pairs, set_name, translations, unique
 
 JUDGED = ("bleu-13a", "chrf++")
+FIGURES = "recovery.json"  # in the work folder; a finished step has them in its manifest
 
 
-def check_recovery(settings: Recovery, source: str, context: Context, bad: Any) -> list[dict[str, Any]]:
-    """One entry for each set and metric: both values, the loss in points with its 95% interval, and whether it passes.
+def measure(settings: Recovery, fetch: Callable[[], Path], context: Context, known: Mapping[str, Any]) -> dict[str, Any]:
+    """The facts that `known` lacks: `recovery`, and in `recovery_of` what it was measured with, or judged by another tolerance.
 
-    Raises: QualityError when a loss is larger than the tolerance; everything measured is in recovery.json by then.
+    `recovery` has one entry for each set and metric: both values, the loss in points with its 95% interval, whether it passes.
     """
+    tested = test_of(settings, context, known.get("recovery_of"))
+    if known.get("recovery_of") == tested:
+        judged = [passing(entry, settings.tolerance) for entry in known["recovery"]]
+        return {"recovery": judged} if judged != known["recovery"] else {}
+    entries = entries_of(settings, str(fetch()), context, artifacts.digest_of(tested)[:16])
+    return {"recovery": entries, "recovery_of": tested}
+
+
+def judge(entries: Sequence[Mapping[str, Any]], context: Context) -> None:
+    """Nothing, or QualityError when a loss is larger than the tolerance."""
+    figures = context.out / artifacts.MANIFEST
+    figures = figures if figures.exists() else context.scratch / FIGURES
+    failed = [entry for entry in entries if not entry["passed"]]
+    if failed:
+        worst = f"{failed[0]['set']}, {sentence(failed[0])}"
+        raise QualityError(
+            f"the compressed checkpoint loses more than {failed[0]['tolerance']:g} points: {worst}.",
+            f"All figures are in {figures}. Raise recovery.tolerance and run it again, which translates nothing twice, or start "
+            "anew with keep: auto.",
+        )
+
+
+def test_of(settings: Recovery, context: Context, before: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What the figures follow from: the settings but the tolerance, and the content of the pairs.
+
+    A hub that does not answer is no obstacle where `before` has the figures of the same settings.
+    """
+    from hala.data.rows import fingerprint
+
+    plain = identity(Recovery, settings.model_dump(mode="json"))
+    contents = []
+    for number, data in enumerate(settings.pairs):
+        manifest = artifacts.read_manifest(context.inputs[data.ref[1:]]) if data.ref else None
+        try:
+            contents.append(manifest.digest if manifest else fingerprint(data))
+        except InputError:
+            if not (data.hub and before and before["settings"] == plain):
+                raise
+            contents.append(before["pairs"][number])
+    return {"settings": plain, "pairs": contents}
+
+
+def entries_of(settings: Recovery, source: str, context: Context, test: str) -> list[dict[str, Any]]:
+    """The entries, after both checkpoints have translated; the answers stay in the work folder under the name `test`."""
+    from hala.data.rows import Collected
     from hala.languages import language
 
     names = unique([set_name(data) for data in settings.pairs])
-    sets = {name: read_pairs(data, context.inputs, bad, settings.limit) for name, data in zip(names, settings.pairs, strict=True)}
+    bad = {name: Collected() for name in names}
+    sets = {n: read_pairs(data, context.inputs, bad[n], settings.limit) for n, data in zip(names, settings.pairs, strict=True)}
     answers = {
-        side: remembered(context.scratch / f"{side}.json", partial(translate_sets, settings, where, sets, context, side))
+        side: remembered(context.scratch / f"{side}-{test}.json", partial(translate_sets, settings, where, sets, context, side))
         for side, where in (("original", source), ("compressed", str(context.out)))
     }
     entries = []
@@ -42,18 +89,14 @@ def check_recovery(settings: Recovery, source: str, context: Context, bad: Any) 
         references = [message.content for row in rows for message in row.messages]
         pair = (answers["original"][name], answers["compressed"][name])
         script = language(context.languages.target).iso
-        entries += [{"set": name, **entry} for entry in losses(*pair, references, settings, script)]
-    artifacts.write_json(context.out / "recovery.json", entries)
+        about = {"set": name, "malformed": bad[name].count}
+        entries += [about | entry for entry in losses(*pair, references, settings, script)]
+        if left := bad[name].rows:
+            said = f"{bad[name].count:,} records are malformed and left out, the first at {left[0].position}: {left[0].reason}"
+            context.progress.say(f"    {name}: {said}")
+    artifacts.write_json(context.scratch / FIGURES, entries)
     for entry in entries:
         context.progress.say(f"    {entry['set']}: {sentence(entry)}")
-    failed = [entry for entry in entries if not entry["passed"]]
-    if failed:
-        where = f"{failed[0]['set']}, {sentence(failed[0])}"
-        raise QualityError(
-            f"the compressed checkpoint loses more than {settings.tolerance:g} points: {where}.",
-            f"The step is not finished, though the weights are in {context.out}; recovery.json there has all figures. Raise "
-            "tolerance and run it again, which translates nothing twice, or start anew with keep: auto.",
-        )
     return entries
 
 
@@ -91,7 +134,7 @@ def losses(
     metrics = Metrics(script=script, samples=settings.resamples, seed=settings.seed)
     before = {score.name: score for score in score_translations(original, references, metrics=metrics).scores}
     after = {score.name: score.value for score in score_translations(compressed, references, metrics=metrics).scores}
-    return [
+    entries = [
         {
             "metric": gain.name,
             "original": before[gain.name].value,
@@ -101,16 +144,20 @@ def losses(
             "loss_high": -gain.low,
             "p": gain.p,
             "n": gain.n,
-            "tolerance": settings.tolerance,
-            "passed": -gain.value <= settings.tolerance,
             "signature": before[gain.name].signature,
         }
         for gain in compare_translations(original, compressed, references, metrics)
         if gain.name in JUDGED
     ]
+    return [passing(entry, settings.tolerance) for entry in entries]
 
 
-def sentence(entry: dict[str, Any]) -> str:
+def passing(entry: Mapping[str, Any], tolerance: float) -> dict[str, Any]:
+    """The entry with this tolerance, and whether it passes."""
+    return {**entry, "tolerance": tolerance, "passed": entry["loss"] <= tolerance}
+
+
+def sentence(entry: Mapping[str, Any]) -> str:
     """`chrf++ 84.9 -> 84.5, loss 0.4 (95% interval -0.1 to 0.9), tolerance 1`."""
     values = f"{entry['metric']} {entry['original']:.1f} -> {entry['compressed']:.1f}"
     interval = f"loss {entry['loss']:.2f} (95% interval {entry['loss_low']:.2f} to {entry['loss_high']:.2f})"

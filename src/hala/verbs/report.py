@@ -13,13 +13,14 @@ from typing import Any
 
 from hala import artifacts, recipe, shards
 from hala.artifacts import Manifest
+from hala.errors import InputError
 from hala.languages import language
 from hala.records import KEPT
 from hala.verbs import Context, Outcome, report_sections, report_weights
 from hala.verbs.report_page import page, paragraph, text
 from hala.verbs.results import curve_table, curves, evaluations, headline_tables, markdown, step_table, terminal
 from hala.verbs.search_results import search_tables, searches
-from hala.verbs.status import Stage, outcome, plan, rejections, row_text, stage_table, stages, text_table
+from hala.verbs.status import Stage, is_step, outcome, plan, rejections, row_text, stage_table, stages, text_table
 
 
 def run(settings: recipe.Report, context: Context) -> Outcome:
@@ -37,6 +38,8 @@ def render(root: Path, title: str = "") -> str:
 
 
 def _render(root: Path, title: str, without: str) -> str:
+    if is_step(root) or not root.is_dir():
+        raise InputError(f"{root} is not a run.", "A report is about a run; `hala status` shows a single step.")
     content = plan(root)
     found = stages(root, without)
     sections = [
@@ -120,7 +123,9 @@ def status_text(root: Path) -> str:
     """The steps of a run with state and outcome, and how to go on, as text for a terminal."""
     found = stages(root)
     done = sum(stage.state == "finished" for stage in found)
-    rest = "" if done == len(found) else " Run the same command again to continue."
+    running = [stage.name for stage in found if stage.state == "running"]
+    again = f" Now at work: {', '.join(running)}." if running else " Run the same command again to continue."
+    rest = "" if done == len(found) else again
     return f"{stage_table(found)}\n\n{done} of {len(found)} steps finished.{rest}"
 
 

@@ -208,7 +208,7 @@ def steps(found: list[Stage]) -> str:
     for stage in found:
         speed = stage.manifest.timings.get("tokens_per_s") if stage.manifest else None
         tokens = stage.facts.get("train_tokens")
-        kind = "half" if stage.state == "half done" else stage.state
+        kind = "half" if stage.state in ("half done", "running") else stage.state
         rows.append(
             f'<td dir="auto"><strong>{text(stage.name)}</strong><br><span class="soft">{text(stage.verb)}</span></td>'
             f'<td class="state {kind}">{stage.state}</td>'

@@ -1,33 +1,38 @@
-"""Where a run stands: each step finished, half done, damaged or waiting, with what came out, as text for a terminal.
+"""Where a run stands: each step finished, running, half done, damaged or waiting, with what came out, as text for a terminal.
 
 Reads manifests and the small files that they list, never a model.
 
 >>> from hala.verbs.status import stages
 >>> [stage.state for stage in stages(Path("runs/quickstart"))]   # doctest: +SKIP
-['finished', 'finished', 'half done', 'waiting']
+['finished', 'finished', 'running', 'waiting']
 """
 
 from __future__ import annotations
 
 import json
+import os
+import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from hala import artifacts
-from hala.artifacts import MANIFEST, STARTED, Manifest
+from hala.artifacts import MANIFEST, SCRATCH, STARTED, Manifest
 from hala.errors import CorruptError, InputError
 from hala.progress import duration
 from hala.records import Message, Row, Verdict
+from hala.staging import holder, unfinished
 from hala.verbs.redact import plain
 
-State = Literal["finished", "half done", "damaged", "waiting"]
+UNFINISHED = re.compile(r"\.(.+)\.unfinished")
+WEIGHTS = (".safetensors", ".gguf", ".tmp")
+State = Literal["finished", "running", "half done", "damaged", "waiting"]
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One step of a run as it lies on disk. `counts` of a half-done data step cover its finished shards."""
+    """One step of a run as it lies on disk. `counts` of an unfinished data step cover its finished shards."""
 
     name: str
     verb: str
@@ -55,9 +60,9 @@ class Stage:
 
 
 def plan(root: Path) -> dict[str, Any]:
-    """The run's `recipe.json`; for a folder of single steps the same shape, made from what lies there.
+    """The run's `recipe.json`; for single steps, the folder above them or the only one, the same shape made from what lies there.
 
-    Raises InputError for a folder that is neither.
+    Raises InputError for a folder that is none of these.
     """
     path = root / "recipe.json"
     if path.exists():
@@ -67,10 +72,25 @@ def plan(root: Path) -> dict[str, Any]:
             return {**content, "steps": {name: content["steps"][name] for name in names}}
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise CorruptError(f"{path} cannot be read ({error}).", "Run the recipe again to write it anew.") from None
-    folders = sorted(p for p in root.iterdir() if (p / MANIFEST).exists() or (p / STARTED).exists()) if root.is_dir() else []
+    folders = single_steps(root)
     if not folders:
         raise InputError(f"{root} is not a run (no recipe.json).", "Name a folder made by `hala run`.")
-    return {"name": root.resolve().name, "steps": {p.name: {"name": p.name, "verb": _verb(p)} for p in folders}}
+    return {"name": root.resolve().name, "steps": {name: {"name": name, "verb": _verb(p)} for name, p in folders.items()}}
+
+
+def single_steps(root: Path) -> dict[str, Path]:
+    """Steps made alone, by name: `root` itself, else those in it; one that is still made has a hidden folder."""
+    for folder in (root, unfinished(root)):
+        if is_step(folder):
+            return {root.resolve().name: folder}
+    found = {place.name: place for place in sorted(root.iterdir()) if is_step(place)} if root.is_dir() else {}
+    hidden = {match[1]: found.pop(name) for name in list(found) if (match := UNFINISHED.fullmatch(name))}
+    return dict(sorted((hidden | found).items()))
+
+
+def is_step(folder: Path) -> bool:
+    """Whether a step was begun here."""
+    return any(os.path.exists(folder / mark) for mark in (MANIFEST, STARTED))
 
 
 def _verb(folder: Path) -> str:
@@ -82,8 +102,23 @@ def _verb(folder: Path) -> str:
 
 
 def stages(root: Path, without: str = "") -> list[Stage]:
-    """Every step of the run in the recipe's order, except the one named `without`."""
-    return [_stage(root / name, name, str(step["verb"])) for name, step in plan(root)["steps"].items() if name != without]
+    """Every step of the run in the recipe's order, except the one named `without`. At most one step of a run is running."""
+    steps = plan(root)["steps"]
+    alone = {} if (root / "recipe.json").exists() else single_steps(root)
+    found = [_stage(alone.get(name, root / name), name, str(each["verb"])) for name, each in steps.items() if name != without]
+    begun = [stage for stage in found if stage.state == "half done"]
+    if alone:
+        running = [stage for stage in begun if holder(stage.folder)]
+    else:
+        running = sorted(begun, key=_began)[-1:] if holder(root) else []
+    return [replace(stage, state="running") if stage in running else stage for stage in found]
+
+
+def _began(stage: Stage) -> float:
+    try:
+        return (stage.folder / STARTED).stat().st_mtime
+    except OSError:  # it has finished since
+        return 0.0
 
 
 def _stage(folder: Path, name: str, verb: str) -> Stage:
@@ -132,14 +167,18 @@ def _partial_note(folder: Path, counts: dict[str, int]) -> str:
     if curve:
         last = curve[-1]
         return f"step {last.get('step', 0):,} so far, {compact(last.get('tokens', 0))} tokens, loss {last.get('loss', 0):.3f}"
-    return "begun"
+    try:
+        written = sum(path.stat().st_blocks * 512 for path in folder.rglob("*") if path.suffix in WEIGHTS)
+    except OSError:  # a file got its last name in this moment
+        written = 0
+    return f"{size(written)} so far" if written else "begun"
 
 
 def read_curve(folder: Path) -> list[dict[str, float]]:
     """The learning curve of a `tune` step, also of one that still runs; a torn last line is left out."""
-    path = folder / "curve.jsonl"
+    path = next((path for path in (folder / "curve.jsonl", folder / SCRATCH / "curve.jsonl") if path.exists()), folder)
     records: list[dict[str, float]] = []
-    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
+    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
         try:
             record = json.loads(line)
         except ValueError:
@@ -221,7 +260,11 @@ def _compressed(stage: Stage) -> str:
     before, after = facts.get("bytes_before", 0), facts.get("bytes_after", 0)
     error, kind = facts.get("mean_rel_error"), "int8" if facts.get("scheme") == "int8-dynamic" else "FP8"
     tensors = f"{facts.get('tensors_quantised', 0)} tensors in {kind}, {facts.get('tensors_kept', 0)} kept"
-    return f"{size(before)} -> {size(after)}, {tensors}" + (f", mean error {100 * error:.2f}%" if error is not None else "")
+    tested = ", every byte read back" if "verified" in facts else ""
+    if entries := facts.get("recovery"):
+        tested += f", translation test {'passed' if all(entry['passed'] for entry in entries) else 'failed'}"
+    rounding = f", mean error {100 * error:.2f}%" if error is not None else ""
+    return f"{size(before)} -> {size(after)}, {tensors}{rounding}{tested}"
 
 
 def _merged(stage: Stage) -> str:
