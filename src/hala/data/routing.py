@@ -1,0 +1,154 @@
+"""Whether a row survives translation: some tasks are about the words themselves, and no translator can save those.
+
+Four ways lead on. `translate`: nothing speaks against it. `adapt`: translate all but the spans in `keep`, such as the sentence whose
+grammar is to be corrected. `keep`: nothing in the row can be translated, so it stays as it is. `drop`: in another language
+the answer would be wrong or senseless (rhymes, letters of a word). The rules are data, one table for each source language
+(`routing_rules`), and know nothing of the target language.
+
+>>> from hala.data.routing import route
+>>> from hala.records import Message, Row
+>>> chat = Message("user", "Correct the grammar: He go home."), Message("assistant", "He goes home.")
+>>> found = route(Row("demo/0", chat, "en"))
+>>> found.action, found.rule, [chat[each.message].content[each.start : each.end] for each in found.keep]
+('adapt', 'correction', ['He go home.', 'He goes home.'])
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from hala.data.masks import has_letters
+from hala.data.routing_keeps import FINDERS, Keep, merged, replies
+from hala.data.routing_rules import RULES, Action, Rule, RuleTable
+from hala.data.segments import split
+from hala.records import Message, Row
+
+NOTHING = "nothing_to_translate"
+"""The rule, of every source language, by which a row is kept in which no segment holds a word."""
+# An instruction stands at the start or at the end of its turn; between them lies what it is about.
+_HEAD, _TAIL = 1_200, 400
+_STRENGTH = {"translate": 0, "adapt": 1, "keep": 2, "drop": 3}
+_PROSE = re.compile(r"[^\W\d_]{2,},? [^\W\d_]{2,},? [^\W\d_]{2,}")
+_CODE = re.compile(
+    r"\b(?:functions?|programs?|programming|scripts?|cod(?:e|ing)|python|java(?:script)?|typescript|c\+\+|c#|golang|kotlin|php|bash"
+    r"|awk|sql|quer(?:y|ies)|algorithms?|linked list|arrays?|dataframe|pandas|excel|spreadsheet|time complexity|implement"
+    r"|regex|regular expressions?|one-liner|class method|app|html|css|json)\b|\bin (?:rust|ruby|go|r|c|swift|perl)\b|```",
+    re.IGNORECASE,
+)
+_STATEMENT = r" *(?:def|import|from|function|class|public|const|let|var|return|if|for|while|SELECT|INSERT|UPDATE|DELETE|CREATE|#include)\b"
+_CODE_START = re.compile(_STATEMENT)
+_CODE_ANSWER = re.compile(rf"```|^{_STATEMENT}|[;{{]$", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """What is to be done with a row, and the rule that says so.
+
+    `keep` names what an adapted row keeps in the source language: sorted spans without overlap. `certain` is False when the rule
+    that fired is a weak one, whose word a vote may overrule; `vote` is what was answered then (`routing_vote`).
+    """
+
+    action: Action = "translate"
+    rule: str = ""
+    certain: bool = True
+    keep: tuple[Keep, ...] = ()
+    vote: str = ""
+
+    @property
+    def note(self) -> str:
+        """`drop: synonyms, vote translate`: the route in one line, for a row's notes and a rejection's detail."""
+        if not self.rule:
+            return self.action
+        return f"{self.action}: {self.rule}" + (f", vote {self.vote}" if self.vote else "")
+
+
+TRANSLATE = Route()
+
+
+def route(row: Row, rules: Mapping[str, RuleTable] = RULES, source: str = "en") -> Route:
+    """What becomes of the row by the rules of its source language; the strongest action of all its turns wins.
+
+    A language without rules gives `translate`, but for rows without a word to translate: `has_rules` says which it is.
+    """
+    if nothing_to_translate(row.messages):
+        return Route("keep", NOTHING)
+    table = rules.get(source.partition("-")[0])
+    found = TRANSLATE
+    if table is None:
+        return found
+    for index, message in enumerate(row.messages):
+        if message.role in ("user", "system"):
+            other = _route_turn(row.messages, index, table)
+            if _STRENGTH[other.action] > _STRENGTH[found.action]:
+                found = other
+            elif other.action == "adapt" == found.action:
+                found = Route("adapt", found.rule, found.certain and other.certain, merged((*found.keep, *other.keep)))
+    return found
+
+
+def has_rules(source: str, rules: Mapping[str, RuleTable] = RULES) -> bool:
+    """Whether a source language has a table of rules; without one, tasks that do not survive translation are not found."""
+    return source.partition("-")[0] in rules
+
+
+def nothing_to_translate(messages: tuple[Message, ...]) -> bool:
+    """Whether no segment of any message holds a letter outside code, formulas and addresses."""
+    # Three words in a row before any fence are the rule: only the others are taken apart.
+    for message in messages:
+        fence = message.content.find("```")
+        if _PROSE.search(message.content, 0, fence if fence >= 0 else len(message.content)) and not _CODE_START.match(message.content):
+            return False
+    return not any(has_letters(segment) for message in messages for segment in split(message.content).segments)
+
+
+def _route_turn(messages: tuple[Message, ...], index: int, table: RuleTable) -> Route:
+    """The first rule of the table that fires on this turn."""
+    content = messages[index].content
+    for start, end in _windows(content):
+        for rule in table.may_fire(content[start:end]):
+            if rule.role in (messages[index].role, "any"):
+                found = _apply(rule, messages, index, start, end)
+                if found is not None:
+                    return found
+    return TRANSLATE
+
+
+def _windows(content: str) -> Iterator[tuple[int, int]]:
+    if len(content) <= _HEAD + _TAIL:
+        yield 0, len(content)
+    else:
+        yield 0, _HEAD
+        yield len(content) - _TAIL, len(content)
+
+
+def _apply(rule: Rule, messages: tuple[Message, ...], index: int, start: int, end: int) -> Route | None:
+    """The route by one rule, or None when it does not fire here."""
+    content = messages[index].content
+    for match in rule.pattern.finditer(content, start, end):
+        if rule.unless is not None and rule.unless.search(_sentence(content, match)):
+            continue
+        if rule.spares_code and _about_code(messages, index, start, end):
+            return None
+        if rule.action != "adapt":
+            return Route(rule.action, rule.name, rule.certain)
+        first, *others = (FINDERS[name](messages, index, match) for name in rule.keeps)
+        if first:
+            return Route("adapt", rule.name, rule.certain, merged((*first, *(each for some in others for each in some))))
+        if rule.otherwise != "translate":
+            return Route(rule.otherwise, rule.name, rule.certain)
+    return None
+
+
+def _about_code(messages: tuple[Message, ...], index: int, start: int, end: int) -> bool:
+    if _CODE.search(messages[index].content, start, end):
+        return True
+    return any(_CODE_ANSWER.search(messages[reply].content) for reply in replies(messages, index))
+
+
+def _sentence(content: str, match: re.Match[str]) -> str:
+    """The sentence or line around a match."""
+    start = max(content.rfind(mark, 0, match.start()) for mark in ".?!\n") + 1
+    ends = [place for mark in ".?!\n" if (place := content.find(mark, match.end())) >= 0]
+    return content[start : min(ends, default=len(content)) + 1]
