@@ -25,7 +25,8 @@ from hala.progress import Progress
 from hala.recipe import Languages, Translate
 from hala.records import Completion, Message, Row, Verdict
 from hala.verbs import Context
-from hala.verbs.translate import run, translate_document
+from hala.verbs.documents import translate_document
+from hala.verbs.translate import run
 from hala.verbs.translators import Work, make_plan
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=30) | st.sampled_from(["Hello there.", "Run `ls` now."])
@@ -247,7 +248,7 @@ def test_translated_rows_are_not_translated_again() -> None:
 
 def test_document_that_fails_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     """A text that cannot be translated is an error with the segment, never half a text."""
-    from hala.verbs import translate as verb
+    from hala.verbs import translators as verb
 
     monkeypatch.setattr(verb, "open_engine", lambda *_: ScriptedEngine({}))
     with pytest.raises(InputError, match="engine_error"):
@@ -274,7 +275,7 @@ def test_advice_after_a_failed_document_can_help(
     monkeypatch: pytest.MonkeyPatch, answer: str, given: dict[str, Any], reason: str, helps: list[str], useless: list[str]
 ) -> None:
     """Nobody is told to switch off gates that are off, or that did not object, or to try as often as they did."""
-    from hala.verbs import translate as verb
+    from hala.verbs import translators as verb
 
     answers = {"the same": extract, "nothing": lambda request: "", "an error": {}}
     monkeypatch.setattr(verb, "open_engine", lambda *_: ScriptedEngine(answers[answer]))

@@ -30,12 +30,14 @@ def translate(
     from hala.errors import RecipeError
 
     settings = settings_of(overrides, model=model, engine=engine or ("server" if url else None), url=url)
+    documents = _documents(source)
+    if (documents or _is_document(source)) and "data" in settings:
+        raise RecipeError("--set data does nothing for a text.", "Leave it out; only a dataset knows columns, take and so on.")
+    if documents:
+        _translate_folder(Path(source), documents, settings, (start, to), out, as_json)
+        return
     if _is_document(source):
-        if "data" in settings:
-            raise RecipeError(
-                "--set data does nothing for a text.", "Leave it out; only a dataset knows columns, take and so on."
-            )
-        from hala.verbs.translate import translate_document
+        from hala.verbs.documents import translate_document
 
         _check_out(source, out, to)
         translated = translate_document(_document(source), settings, start, to)
@@ -44,6 +46,53 @@ def translate(
     if out is None:
         raise RecipeError(f"{source} is a dataset; its rows need a folder.", "Add --out DIR.")
     run_verb("translate", out, {**settings, "data": _data(source, settings)}, as_json, source=start, target=to)
+
+
+def _documents(source: str) -> list[Path]:
+    """The documents in a folder; none where the words name no folder, or one without any."""
+    from hala.verbs.documents import documents_in
+
+    return documents_in(Path(source)) if _exists(source) and Path(source).is_dir() else []
+
+
+def _translate_folder(
+    folder: Path, documents: list[Path], settings: dict[str, Any], languages: tuple[str, str], out: Path | None, as_json: bool
+) -> None:
+    """Each document of the folder under its name in `out`. Raises InputError at the end when some could not be translated."""
+    import json
+
+    from hala.artifacts import atomic_file
+    from hala.errors import InputError, RecipeError, printable
+    from hala.verbs.documents import translate_documents
+
+    if out is None or out.resolve() == folder.resolve() or out.is_file():
+        raise RecipeError(f"{folder} is a folder of documents; they go to another folder.", "Add --out DIR.")
+    texts = [_read(path) for path in documents]
+    results, _ = translate_documents(texts, settings, *languages)
+    failed = {}
+    for path, result in zip(documents, results, strict=True):
+        name = path.relative_to(folder)
+        if not result.verdict.kept:
+            failed[str(name)] = f"{result.verdict.reason}: {result.verdict.detail}"
+            print(printable(f"failed {name}: {failed[str(name)]}"), file=sys.stderr)
+            continue
+        with atomic_file(out / name) as temporary:
+            temporary.write_bytes(result.text.encode("utf-8"))
+        print(printable(f"wrote {out / name}"), file=sys.stderr)
+    others = sum(1 for path in folder.rglob("*") if path.is_file()) - len(documents)
+    if others:
+        print(f"left out {others} file(s) that are no documents (.md, .txt)", file=sys.stderr)
+    if as_json:
+        print(
+            json.dumps(
+                {"documents": len(documents), "translated": len(documents) - len(failed), "failed": failed, "left_out": others}
+            )
+        )
+    if failed:
+        raise InputError(
+            f"{len(failed)} of {len(documents)} documents could not be translated, the others are in {out}.",
+            "Try another model, or more tries (--set retries=5).",
+        )
 
 
 def _data(source: str, settings: dict[str, Any]) -> dict[str, Any]:
@@ -87,15 +136,24 @@ def _document(source: str) -> str:
     if source == "-":
         data = sys.stdin.buffer.read()
     elif _exists(source):
-        data = Path(source).read_bytes()
+        return _read(Path(source))
     else:
         return source
+    return _decoded(data, source)
+
+
+def _read(path: Path) -> str:
+    """A file as text, its line ends untouched."""
+    return _decoded(path.read_bytes(), str(path))
+
+
+def _decoded(data: bytes, name: str) -> str:
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
         from hala.errors import InputError
 
-        raise InputError(f"{source} is not UTF-8 (byte {error.start}).", "Convert it to UTF-8 first.") from None
+        raise InputError(f"{name} is not UTF-8 (byte {error.start}).", "Convert it to UTF-8 first.") from None
 
 
 def _check_out(source: str, out: Path | None, to: str) -> None:
