@@ -172,6 +172,8 @@ class EngineSettings(LocalSettings):
     """Address of the server, ending in /v1."""
     api_key_env: Annotated[str | None, Execution()] = None
     """Name of the environment variable with the server's key; the key itself is never stored."""
+    in_flight: Annotated[int, Execution()] = Field(default=128, ge=1)
+    """Requests under way at once (server); as many more lie ready."""
     tensor_parallel: Annotated[int, Execution()] = Field(default=1, ge=1)
     """GPUs that share one copy of the model (vllm)."""
     max_model_len: int | None = None
