@@ -29,7 +29,8 @@ import ml_dtypes
 import numpy as np
 from record import RESULTS, machine
 
-from hala.weights.writer import Job, Output, Unit, build, to_json
+from hala.weights.layout import Output, Unit
+from hala.weights.writer import Job, build, to_json
 
 ATTENTION = (2, 5, 8, 10, 12, 14)
 LFM2 = {"350m": (1024, 4608, 16, 8), "1.2b": (2048, 8192, 16, 8)}  # hidden, feed-forward, layers, key heads

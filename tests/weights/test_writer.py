@@ -21,11 +21,13 @@ import pytest
 from safetensors.numpy import save_file
 
 from hala.errors import DiskError, DriftError, InputError
-from hala.weights import writer
+from hala.weights import disk, journal
 from hala.weights.checkpoint import Array, numpy_dtype, open_checkpoint
 from hala.weights.compress import compress
 from hala.weights.headers import DTYPES
-from hala.weights.writer import Job, Make, Note, Output, Unit, Write, build, plan_shards
+from hala.weights.journal import Note
+from hala.weights.layout import Output, Unit, plan_shards
+from hala.weights.writer import Job, Make, Write, build
 
 CODES = {numpy_dtype(code): code for code in DTYPES}
 Tensors = dict[str, Array]
@@ -161,17 +163,9 @@ def test_a_journal_of_another_boot_is_not_believed(tmp_path: Path, monkeypatch: 
     with pytest.raises(KeyboardInterrupt):
         build(tmp_path / "out", make_job(tensors, tmp_path), make, threads=1)
     (tmp_path / "boot").write_text("another")
-    monkeypatch.setattr(writer, "BOOT", tmp_path / "boot")
+    monkeypatch.setattr(journal, "BOOT", tmp_path / "boot")
     build(tmp_path / "out", make_job(tensors, tmp_path), make, threads=1)
     assert made == ["t0", "t1", "t0", "t1"]
-
-
-def test_a_line_cut_off_in_the_journal_is_not_believed(tmp_path: Path) -> None:
-    """A kill in the middle of a journal line costs that one unit, no more."""
-    (tmp_path / "journal").write_bytes(b'{"settings": {}}\n{"unit": "a"}\n{"unit": "b"')
-    assert writer.read_lines(tmp_path / "journal") == [{"settings": {}}, {"unit": "a"}]
-    (tmp_path / "journal").write_bytes(b'{"settings": {}}\n{"unit": "a\n{"unit": "b"}\n')
-    assert writer.read_lines(tmp_path / "journal") == [{"settings": {}}]
 
 
 def test_other_settings_and_foreign_folders_are_refused(tmp_path: Path, folders: dict[str, Path]) -> None:
@@ -203,14 +197,6 @@ def test_the_errors_of_a_thread_end_the_job_and_stay_themselves(tmp_path: Path) 
     assert not (tmp_path / "out").exists()
 
 
-def test_a_piece_that_was_not_planned_is_refused(tmp_path: Path) -> None:
-    """A wrong dtype or place would corrupt a neighbour silently."""
-    tensors = ramp(t=4)
-    for start, values in ((2, np.ones(3, np.float32)), (0, np.ones(4, np.float64)), (-1, np.ones(1, np.float32))):
-        with pytest.raises(ValueError, match="planned F32"):
-            build(tmp_path / "out", make_job(tensors, tmp_path), lambda name, write, a=start, v=values: write(name, a, v) or {})
-
-
 def test_a_disk_too_small_is_said_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Hours of work never end in a full disk that could have been seen at the start."""
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=10_000))
@@ -226,7 +212,7 @@ def test_a_full_disk_is_a_clear_error_and_can_be_continued(tmp_path: Path, monke
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(writer, "put", full)
+        patch.setattr(disk, "put", full)
         with pytest.raises(DiskError, match="No space left"):
             build(tmp_path / "out", make_job(tensors, tmp_path), copying(tensors))
     assert not (tmp_path / "out").exists()
@@ -238,9 +224,9 @@ ZYGOTE = """
 import json, os, signal, sys, time
 from hala.weights.compress import compress
 from hala.weights.merge import merge
-from hala.weights import writer
-put = writer.put
-writer.put = lambda *args: (time.sleep(0.002), put(*args))
+from hala.weights import disk
+put = disk.put
+disk.put = lambda *args: (time.sleep(0.002), put(*args))
 for line in sys.stdin:
     kill_after, job, *folders, shard_bytes = json.loads(line)
     child = os.fork()
@@ -304,8 +290,8 @@ def test_killed_at_random_moments_the_bytes_are_the_same(
         if (tmp_path / "killed").exists():  # absent or complete
             assert contents(tmp_path / "killed") == calm
             shutil.rmtree(tmp_path / "killed")
-        journal = tmp_path / ".killed.partial" / writer.JOURNAL
-        halfway += journal.is_file() and journal.read_bytes().count(b"\n") > 1
+        lines = tmp_path / ".killed.partial" / journal.JOURNAL
+        halfway += lines.is_file() and lines.read_bytes().count(b"\n") > 1
         if halfway == 8:
             break
     assert halfway  # else every kill came too early or too late to mean anything

@@ -21,10 +21,11 @@ from hala.errors import InputError, RecipeError, nearest
 from hala.weights.accelerated import on_device, pick_device
 from hala.weights.checkpoint import Checkpoint, complete_config, fingerprint, numpy_dtype, open_checkpoint, read_into
 from hala.weights.headers import TensorInfo
+from hala.weights.layout import SHARD_BYTES, Output, Unit
 from hala.weights.numerics import BF16, BLOCK, Scratch, widen
 from hala.weights.schemes import MODES, SCHEMES, Mode, Scheme, quantise, rows_at_once, scale_dtype
 from hala.weights.selection import FLOATS, IGNORE, quantization_config, reasons
-from hala.weights.writer import SHARD_BYTES, Job, Output, Progress, Unit, Write, build
+from hala.weights.writer import Job, Progress, Write, build
 
 CODES = {np.dtype(np.float32): "F32", np.dtype(np.float64): "F64", np.dtype(np.float16): "F16", BF16: "BF16"}
 # Measuring the error takes longer than all else: of more than ALL_BLOCKS blocks of rows, every SAMPLE-th stands for the rest.

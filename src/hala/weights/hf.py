@@ -21,11 +21,12 @@ from hala.errors import InputError, RecipeError, nearest
 from hala.weights.checkpoint import Array, Checkpoint, fingerprint, numpy_dtype, open_checkpoint
 from hala.weights.headers import DTYPES, TensorInfo
 from hala.weights.hf_settings import config_for_all, write_side_files
+from hala.weights.layout import SHARD_BYTES, Output, Unit
 from hala.weights.loading import causal_class, third_party
 from hala.weights.numerics import BLOCK
 from hala.weights.quantised import SCALE, quantised_names, stored_scheme
 from hala.weights.schemes import Scheme
-from hala.weights.writer import SHARD_BYTES, Job, Output, Progress, Unit, Write, build
+from hala.weights.writer import Job, Progress, Write, build
 
 CODES = {"float32": "F32", "bfloat16": "BF16", "float16": "F16"}
 FLOATS = ("F64", *CODES.values())

@@ -24,11 +24,12 @@ from hala.weights import methods
 from hala.weights.checkpoint import Array, complete_config, fingerprint, numpy_dtype, open_checkpoint, read_into
 from hala.weights.groups import Schedule
 from hala.weights.headers import TensorInfo
+from hala.weights.layout import SHARD_BYTES, Output, Unit
 from hala.weights.methods import TWO_ENDS, Blocks, Recipe
 from hala.weights.methods import Mix as Mix
 from hala.weights.numerics import BLOCK, Scratch, finite, generator, narrow, narrow_at_random, widen
 from hala.weights.preflight import FLOATS, OUT_DTYPES, preflight
-from hala.weights.writer import SHARD_BYTES, Job, Output, Progress, Unit, Write, build
+from hala.weights.writer import Job, Progress, Write, build
 
 HELD_BYTES = 1 << 26  # tensors up to this size, of all checkpoints together, stay in memory between the two passes
 HALFWAY = Mix()  # slerp at t = 0.5
