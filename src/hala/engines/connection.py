@@ -179,14 +179,14 @@ class _Wire(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Called by the loop. A server that speaks before it was asked, or after its answer, is not listened to again."""
-        if self.end is None or self.end.done():
+        if self.head is None or self.end is None or self.end.done():
             self.abort()
-        else:
+        elif not self.head.cancelled():  # nobody waits any more
             self._feed(data)
 
     def eof_received(self) -> None:
         """Called by the loop: the end of an answer whose length nobody told, or a broken one."""
-        if self.end is None or self.end.done():
+        if self.head is None or self.head.cancelled() or self.end is None or self.end.done():
             return
         if self.state.their_state is h11.SEND_RESPONSE:
             self._fail("the server closed the connection without an answer")

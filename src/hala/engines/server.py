@@ -112,7 +112,7 @@ class ServerEngine:
         if reply.status != 200:
             return self._refusal(reply)
         if not reply.whole:
-            return Failure("useless", f"the answer is larger than {len(reply.content) / (1 << 20):.1f} MiB")
+            return Failure("useless", f"the answer has no end, at least not in its first {len(reply.content):,} bytes")
         outcome, name = read_answer(request_id, reply.content)
         whose = owner(reply, name, tag, self.run)
         if whose == "another" or (whose == "unknown" and self.echoes and isinstance(outcome, Completion)):
