@@ -173,7 +173,11 @@ class EngineSettings(LocalSettings):
     api_key_env: Annotated[str | None, Execution()] = None
     """Name of the environment variable with the server's key; the key itself is never stored."""
     in_flight: Annotated[int, Execution()] = Field(default=128, ge=1)
-    """Requests under way at once (server); as many more lie ready."""
+    """Requests under way at once (server); as many more lie ready. A little above what the server runs at once is best."""
+    timeout: Annotated[float, Execution()] = Field(default=120.0, gt=0.0, allow_inf_nan=False)
+    """Seconds until an answer begins (server), time in the server's queue included; a whole exchange gets five times that."""
+    error_budget: Annotated[float, Execution()] = Field(default=0.01, ge=0.0, le=1.0)
+    """Share of requests that a server may fail, after all tries, before the run stops; fewer than 20 never stop it."""
     tensor_parallel: Annotated[int, Execution()] = Field(default=1, ge=1)
     """GPUs that share one copy of the model (vllm)."""
     max_model_len: int | None = None

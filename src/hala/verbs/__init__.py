@@ -73,7 +73,14 @@ def open_engine(settings: EngineSettings, model: str, revision: str | None = Non
             raise RecipeError("the server engine needs a url.", "Add --url http://HOST:PORT/v1 (or `url:`).")
         from hala.engines.server import ServerEngine
 
-        return ServerEngine(settings.url, model, api_key_env=settings.api_key_env, in_flight=settings.in_flight)
+        return ServerEngine(
+            settings.url,
+            model,
+            api_key_env=settings.api_key_env,
+            in_flight=settings.in_flight,
+            timeout=settings.timeout,
+            error_budget=settings.error_budget,
+        )
     if settings.engine == "vllm":
         from hala.engines.vllm import VllmEngine
 
