@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from hala.engines.exchange import Policy, largest_answer, make_url, retry_after
+from hala.engines.exchange import largest_answer
 from hala.engines.server import FEWEST_FAILED, ServerEngine
 from hala.errors import EngineError
 from hala.records import Completion, Message, Request, Sampling
@@ -467,20 +467,6 @@ def test_proxies_of_the_environment_are_not_used(serve: Callable[[Script], Serve
 
 
 @pytest.mark.parametrize(
-    ("given", "used"),
-    [
-        ("http://h:1", "http://h:1/v1/chat/completions"),
-        ("http://h:1/v1/", "http://h:1/v1/chat/completions"),
-        ("https://h/openai/v1beta", "https://h/openai/v1beta/chat/completions"),
-        ("http://[::1]:8/v1/chat/completions", "http://[::1]:8/v1/chat/completions"),
-    ],
-)
-def test_addresses(given: str, used: str) -> None:
-    """The address may end at the host, at its version or in full."""
-    assert make_url(given) == used
-
-
-@pytest.mark.parametrize(
     "url",
     [
         "",
@@ -513,38 +499,6 @@ def test_wrong_keys_and_settings_are_refused(monkeypatch: pytest.MonkeyPatch) ->
     assert "sk bad" not in str(caught.value)
     with pytest.raises(EngineError, match="in_flight 0"):
         ServerEngine("http://h", "m", in_flight=0)
-
-
-def test_waits_are_jittered_bounded_and_repeat() -> None:
-    """Waits grow, never exceed a minute unless the server asks, then never ten more, and are the same in every run."""
-    policy = Policy()
-    waits = [policy.wait("a", number, 0.0) for number in range(1, 20)]
-    assert waits == [policy.wait("a", number, 0.0) for number in range(1, 20)]
-    assert all(0 <= wait <= min(60.0, 0.5 * 2**number) for number, wait in enumerate(waits, 1))
-    assert len({policy.wait(f"r{n}", 5, 0.0) for n in range(50)}) == 50
-    assert policy.wait("a", 1, 300.0) >= 300.0
-    assert policy.wait("a", 1, 1e12) <= 601.0
-
-
-@pytest.mark.parametrize(
-    ("value", "low", "high"),
-    [
-        ("7", 7, 7),
-        ("1.5", 1.5, 1.5),
-        ("9" * 400, 1e19, 1e20),
-        ("-5", 0, 0),
-        ("soon", 0, 0),
-        ("٧", 0, 0),
-        ("nan", 0, 0),
-        ("Wed, 21 Oct 2015 07:28:00 GMT", 0, 0),
-        ("Wed, 21 Oct 9999 07:28:00 GMT", 1e9, 1e12),
-        ("Mon, 01 Jan 0001 00:00:00 +2359", 0, 0),
-        ("", 0, 0),
-    ],
-)
-def test_retry_after(value: str, low: float, high: float) -> None:
-    """Seconds and dates are understood, and nonsense means no wait."""
-    assert low <= retry_after(value) <= high
 
 
 def test_connections_are_kept_only_where_ids_come_back(serve: Callable[[Script], Server]) -> None:
