@@ -175,6 +175,34 @@ def translated(found: list[Stage]) -> str:
     return "".join(parts) + "".join(_outputs(stage) for stage in evaluations(found))
 
 
+def decisions(found: list[Stage]) -> str:
+    """What each translate step did beside translating: rows by the router's rules and by the ladder, tokens that were saved."""
+    parts = []
+    for stage in found:
+        kinds = {"route/": "routed", "ladder/": "needed more than one try"}
+        named = [
+            (f"{said}: {key.removeprefix(mark)}", n)
+            for mark, said in kinds.items()
+            for key, n in stage.counts.items()
+            if key.startswith(mark)
+        ]
+        saved = stage.manifest.timings.get("saved_tokens_share", 0.0) if stage.manifest else 0.0
+        if stage.verb != "translate" or not (named or saved):
+            continue
+        total = max(stage.counts.get("rows", 0), 1)
+        rows = (
+            data_cell(name) + f"<td>{n:,}</td><td>{100 * n / total:.2f}%</td>"
+            for name, n in sorted(named, key=lambda each: (-each[1], each[0]))
+        )
+        lead = (
+            paragraph(f"{100 * saved:.1f}% of the tokens were remembered or shared by equal segments, and not made again.")
+            if saved
+            else ""
+        )
+        parts.append(f"<h3>{text(stage.name)}</h3>{lead}" + (grid(("what", "rows", "of all"), rows, "numbers") if named else ""))
+    return "".join(parts)
+
+
 def _spread(folder: Path) -> list[Row]:
     """A few kept rows, evenly spaced over the first shard that has any."""
     try:

@@ -1,7 +1,7 @@
 """Everything of `translate` but the model: read, route, segment, mask, remember, gate, join and write, on one core.
 
-    python benchmarks/overhead.py --data FOLDER --rows 5000          # rows a second, and where the time goes
-    python benchmarks/overhead.py --rows 1000000 --flat              # memory over a million rows that are made up
+    python benchmarks/translate.py --data FOLDER --rows 5000          # rows a second, and where the time goes
+    python benchmarks/translate.py --rows 1000000 --flat              # memory over a million rows that are made up
 
 FOLDER holds instruction sets (`dolly/*.jsonl`, `gpteacher/*.json.gz`); of their rows those of 700 to 1,400 characters are taken,
 again and again with a number put before each paragraph, so that no segment occurs twice. The engine changes letters, one for one,

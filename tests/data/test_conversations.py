@@ -1,0 +1,105 @@
+"""Conversations as texts and back: all turns or none, roles kept, policies and routes obeyed."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hala.data.conversations import Turns, assemble, prepare, thinking_spans
+from hala.data.routing import Route
+from hala.data.routing_keeps import Keep
+from hala.data.translating import Text, Translated
+from hala.records import KEPT, Message, Row, Verdict, rejected
+
+CHAT = (
+    Message("system", "Be brief."),
+    Message("user", "What is 2+2?"),
+    Message("assistant", "<think>\nTwo and two.\n</think>\nIt is 4."),
+    Message("tool", '{"ok": true}'),
+    Message("assistant", "Done."),
+)
+ROW = Row("r/0", CHAT, "en")
+
+
+def translated(texts: tuple[Text, ...]) -> list[Translated]:
+    """Every text in capitals but for its kept ranges."""
+    found = []
+    for text in texts:
+        result = text.text.upper()
+        for start, end in text.keep:
+            result = result[:start] + text.text[start:end] + result[end:]
+        found.append(Translated(result, KEPT))
+    return found
+
+
+def through(row: Row, turns: Turns = Turns(), route: Route | None = None) -> tuple[Row, Verdict]:
+    """The row after a translation into capitals."""
+    prepared = prepare(row, "ar", turns, route)
+    return assemble(prepared, translated(prepared.texts), "ar")
+
+
+def test_tools_stay_and_the_rest_is_translated_by_default() -> None:
+    """What a tool answered is data; roles, order and the source conversation are kept."""
+    row, verdict = through(ROW)
+    assert verdict.kept and row.lang == "ar" and row.original == CHAT
+    assert [m.role for m in row.messages] == [m.role for m in CHAT]
+    assert [m.content for m in row.messages] == [
+        "BE BRIEF.", "WHAT IS 2+2?", "<THINK>\nTWO AND TWO.\n</THINK>\nIT IS 4.", '{"ok": true}', "DONE.",
+    ]  # fmt: skip
+
+
+def test_policies_keep_and_drop() -> None:
+    """Thinking can stay in its language or go, system turns too; original and messages stay parallel."""
+    row, _ = through(ROW, Turns(system="drop", tool="drop", thinking="keep"))
+    assert [m.role for m in row.messages] == ["user", "assistant", "assistant"] == [m.role for m in row.original or ()]
+    assert row.messages[1].content == "<think>\nTwo and two.\n</think>\nIT IS 4."
+    row, _ = through(ROW, Turns(thinking="drop", system="keep", tool="translate"))
+    assert [m.content for m in row.messages] == ["Be brief.", "WHAT IS 2+2?", "IT IS 4.", '{"OK": TRUE}', "DONE."]
+
+
+def test_one_failed_turn_fails_the_conversation() -> None:
+    """Never half a conversation: the row comes back as it was, with the first reason."""
+    prepared = prepare(ROW, "ar", Turns())
+    results = translated(prepared.texts)
+    results[2] = Translated("", rejected("copy", "why"))
+    assert assemble(prepared, results, "ar") == (ROW, rejected("copy", "why"))
+
+
+def test_routes_are_followed_and_noted() -> None:
+    """A dropped row is a rejection with its rule, a kept one stays as it is, an adapted one keeps its spans; each says so."""
+    row, verdict = through(ROW, route=Route("drop", "rhyme"))
+    assert (verdict.reason, verdict.detail, row.messages) == ("untranslatable", "drop: rhyme", CHAT)
+    row, verdict = through(ROW, route=Route("keep", "code_only"))
+    assert verdict.kept and row.messages == CHAT and row.original is None and row.lang == "en"
+    assert row.notes == {"route": "keep: code_only"}
+    row, verdict = through(ROW, route=Route("adapt", "quoted", keep=(Keep(1, 8, 11), Keep(4, 0, 5))))
+    assert verdict.kept and (row.messages[1].content, row.messages[4].content) == ("WHAT IS 2+2?", "Done.")
+    assert row.notes == {"route": "adapt: quoted"}
+
+
+def test_ladder_is_noted_when_a_first_try_was_not_enough() -> None:
+    """What it took is kept with the row, so that it can be looked at."""
+    prepared = prepare(ROW, "ar", Turns())
+    results = translated(prepared.texts)
+    results[0] = Translated("X", KEPT, 3, 2, "again")
+    results[1] = Translated("Y", KEPT, 3, 4, "other")
+    assert assemble(prepared, results, "ar")[0].notes == {"ladder": "again+other"}
+
+
+@pytest.mark.parametrize(("lang", "original"), [("ar", None), ("en", CHAT)])
+def test_translated_rows_are_decided_at_once(lang: str, original: tuple[Message, ...] | None) -> None:
+    """A row in the target language, or with a source of its own, is not translated again."""
+    prepared = prepare(Row("r", CHAT, lang, original=original), "ar", Turns())
+    assert prepared.texts == () and prepared.verdict is not None and prepared.verdict.reason == "already_translated"
+
+
+@settings(max_examples=100)
+@given(st.lists(st.sampled_from(["<think>", "</think>", "<reasoning>", "</reasoning>", "a\n", "b "]), max_size=8))
+def test_thinking_is_found_only_where_it_ends(pieces: list[str]) -> None:
+    """Spans are whole, in order and apart; a passage that never ends is text."""
+    text = "".join(pieces)
+    spans = thinking_spans(text)
+    assert all(text[start:end].startswith("<") and text[start:end].endswith(">") for start, end in spans)
+    assert all(one[1] <= two[0] for one, two in zip(spans, spans[1:], strict=False))
+    assert spans or not ("<think>" in text and "</think>" in text.partition("<think>")[2])
