@@ -28,6 +28,7 @@ MANIFEST = "manifest.json"
 STARTED = "started.json"
 SCRATCH = ".work"
 LOCK = ".lock"
+TRACES = {STARTED, f".{STARTED}.tmp", LOCK}  # what a step leaves before it has made anything
 FORMAT = 2
 DISK_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO}
 OS_ERROR = re.compile(r"\(os error (\d+)\)")
@@ -174,12 +175,13 @@ def amend(folder: Path, manifest: Manifest, config: Mapping[str, Any], facts: Ma
 
 def made_nothing(folder: Path) -> bool:
     """Whether a begun step has no file yet but its mark and its lock, so that nothing would be lost with it."""
-    return not any(path.is_file() for path in folder.rglob("*") if path.name not in (STARTED, LOCK))
+    return not any(path.is_file() for path in folder.rglob("*") if path.name not in TRACES)
 
 
 def forget(folder: Path) -> None:
     """Removes the traces of a step that made nothing: its mark, and folders that are empty then."""
-    (folder / STARTED).unlink(missing_ok=True)
+    for name in TRACES - {LOCK}:
+        (folder / name).unlink(missing_ok=True)
     inner = sorted((path for path in folder.rglob("*") if path.is_dir()), reverse=True)
     for each in (*inner, folder):
         if not any(each.iterdir()):
@@ -189,7 +191,8 @@ def forget(folder: Path) -> None:
 def tidy(folder: Path) -> None:
     """Removes what only a resume needs. After the manifest, so that a kill in between costs nothing."""
     shutil.rmtree(folder / SCRATCH, ignore_errors=True)
-    (folder / STARTED).unlink(missing_ok=True)
+    for name in (STARTED, f".{MANIFEST}.tmp"):
+        (folder / name).unlink(missing_ok=True)
 
 
 def check_files(folder: Path, manifest: Manifest, full: bool = False) -> list[str]:

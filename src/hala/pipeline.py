@@ -241,7 +241,7 @@ def _finished(step: Step, out: Path, identity: dict[str, Any], choice: Choice) -
         }
     elif (out / STARTED).exists():
         before = _started(out)
-    elif out.exists() and any(path.name != artifacts.LOCK for path in out.iterdir()):
+    elif out.exists() and any(path.name not in artifacts.TRACES for path in out.iterdir()):
         raise InputError(f"{out} exists and was not made by this step.", "Move it away, or choose another --out.")
     if before is not None and before["fingerprint"] != identity["fingerprint"]:
         if not choice.replace:

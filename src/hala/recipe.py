@@ -102,7 +102,9 @@ def identity(kind: type[Section], config: Mapping[str, Any]) -> dict[str, Any]:
 def essence(settings: Section) -> Section:
     """The settings with every field marked Execution at its default: what the step makes, and from which inputs."""
     marked = [name for name, info in type(settings).model_fields.items() if any(isinstance(m, Execution) for m in info.metadata)]
-    return settings.model_copy(update={name: type(settings).model_fields[name].get_default() for name in marked})
+    return settings.model_copy(
+        update={name: type(settings).model_fields[name].get_default(call_default_factory=True) for name in marked}
+    )
 
 
 class Step(Section):

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from hala.errors import InputError, QualityError
+from hala import artifacts, pipeline
+from hala.errors import CorruptError, InputError, QualityError
 from hala.progress import Progress
 from hala.recipe import Compress, Languages
 from hala.verbs import Context, Outcome
@@ -112,3 +113,77 @@ def test_blocks_that_engines_cannot_run_are_named(tmp_path: Path, tiny: Path) ->
     """Matrices narrower than a block are written as asked, but said to be trouble; other schemes have no such limit."""
     assert "no multiple of 128 wide" in compress(tmp_path / "block", tiny, scheme="fp8-block").facts["warning"]
     assert "warning" not in compress(tmp_path / "int8", tiny, scheme="int8-dynamic").facts
+
+
+# Tests of what is finished --------------------------------------------------------------------------------------------
+
+
+def made(out: Path, tiny: Path, **settings: object) -> artifacts.Manifest:
+    """The manifest after the command `compress` with these settings."""
+    pipeline.run_verb("compress", {"model": str(tiny), **settings}, out, Progress(quiet=True))
+    manifest = artifacts.read_manifest(out)
+    assert manifest is not None
+    return manifest
+
+
+def times(out: Path) -> dict[str, int]:
+    """When each file but the manifest was written."""
+    return {path.name: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file() and path.name != artifacts.MANIFEST}
+
+
+def test_finished_compression_is_verified_without_doing_it_again(
+    tmp_path: Path, tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`verify` asked later adds its facts to the manifest, once; weights and digest stay, so nothing that follows is redone."""
+    first, before = made(tmp_path / "out", tiny), times(tmp_path / "out")
+    later = made(tmp_path / "out", tiny, verify=True)
+    assert later.facts["verified"]["lost_rows"] == 0 and "verified" not in first.facts and later.config["verify"] is True
+    assert (later.digest, later.files, later.fingerprint) == (first.digest, first.files, first.fingerprint)
+    assert later.facts == made(tmp_path / "at once", tiny, verify=True).facts
+    monkeypatch.setattr("hala.verbs.compress.check", None)
+    assert (
+        made(tmp_path / "out", tiny, verify=True) == made(tmp_path / "out", tiny) == later and times(tmp_path / "out") == before
+    )
+
+
+def test_verification_of_a_finished_compression_finds_a_changed_byte(tmp_path: Path, tiny: Path) -> None:
+    """A bit that a disk turned round is found, and the manifest does not say that all is well."""
+    made(tmp_path / "out", tiny)
+    file = tmp_path / "out/model.safetensors"
+    file.write_bytes(file.read_bytes()[:-1] + bytes([file.read_bytes()[-1] ^ 64]))
+    with pytest.raises(CorruptError):
+        made(tmp_path / "out", tiny, verify=True)
+    assert "verified" not in made(tmp_path / "out", tiny).facts
+
+
+def test_finished_compression_is_tested_on_translations(
+    tmp_path: Path, tiny: Path, pairs_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A test asked later fails with its figures kept; another tolerance judges them anew, other pairs are translated."""
+    references = [json.loads(line)["ar"] for line in pairs_file.read_text(encoding="utf-8").splitlines()]
+    asked: list[str] = []
+
+    def translate(where: str, loaded: object, sources: list[str], *_: object) -> list[str | None]:
+        asked.append(where)
+        return [text if where == str(tiny) or number % 4 else None for number, text in enumerate(references[: len(sources)])]
+
+    monkeypatch.setattr("hala.verbs.recovery.translations", translate)
+    settings = {"pairs": str(pairs_file), "resamples": 100}
+    out = tmp_path / "out"
+    first, before = made(out, tiny), times(out)
+    for _ in range(2):
+        with pytest.raises(QualityError, match=rf"loses more than 1 points: .*{out}/manifest\.json"):
+            made(out, tiny, recovery=settings)
+    failed = made(out, tiny)
+    assert len(asked) == 2 and failed.digest == first.digest and not any(entry["passed"] for entry in failed.facts["recovery"])
+    passed = made(out, tiny, recovery=settings | {"tolerance": 100})
+    assert len(asked) == 2 and [entry["tolerance"] for entry in passed.facts["recovery"]] == [100, 100]
+    made(out, tiny, recovery=settings | {"tolerance": 100, "limit": 4})
+    assert len(asked) == 4 and times(out) == before
+
+
+def test_pairs_that_are_not_there_are_missed_before_the_work(tmp_path: Path, tiny: Path) -> None:
+    """Hours of compression are not spent on a test that cannot be made."""
+    with pytest.raises(InputError, match=r"none\.jsonl"):
+        made(tmp_path / "out", tiny, recovery={"pairs": str(tmp_path / "none.jsonl")})
+    assert not list(tmp_path.iterdir())

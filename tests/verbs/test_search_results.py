@@ -90,3 +90,13 @@ def test_lines_ascend_over_the_numbers(sets: int) -> None:
 def test_a_place_is_written_shortly() -> None:
     """Numbers without needless zeros, the default first."""
     assert [place(t) for t in (1.0, 0.125, {"conv": 0.25, "default": 0.5})] == ["1", "0.125", "0.5, conv 0.25"]
+
+
+def test_search_without_named_references_is_shown() -> None:
+    """A search finished before it named its references has the three that all had, and a reference not tried is left out."""
+    old = {key: value for key, value in FOUND.items() if key != "references"}
+    _, test = search_tables(stage(search=old))
+    assert [row[0].text for row in test.rows] == ["pick", "base", "t = 0.5", "tuned"]
+    few = old | {"points": [point for point in FOUND["points"] if point["t"] != 1.0]}
+    _, test = search_tables(stage(search=few))
+    assert [row[0].text for row in test.rows] == ["pick", "base", "t = 0.5"]

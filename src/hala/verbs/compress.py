@@ -26,6 +26,10 @@ def run(settings: Compress, context: Context) -> Outcome:
     from hala.weights.compress import compress
     from hala.weights.hub import fetch
 
+    if settings.recovery is not None:  # pairs that are not there are missed before the work, not after it
+        from hala.verbs.recovery import test_of
+
+        test_of(settings.recovery, context, None)
     source = fetch(context.locate(settings.model), settings.revision)
     bad = Collected()
     layers = weigh_layers(settings, source, context, bad) if "auto" in settings.keep else []
