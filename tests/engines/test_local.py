@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -273,13 +274,26 @@ def test_sampling_depends_on_seed_and_id_only(lfm2: Any) -> None:
     assert other != together
 
 
+def test_own_temperature_and_seed_count_in_a_shared_batch(lfm2: Any) -> None:
+    """First tries and sampled tries share batches, and each gives what it gives when all requests are like it."""
+    engine = LocalEngine(lfm2, byte_tokenizer())
+    plain = make_requests(12)
+    odd = [replace(request, temperature=1.0, seed=5) if number % 3 else request for number, request in enumerate(plain)]
+    greedy = answers(engine, plain, Sampling(max_tokens=16))
+    drawn = answers(engine, plain, Sampling(max_tokens=16, temperature=1.0, seed=5))
+    mixed = answers(engine, odd, Sampling(max_tokens=16))
+    assert mixed == {request.id: (drawn if number % 3 else greedy)[request.id] for number, request in enumerate(plain)}
+    cold = [replace(request, temperature=0.0) for request in plain]
+    assert answers(engine, cold, Sampling(max_tokens=16, temperature=1.0)) == greedy != drawn
+
+
 def test_sampler_follows_the_distribution() -> None:
     """Sampled frequencies are the softmax at the temperature, and nothing outside the nucleus is ever drawn."""
-    jobs = [decoding.Job(str(number), [1], 1) for number in range(4000)]
+    jobs = [decoding.Job(str(number), [1], 1, temperature=2.0) for number in range(4000)]
     logits = torch.tensor([[2.0, 1.0, 0.0, -1.0]]).expand(len(jobs), 4)
-    drawn = torch.tensor(decoding.Sampler(Sampling(temperature=2.0), jobs)(logits, jobs)).bincount(minlength=4) / len(jobs)
+    drawn = torch.tensor(decoding.Sampler(jobs)(logits, jobs)).bincount(minlength=4) / len(jobs)
     torch.testing.assert_close(drawn, torch.softmax(logits[0] / 2, -1), atol=0.03, rtol=0)
-    nucleus = decoding.Sampler(Sampling(temperature=2.0, top_p=0.5), jobs)(logits, jobs)
+    nucleus = decoding.Sampler(jobs, top_p=0.5)(logits, jobs)
     assert set(nucleus) == {0, 1}
 
 
@@ -357,18 +371,6 @@ def test_window_is_pulled_lazily(lfm2: Any) -> None:
     stream = LocalEngine(lfm2, byte_tokenizer(), window=8).complete(source(), Sampling(max_tokens=2))
     next(stream)
     assert len(pulled) == 8
-
-
-def test_batches_stay_within_the_budget() -> None:
-    """Every job is in exactly one batch, longest first, and no batch of several rows exceeds its tokens."""
-    jobs = [decoding.Job(str(n), [1] * random.Random(n).randint(1, 90), 50) for n in range(200)]
-    batches = decoding.plan_batches(jobs, 1000)
-    assert sorted(job.id for batch in batches for job in batch) == sorted(job.id for job in jobs)
-    for batch in batches:
-        width = max(len(job.prompt) + min(job.limit, len(job.prompt) + 16) for job in batch)
-        assert len(batch) == 1 or len(batch) * width <= 1000
-    lengths = [len(job.prompt) for batch in batches for job in batch]
-    assert lengths == sorted(lengths, reverse=True)
 
 
 def test_missing_template_and_wrong_settings_say_so(lfm2: Any) -> None:

@@ -7,7 +7,6 @@ dropped from the cache as soon as that saves more than the copy costs.
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -29,6 +28,8 @@ class Job:
     id: str
     prompt: list[int]
     limit: int
+    temperature: float = 0.0
+    seed: int = 0
     tokens: list[int] = field(default_factory=list)
     finish: Finish | None = None
     error: str = ""
@@ -119,7 +120,7 @@ class Rules:
 def decode(model: Any, jobs: list[Job], sampling: Sampling, rules: Rules, pad: int) -> None:
     """Write every job's tokens and finish in place. Raises what torch raises, above all when memory is short."""
     state = open_state(model, jobs, pad)
-    choose = greedy if sampling.temperature <= 0 else Sampler(sampling, jobs)
+    choose = Sampler(jobs, sampling.top_p) if any(job.temperature > 0 for job in jobs) else greedy
     rows = list(jobs)
     logits = state.prefill()
     while True:
@@ -158,19 +159,31 @@ def greedy(logits: Tensor, rows: list[Job]) -> list[int]:
 
 
 class Sampler:
-    """Temperature and nucleus sampling by inverse cumulative probability.
+    """Temperature and nucleus sampling by inverse cumulative probability; rows of temperature 0 stay greedy.
 
-    Each job draws its numbers from its own generator, seeded by (seed, id), so that a row's answer is the same in
-    every batch. Source of top-p: https://arxiv.org/abs/1904.09751.
+    Each job draws its numbers from its own generator, seeded by (seed, id), so that a row's answer is the same in every batch,
+    and tries again can share one with first tries. Source of top-p: https://arxiv.org/abs/1904.09751.
     """
 
-    def __init__(self, sampling: Sampling, jobs: list[Job]) -> None:
-        self.temperature, self.top_p = sampling.temperature, sampling.top_p
-        self.generators = {id(job): _generator(sampling.seed, job.id) for job in jobs}
+    def __init__(self, jobs: list[Job], top_p: float = 1.0) -> None:
+        self.top_p = top_p
+        self.generators = {id(job): _generator(job.seed, job.id) for job in jobs if job.temperature > 0}
 
     def __call__(self, logits: Tensor, rows: list[Job]) -> list[int]:
+        places = [place for place, job in enumerate(rows) if job.temperature > 0]
+        if len(places) == len(rows):
+            return self._draw(logits, rows)
+        tokens = greedy(logits, rows)
+        if places:
+            drawn = self._draw(logits[torch.tensor(places, device=logits.device)], [rows[place] for place in places])
+            for place, token in zip(places, drawn, strict=True):
+                tokens[place] = token
+        return tokens
+
+    def _draw(self, logits: Tensor, rows: list[Job]) -> list[int]:
         draws = torch.cat([torch.rand(1, generator=self.generators[id(job)]) for job in rows]).to(logits.device)
-        weights, ids = torch.softmax(logits.float() / self.temperature, dim=-1).sort(dim=-1, descending=True, stable=True)
+        heat = torch.tensor([job.temperature for job in rows], device=logits.device)[:, None]
+        weights, ids = torch.softmax(logits.float() / heat, dim=-1).sort(dim=-1, descending=True, stable=True)
         if self.top_p < 1:  # keep the likeliest tokens until they first reach top_p; the first one always stays
             weights = weights * (weights.cumsum(-1) - weights < self.top_p)
         reached = weights.cumsum(-1)
@@ -195,23 +208,3 @@ def is_looping(tokens: list[int]) -> bool:
         if len(tokens) >= span and tokens[-span:-period] == tokens[-span + period :]:
             return True
     return False
-
-
-def plan_batches(jobs: list[Job], batch_tokens: int, most_rows: float = math.inf) -> list[list[Job]]:
-    """Batches of jobs of like length, longest first: rows x (prompt + expected answer) stays within `batch_tokens`.
-
-    An answer is expected to be as long as its prompt and 16 tokens, or its limit if that is less. A job that is
-    longer than the budget gets a batch of its own.
-    """
-    order = sorted(range(len(jobs)), key=lambda place: (-len(jobs[place].prompt), -jobs[place].limit, place))
-    batches: list[list[Job]] = []
-    longest = 0
-    for job in (jobs[place] for place in order):
-        size = len(job.prompt) + min(job.limit, len(job.prompt) + 16)
-        rows = len(batches[-1]) + 1 if batches else math.inf
-        longest = max(longest, size)
-        if rows * longest > batch_tokens or rows > most_rows:
-            batches.append([])
-            longest = size
-        batches[-1].append(job)
-    return batches

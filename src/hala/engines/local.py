@@ -18,8 +18,9 @@ from typing import Any
 
 import torch
 
+from hala.engines.batches import plan_batches
 from hala.engines.chat import tokenise
-from hala.engines.decoding import Job, Rules, decode, plan_batches
+from hala.engines.decoding import Job, Rules, decode
 from hala.errors import EngineError
 from hala.records import Completion, Request, Sampling
 
@@ -68,7 +69,8 @@ class LocalEngine:
     def _prepare(self, window: list[Request], sampling: Sampling) -> list[Job]:
         jobs = []
         for request, (prompt, error) in zip(window, tokenise(self.tokenizer, window), strict=True):
-            job = Job(request.id, prompt, sampling.max_tokens if request.max_tokens is None else request.max_tokens)
+            own = request.sampling(sampling)
+            job = Job(request.id, prompt, own.max_tokens, own.temperature, own.seed)
             job.error = error or self._refusal(job)
             if job.error:
                 job.finish = "error"
