@@ -13,26 +13,42 @@ for `d = split(text)`, whatever the text holds.
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterator, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
+from typing import NamedTuple
 
 from hala.data.codelines import code_lines
+from hala.data.lines import body_of, html_body_of, is_atom, is_table_rule, kind_of, table_rows, unwrapped, wraps
+from hala.data.markdown import SENTENCE_LINE, Block, blocks, lines_of
 from hala.data.masks import find_spans, has_letters
+from hala.data.payloads import decoded, encoded, manner, stretches, value_spans
+from hala.data.sentences import cut, split_clauses, split_sentences
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
-    """A stretch of the document: a segment when `translate`, else skeleton."""
+class Part(NamedTuple):
+    """A stretch of the document: a segment when `translate`, else skeleton. (A tuple, for a corpus has hundreds of millions.)"""
 
     text: str
     translate: bool
+    kind: str = ""
+    """What a segment is: paragraph, heading, item, quote, cell or value."""
+    source: str = ""
+    """What an engine is asked when that is not `text` itself: a wrapped paragraph on one line, a JSON string decoded."""
+    form: str = ""
+    """How a JSON string is written: json, with a when letters beyond ASCII are escaped and / when slashes are; else empty."""
+
+    @property
+    def asked(self) -> str:
+        """The segment as an engine is asked for it."""
+        return self.source or self.text
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A text cut into parts, whose texts joined are the text. `open_block` names a block that is never closed."""
+    """A text cut into parts, whose texts joined are the text. `open_block` names a block that is never closed: fence, formula."""
 
     parts: tuple[Part, ...]
     open_block: str = ""
@@ -40,236 +56,262 @@ class Document:
     @property
     def segments(self) -> tuple[str, ...]:
         """The natural text, in order: exactly what an engine is asked to translate."""
-        return tuple(part.text for part in self.parts if part.translate)
+        return tuple([part.source or part.text for part in self.parts if part.translate])
 
 
-_LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
-_EDGE = "\\s\ufeff\u200b-\u200f\u202a-\u202e\u2060-\u2069\u0000-\u001f"
-_MARKER = r"(?:[-*+•‣◦▪●·–—]|\(?\d{1,9}[.):](?!\d)|\(?[A-Za-z][.)]|[ivxIVX]{1,5}[.)]|#{1,6}|\[[ xX]\]|\[\^[^\]\s]+\]:)(?=[ \t])"
-_PREFIX = re.compile(rf"[{_EDGE}]*(?:(?:>(?!>)|{_MARKER})[{_EDGE}]*)*")
-_PADDING = "".join(filter(re.compile(f"[{_EDGE}]").match, map(chr, range(0x10000))))
-_CLOSING_HASHES = re.compile(r"[ \t]#+\Z")
-_WRAPPED = re.compile(r"(\*\*\*|\*\*|__|\*|_)(?=\S)((?:(?!\1).)+)(?<=\S)\1", re.DOTALL)
-_TABLE_RULE = re.compile(r"[ \t>]*\|?[ \t]*:?-{2,}:?[ \t]*(?:\|[ \t]*:?-{2,}:?[ \t]*)*\|?[ \t]*\r?\n?\Z")
+_PIPE = re.compile(r"(?<!\\)\|")
 _DEFINITION = re.compile(r"[ ]{0,3}\[[^\]^][^\]]*\]:[ \t]*\S+")
-_ATOM = re.compile(r"\(?[A-J][.):]?\)?")  # the letter of an option: never translated
-_OPENER = re.compile(
-    r"^[ \t>]*(?:(?:[-*+]|\d{1,9}[.)])[ \t]+)*(?P<fence>`{3,}(?=[^`\n]*$)|~{3,})|(?<!\\)\$\$|\\\["
-    r"|\\begin\{(?P<env>[A-Za-z]+\*?)\}"
-    r"|<!--|<(?P<tag>pre|script|style)\b",
-    re.MULTILINE,
-)
-_FORMULAS = frozenset([
-    "equation", "align", "gather", "multline", "eqnarray", "displaymath", "math", "matrix", "pmatrix", "bmatrix",
-    "vmatrix", "cases", "array", "split", "aligned", "gathered", "alignat", "verbatim", "lstlisting", "minted",
-    "tikzpicture", "tabular", "algorithm", "algorithmic",
-])  # fmt: skip
-_FRONT_MATTER = re.compile(r"\A---[ \t]*\r?\n(?:(?:[\w-]+:|[ \t]|- )[^\r\n]*\r?\n)+---[ \t]*(?:\r?\n|\Z)")
-_LINE_END = re.compile(r"[ \t]*,?[ \t]*(?:\r|\n|\Z)")
-_SENTENCE = re.compile(r"[.!?؟।…][\"'”»)\]]*([ \t]+)(?=\S)")
+_CLOSING_FENCE = re.compile(r"[ \t>]*(?:`{3,}|~{3,})[ \t]*\r?\n?\Z")
 
 
-def split(text: str, max_chars: int = 2000) -> Document:
-    """The document of `text`; a segment longer than `max_chars` is cut between sentences where it can be.
+def split(text: str, max_chars: int = 2000, values: tuple[str, ...] = (), language: str = "en") -> Document:
+    """The document of `text`, written in `language`; a segment longer than `max_chars` is cut at sentence ends where it can be.
 
-    A segment is a line without its prefix and padding, or a hard-wrapped paragraph. Code, formulas, JSON, tags and lines
-    without letters are skeleton.
+    A segment is a line without its prefix and padding, a hard-wrapped paragraph, a table cell, or a JSON string under one of the
+    keys in `values`. Code, formulas, other JSON, tags and lines without letters are skeleton.
     """
-    pieces: list[Part] = []
-    position, open_block = 0, ""
-    for start, end, unclosed in _blocks(text):
-        pieces += _lines(text[position:start], max_chars)
-        pieces.append(Part(text[start:end], False))
-        position, open_block = end, unclosed or open_block
-    pieces += _lines(text[position:], max_chars)
-    return Document(tuple(_merged(pieces)), open_block)
+    splitter = _Splitter(max_chars, values, language)
+    splitter.document(text)
+    return splitter.finished()
 
 
 def join(document: Document, translations: Sequence[str]) -> str:
     """The document's text with its segments replaced, in order. Raises ValueError unless there is one translation per segment."""
-    rest = iter(translations)
-    count = len(document.segments)
+    count = sum([part.translate for part in document.parts])
     if len(translations) != count:
         raise ValueError(f"{len(translations)} translations for a document of {count} segments")
-    return "".join(next(rest) if part.translate else part.text for part in document.parts)
+    rest = iter(translations)
+    return "".join([_written(part, next(rest)) if part.translate else part.text for part in document.parts])
 
 
-def _merged(parts: list[Part]) -> Iterator[Part]:
-    """Neighbouring skeleton parts as one, empty parts left out."""
-    pending = ""
-    for part in parts:
-        if not part.translate:
-            pending += part.text
-            continue
-        if pending:
-            yield Part(pending, False)
-            pending = ""
-        yield part
-    if pending:
-        yield Part(pending, False)
+def _written(part: Part, translation: str) -> str:
+    """A translation as it stands in the document: an unchanged one is the text itself, letter for letter."""
+    if not part.source:
+        return (
+            _PIPE.sub(r"\\|", translation) if part.kind == "cell" and "|" in translation and "|" not in part.text else translation
+        )
+    if translation == part.source:
+        return part.text
+    return encoded(translation, "a" in part.form[4:], "/" in part.form) if part.form else translation
 
 
-def _blocks(text: str) -> Iterator[tuple[int, int, str]]:
-    """Start, end and, when it is never closed, the kind of every block of several lines that is skeleton as a whole."""
-    front = _FRONT_MATTER.match(text)
-    position = front.end() if front else 0
-    if front:
-        yield 0, position, ""
-    absent: set[str] = set()
-    values = iter(list(_json_values(text, position)))
-    value = next(values, None)
-    while True:
-        opener = _OPENER.search(text, position)
-        while value and value[0] < position:
-            value = next(values, None)
-        if value and (opener is None or value[0] <= opener.start()):
-            yield *value, ""
-            position = value[1]
-        elif opener is None:
+def pieces(segment: str, language: str = "en") -> list[Part]:
+    """A segment cut into smaller ones: its sentences, or a single sentence at a clause mark; whole when it has neither.
+
+    The texts of all parts joined are the segment; the space between them is skeleton. Protected spans are never cut.
+    """
+    found = split_sentences(segment, language)
+    return [part for piece in (found if len(found) > 1 else split_clauses(segment)) for part in _padded(piece, "paragraph")]
+
+
+def _padded(piece: str, kind: str) -> list[Part]:
+    """A piece of a segment without the space around it; skeleton when it holds no letters."""
+    body = piece.strip()
+    if not body or not has_letters(body):
+        return [Part(piece, False)]
+    start = piece.find(body)
+    parts = (Part(piece[:start], False), Part(body, True, kind), Part(piece[start + len(body) :], False))
+    return [part for part in parts if part.text]
+
+
+class _Splitter:
+    """Walks through one document from block to line to segment and collects its parts."""
+
+    def __init__(self, max_chars: int, values: tuple[str, ...], language: str) -> None:
+        self.max_chars = max_chars
+        self.values = values
+        self.language = language
+        self.parts: list[Part] = []
+        self.kept: list[str] = []
+        self.open_block = ""
+
+    def finished(self) -> Document:
+        """All parts so far, neighbouring skeleton as one."""
+        self._flush()
+        return Document(tuple(self.parts), self.open_block)
+
+    def _flush(self) -> None:
+        if self.kept:
+            if kept := "".join(self.kept):
+                self.parts.append(Part(kept, False))
+            self.kept = []
+
+    def document(self, text: str) -> None:
+        """All of a text; what follows an open fence is a text of its own, and after twenty of them kept."""
+        for _ in range(20):
+            text = self._until_open_fence(text)
+        self.kept.append(text)
+
+    def _until_open_fence(self, text: str) -> str:
+        """Blocks, and the running text between them; returns what follows a fence that is never closed."""
+        if not text:
+            return ""
+        lines = lines_of(text)
+        found = blocks(lines)
+        indented = [block for block in found if block.kind == "indented"]
+        position = 0
+        for block in found:
+            if block.kind != "indented":
+                self._running(lines, position, block.start, indented)
+                position = block.end
+                if block.kind == "fence" and not block.closed:
+                    self.open_block = "fence"
+                    return self._open_fence(lines[block.start :])
+                self._block(lines[block.start : block.end], block)
+        self._running(lines, position, len(lines), indented)
+        return ""
+
+    def _block(self, lines: list[str], block: Block) -> None:
+        if block.kind == "fence" and self.values:
+            self._payload("".join(lines))
+        elif block.kind == "table":
+            for line in lines:
+                self._cells(line)
+        elif block.kind == "html":
+            for line in lines:
+                self._html(line)
+        elif block.kind == "raw" and block.closed:
+            self._raw(lines)
+        else:
+            self.kept += lines
+
+    def _open_fence(self, lines: list[str]) -> str:
+        """A fence that is never closed: kept up to a line that was meant to close it, or to a paragraph after a blank line."""
+        for number, line in enumerate(lines[1:], 1):
+            closes = _CLOSING_FENCE.match(line) is not None
+            if closes or (not lines[number - 1].strip() and SENTENCE_LINE.match(line)):
+                self.kept += lines[: number + closes]
+                return "".join(lines[number + closes :])
+        self.kept += lines
+        return ""
+
+    def _raw(self, lines: list[str]) -> None:
+        """HTML that is kept whole; text may follow on the line that closes it."""
+        end = lines[-1].rfind(">") + 1
+        self.kept += lines[:-1]
+        self.kept.append(lines[-1][:end])
+        self._text(lines[-1][end:])
+
+    def _running(self, lines: list[str], start: int, end: int, indented: list[Block]) -> None:
+        """Running text: first the stretches of several lines in it, then what is left line by line."""
+        if start >= end:
             return
-        else:
-            end, unclosed = _block_end(text, opener, absent)
-            if end:
-                start = opener.start("fence") if opener["fence"] else opener.start()
-                yield start, end, unclosed
-            position = end or opener.end()
+        text = "".join(lines[start:end])
+        found = stretches(text)
+        inside = [(block.start - start, block.end - start) for block in indented if start <= block.start < end]
+        if not found:
+            self._lines(lines[start:end], inside)
+            return
+        starts = list(accumulate(map(len, lines[start:end]), initial=0))
+        position = 0
+        for stretch in found:
+            self._between(text, position, stretch.start, starts, inside)
+            if stretch.kind == "json" and self.values:
+                self._payload(text[stretch.start : stretch.end])
+            else:
+                self.kept.append(text[stretch.start : stretch.end])
+            if not stretch.closed:
+                self.open_block = stretch.kind
+            position = stretch.end
+        self._between(text, position, len(text), starts, inside)
 
+    def _between(self, text: str, start: int, end: int, starts: list[int], indented: list[tuple[int, int]]) -> None:
+        """Running text from one offset to another; `starts` are the offsets of the lines, by whose numbers `indented` goes."""
+        if start < end:
+            first, last = bisect_right(starts, start) - 1, bisect_left(starts, end)
+            inside = [(max(low, first) - first, min(high, last) - first) for low, high in indented if low < last and high > first]
+            self._lines(lines_of(text[start:end]), inside)
 
-def _block_end(text: str, opener: re.Match[str], absent: set[str]) -> tuple[int, str]:
-    """Where the block ends and what was left open; 0 when the opener opens nothing. `absent` keeps the search linear."""
-    if fence := opener["fence"]:
-        closing = re.compile(rf"^[ \t>]*{fence[0]}{{{len(fence)},}}[ \t]*\r?$", re.MULTILINE)
-        after = text.find("\n", opener.end())
-        match = closing.search(text, after + 1) if after >= 0 else None
-        return (match.end(), "") if match else (len(text), "fence")
-    if opener["env"] and opener["env"].rstrip("*") not in _FORMULAS:
-        return 0, ""
-    closer = _closer(opener)
-    if closer in absent:
-        return 0, ""
-    end = text.find(closer, opener.end())
-    if end < 0:
-        absent.add(closer)
-        return 0, ""
-    end += len(closer)
-    inside = text[opener.start() : end]
-    is_paragraph = closer in ("$$", "\\]") and re.search(r"\n[ \t]*\r?\n", inside.strip("$\\[] \t\r\n"))
-    return (end, "") if "\n" in inside and not is_paragraph else (0, "")
+    def _payload(self, text: str) -> None:
+        """Machine text: the strings under the listed keys are documents of their own, all else is kept."""
+        escaped, slashes = manner(text)
+        form = "json" + "a" * escaped + "/" * slashes
+        position = 0
+        for start, end in value_spans(text, 0, len(text), self.values):
+            self.kept.append(text[position:start])
+            self._value(text[start:end], form)
+            position = end
+        self.kept.append(text[position:])
 
+    def _value(self, raw: str, form: str) -> None:
+        text, offsets = decoded(raw)
+        if not text.isprintable() and any("\ud800" <= character <= "\udfff" for character in text):
+            self.kept.append(raw)
+            return
+        position = 0
+        for part in split(text, self.max_chars, (), self.language).parts:
+            written = raw[offsets[position] : offsets[position + len(part.text)]]
+            position += len(part.text)
+            if part.translate:
+                self._flush()
+                self.parts.append(Part(written, True, "value", part.source or part.text, form))
+            else:
+                self.kept.append(written)
 
-def _closer(opener: re.Match[str]) -> str:
-    if opener["env"]:
-        return f"\\end{{{opener['env']}}}"
-    if opener["tag"]:
-        return f"</{opener['tag']}>"
-    return {"$$": "$$", "\\[": "\\]", "<!--": "-->"}[opener.group()]
+    def _lines(self, lines: list[str], indented: list[tuple[int, int]]) -> None:
+        """Lines of running text: code is kept, a line is a segment, lines wrapped by hand are one."""
+        code = code_lines(lines, indented)
+        rows = table_rows(lines) if any(["|" in line for line in lines]) else ()
+        edges = {edge for block in indented for edge in block}
+        index, count = 0, len(lines)
+        while index < count:
+            line = lines[index]
+            last = index + 1
+            if code[index] or line.isspace() or (line[:1] in " [" and _DEFINITION.match(line)):
+                self.kept.append(line)
+            elif index in rows:
+                self._cells(line)
+            else:
+                while last < count and len(lines[last - 1]) > 49 and wraps(lines[last - 1], lines[last]):
+                    if code[last] or last in rows or last in edges:
+                        break
+                    last += 1
+                self._text("".join(lines[index:last]) if last > index + 1 else line)
+            index = last
 
+    def _cells(self, line: str) -> None:
+        """The cells of a table row; a pipe inside a protected span or after a backslash separates nothing."""
+        if is_table_rule(line):
+            self.kept.append(line)
+            return
+        protected = find_spans(line)
+        position = 0
+        for match in _PIPE.finditer(line):
+            if any(start < match.start() < end for start, end in protected):
+                continue
+            self._text(line[position : match.start()], "cell")
+            self.kept.append("|")
+            position = match.end()
+        self._text(line[position:], "cell")
 
-def _json_values(text: str, position: int) -> Iterator[tuple[int, int]]:
-    """Start and end of JSON values that begin a line and end one; gives up after 50 lines that only look like JSON."""
-    failures = 0
-    decoder = json.JSONDecoder()
-    for match in re.finditer(r"^[ \t\ufeff]*(?=[{\[])", text[position:], re.MULTILINE):
-        start = position + match.end()
-        try:
-            _, end = decoder.raw_decode(text, start)
-        except (ValueError, RecursionError):
-            failures += 1
-            if failures == 50:
-                return
-            continue
-        if _LINE_END.match(text, end):
-            yield start, end
+    def _html(self, line: str) -> None:
+        """A line of an HTML block."""
+        start, end = html_body_of(line)
+        self.kept.append(line[:start])
+        self._text(line[start:end])
+        self.kept.append(line[end:])
 
+    def _text(self, text: str, kind: str = "") -> None:
+        """One line, cell or wrapped paragraph."""
+        start, end = body_of(text)
+        body = text[start:end]
+        if not has_letters(body) or is_atom(body):
+            self.kept.append(text)
+            return
+        self.kept.append(text[:start])
+        self._segments(body, kind or (kind_of(text[:start]) if start else "paragraph"))
+        self.kept.append(text[end:])
 
-def _lines(text: str, max_chars: int) -> list[Part]:
-    """The parts of text that holds no block of several lines."""
-    lines = _LINE.findall(text)
-    code = code_lines(lines)
-    tables = _table_lines(lines)
-    parts: list[Part] = []
-    index = 0
-    while index < len(lines):
-        last = index + 1
-        if code[index] or _DEFINITION.match(lines[index]):
-            parts.append(Part(lines[index], False))
-        elif tables[index]:
-            parts += _cells(lines[index], max_chars)
-        else:
-            while last < len(lines) and not (code[last] or tables[last]) and _wraps(lines[last - 1], lines[last]):
-                last += 1
-            parts += _text("".join(lines[index:last]), max_chars)
-        index = last
-    return parts
-
-
-def _wraps(line: str, following: str) -> bool:
-    """Whether a sentence runs on from a full line into the next, as in a paragraph wrapped by hand."""
-    last = line.rstrip()[-1:]
-    return len(line) >= 50 and following[:1].islower() and (last.isalnum() or last in (",", "-", ")"))
-
-
-def _table_lines(lines: list[str]) -> list[bool]:
-    """Which lines are rows of a table: those between pipes, and those next to a rule of dashes."""
-    table = [line.strip().startswith("|") and line.count("|") >= 2 for line in lines]
-    for index, line in enumerate(lines):
-        if "|" in line and "-" in line and _TABLE_RULE.match(line):
-            table[index] = True
-            if index:
-                table[index - 1] = "|" in lines[index - 1]
-            after = index + 1
-            while after < len(lines) and "|" in lines[after]:
-                table[after] = True
-                after += 1
-    return table
-
-
-def _cells(line: str, max_chars: int) -> list[Part]:
-    """The cells of a table row; a pipe inside a protected span or after a backslash separates nothing."""
-    protected = find_spans(line)
-    parts: list[Part] = []
-    position = 0
-    for match in re.finditer(r"(?<!\\)\|", line):
-        if any(start < match.start() < end for start, end in protected):
-            continue
-        parts += _text(line[position : match.start()], max_chars)
-        parts.append(Part("|", False))
-        position = match.end()
-    return parts + _text(line[position:], max_chars)
-
-
-def _text(text: str, max_chars: int) -> list[Part]:
-    """Prefix, natural text and padding of one line, cell or wrapped paragraph."""
-    prefix = _PREFIX.match(text)
-    start = prefix.end() if prefix else 0
-    end = max(start, len(text.rstrip(_PADDING)))
-    if text.endswith("#", start, end) and (hashes := _CLOSING_HASHES.search(text, max(start, end - 8), end)):
-        end = max(start, len(text[: hashes.start()].rstrip(_PADDING)))
-    while (wrapped := _WRAPPED.fullmatch(text, start, end)) and end > start:
-        start, end = wrapped.span(2)
-    body = text[start:end]
-    if not has_letters(body) or _ATOM.fullmatch(body):
-        return [Part(text, False)]
-    return [Part(text[:start], False), *_sentences(body, max_chars), Part(text[end:], False)]
-
-
-def _sentences(body: str, max_chars: int) -> list[Part]:
-    """The body as one segment, or cut between sentences into segments of at most `max_chars` where sentence ends allow."""
-    if len(body) <= max_chars:
-        return [Part(body, True)]
-    protected = find_spans(body)
-    parts: list[Part] = []
-    start = 0
-    last: re.Match[str] | None = None
-    for match in [*_SENTENCE.finditer(body), None]:
-        limit = match.start(1) if match else len(body)
-        if limit - start > max_chars and last is not None:
-            parts += [*_piece(body[start : last.start(1)]), Part(last.group(1), False)]
-            start, last = last.end(), None
-        if match and not any(low < match.end() <= high for low, high in protected):
-            last = match
-    return parts + _piece(body[start:])
-
-
-def _piece(text: str) -> list[Part]:
-    return [Part(text, has_letters(text))]
+    def _segments(self, body: str, kind: str) -> None:
+        """The body as one segment, or as several of at most `max_chars` where sentences and clauses allow."""
+        if len(body) <= self.max_chars:
+            self._flush()
+            self.parts.append(Part(body, True, kind, unwrapped(body)))
+            return
+        for piece in cut(body, self.max_chars, self.language):
+            for part in _padded(piece, kind):
+                if part.translate:
+                    self._flush()
+                    self.parts.append(part._replace(source=unwrapped(part.text)))
+                else:
+                    self.kept.append(part.text)

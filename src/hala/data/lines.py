@@ -1,0 +1,102 @@
+"""One line of running text: what stands around its words, whether the next line goes on with it, which lines make a table.
+
+>>> from hala.data.lines import body_of, kind_of
+>>> line = "  1. **Bold words**  \\n"
+>>> start, end = body_of(line)
+>>> line[start:end], kind_of(line[:start])
+('Bold words', 'item')
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+_EDGE = "\\s\ufeff\u200b-\u200f\u202a-\u202e\u2060-\u2069\u0000-\u001f"
+_MARKER = r"(?:[-*+•‣◦▪●·–—]|\(?\d{1,9}[.):](?!\d)|\(?[A-Za-z][.)]|[ivxIVX]{1,5}[.)]|#{1,6}|\[[ xX]\]|\[\^[^\]\s]+\]:)(?=[ \t])"
+_PREFIX = re.compile(rf"[{_EDGE}]*(?:(?:>(?!>)|{_MARKER})[{_EDGE}]*)*")
+_PADDING = "".join(filter(re.compile(f"[{_EDGE}]").match, map(chr, range(0x10000))))
+_CLOSING_HASHES = re.compile(r"[ \t]#+\Z")
+_EMPHASIS = re.compile(r"(\*\*\*|\*\*|__|\*|_)(?=\S)((?:(?!\1).)+)(?<=\S)\1", re.DOTALL)
+_ATOM = re.compile(r"\(?[A-J][.):]?\)?")
+_BREAK = re.compile(r"(?:(?<=\w)-)?[ \t]*(?:\r\n|\r|\n)[ \t>]*")
+_NEW_LINE = re.compile(r"(?:[a-z]|[ivx]{1,5})[.)][ \t]|\w+ ?[-=+*/<>^(\[]")  # an item, or an equation
+_TAGS_BEFORE = re.compile(r"(?:\s*</?[A-Za-z!?][^<>]*(?:>|(?=<)))*\s*")
+_TAGS_AFTER = re.compile(r"(?:\s*</?[A-Za-z!][^<>]*>)*\s*\Z")
+_OPEN_TAG = re.compile(r"\s*</?[A-Za-z!?][^<>]*\Z")
+_TABLE_RULE = re.compile(r"[ \t>]*\|?[ \t]*:?-+:?[ \t]*(?:\|[ \t]*:?-+:?[ \t]*)*\|?[ \t]*(?:\r\n?|\n)?\Z")
+
+
+def body_of(text: str) -> tuple[int, int]:
+    """Where the words of a line, cell or wrapped paragraph begin and end: within markers, padding and emphasis of all of them."""
+    prefix = _PREFIX.match(text)
+    start = prefix.end() if prefix else 0
+    end = max(start, len(text.rstrip(_PADDING)))
+    if text.endswith("#", start, end) and (hashes := _CLOSING_HASHES.search(text, max(start, end - 8), end)):
+        end = max(start, len(text[: hashes.start()].rstrip(_PADDING)))
+    while end > start and text[start] in "*_" and (emphasis := _EMPHASIS.fullmatch(text, start, end)):
+        start, end = emphasis.span(2)
+    return start, end
+
+
+def html_body_of(line: str) -> tuple[int, int]:
+    """The same for a line of an HTML block: tags at its edges are no words, nor is a tag that runs on into the next line."""
+    prefix = _PREFIX.match(line)
+    before = _TAGS_BEFORE.match(line, prefix.end() if prefix else 0)
+    start = before.end() if before else 0
+    unfinished = _OPEN_TAG.search(line, start)
+    end = unfinished.start() if unfinished else len(line)
+    after = _TAGS_AFTER.search(line, start, end)
+    return start, after.start() if after else end
+
+
+def kind_of(prefix: str) -> str:
+    """What a line is by the marks before its words: paragraph, heading, quote or item."""
+    marks = prefix.strip(_PADDING)
+    if not marks:
+        return "paragraph"
+    return "heading" if marks[-1] == "#" else "quote" if marks[-1] == ">" else "item"
+
+
+def is_atom(body: str) -> bool:
+    """Whether the words of a line are but the letter of an option, which is never translated."""
+    return len(body) < 5 and _ATOM.fullmatch(body) is not None
+
+
+def wraps(line: str, following: str) -> bool:
+    """Whether a sentence runs on from a full line into the next, as in a paragraph wrapped by hand."""
+    body = line.rstrip("\r\n")
+    if len(body) < 49 or body.endswith(("  ", "\\")) or body[0] == "#":
+        return False
+    if not body[-1].isalnum() and body[-1] not in ",-)":
+        return False
+    start = following
+    if line[0] in " \t>-*+0123456789":  # under an item or a quote the next line is set in
+        start = following.lstrip(" \t>")
+        if ">" in following and following[: -len(start)].count(">") > line[: len(line) - len(line.lstrip(" \t>"))].count(">"):
+            return False
+    return start[:1].islower() and not _NEW_LINE.match(start)
+
+
+def unwrapped(body: str) -> str:
+    """A body of several lines on one line; empty when it stands on one line anyway."""
+    if "\n" not in body and "\r" not in body:
+        return ""
+    return _BREAK.sub(lambda match: "-" if match[0].startswith("-") else " ", body)
+
+
+def is_table_rule(line: str) -> bool:
+    """Whether a line is the row of dashes under the head of a table."""
+    return _TABLE_RULE.match(line) is not None
+
+
+def table_rows(lines: Sequence[str]) -> set[int]:
+    """Which lines are rows of a table, even if its columns do not fit: lines between pipes, and those beside a rule of dashes."""
+    rows = {index for index, line in enumerate(lines) if line.count("|") > 1 and line.strip().startswith("|")}
+    for index, line in enumerate(lines):
+        if index and "|" in line and "|" in lines[index - 1] and is_table_rule(line):
+            last = index
+            while last < len(lines) and "|" in lines[last]:
+                last += 1
+            rows.update(range(index - 1, last))
+    return rows
