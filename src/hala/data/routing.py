@@ -1,9 +1,9 @@
 """Whether a row survives translation: some tasks are about the words themselves, and no translator can save those.
 
-Four ways lead on. `translate`: nothing speaks against it. `adapt`: translate all but the spans in `keep`, such as the sentence whose
-grammar is to be corrected. `keep`: nothing in the row can be translated, so it stays as it is. `drop`: in another language
-the answer would be wrong or senseless (rhymes, letters of a word). The rules are data, one table for each source language
-(`routing_rules`), and know nothing of the target language.
+Four ways lead on. `translate`: nothing speaks against it. `adapt`: translate all but the spans in `keep`, such as the sentence
+whose grammar is to be corrected. `keep`: nothing in the row can be translated, so it stays as it is. `drop`: in another language
+the answer would be wrong or senseless (rhymes, letters of a word). The rules are data, one file for each source language
+(`routes/`), and know nothing of the target language.
 
 >>> from hala.data.routing import route
 >>> from hala.records import Message, Row
@@ -16,12 +16,12 @@ the answer would be wrong or senseless (rhymes, letters of a word). The rules ar
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 from hala.data.masks import has_letters
 from hala.data.routing_keeps import FINDERS, Keep, merged, replies
-from hala.data.routing_rules import RULES, Action, Rule, RuleTable
+from hala.data.routing_rules import Action, Rule, RuleTable, rules_for
 from hala.data.segments import split
 from hala.records import Message, Row
 
@@ -30,16 +30,18 @@ NOTHING = "nothing_to_translate"
 # An instruction stands at the start or at the end of its turn; between them lies what it is about.
 _HEAD, _TAIL = 1_200, 400
 _STRENGTH = {"translate": 0, "adapt": 1, "keep": 2, "drop": 3}
-_PROSE = re.compile(r"[^\W\d_]{2,},? [^\W\d_]{2,},? [^\W\d_]{2,}")
+_PROSE = re.compile(r"(?<!\w)[^\W\d_]{2,30},? [^\W\d_]{2,30},? [^\W\d_]{2}")
 _CODE = re.compile(
     r"\b(?:functions?|programs?|programming|scripts?|cod(?:e|ing)|python|java(?:script)?|typescript|c\+\+|c#|golang|kotlin|php|bash"
     r"|awk|sql|quer(?:y|ies)|algorithms?|linked list|arrays?|dataframe|pandas|excel|spreadsheet|time complexity|implement"
     r"|regex|regular expressions?|one-liner|class method|app|html|css|json)\b|\bin (?:rust|ruby|go|r|c|swift|perl)\b|```",
     re.IGNORECASE,
 )
-_STATEMENT = r" *(?:def|import|from|function|class|public|const|let|var|return|if|for|while|SELECT|INSERT|UPDATE|DELETE|CREATE|#include)\b"
+_STATEMENT = (
+    r" *(?:def|import|from|function|class|public|const|let|var|return|if|for|while|SELECT|INSERT|UPDATE|DELETE|CREATE|#include)\b"
+)
 _CODE_START = re.compile(_STATEMENT)
-_CODE_ANSWER = re.compile(rf"```|^{_STATEMENT}|[;{{]$", re.MULTILINE)
+_CODE_ANSWER = re.compile(rf"```|^{_STATEMENT}|[)\]}}]\s*[;{{]$|=.*;$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +69,14 @@ class Route:
 TRANSLATE = Route()
 
 
-def route(row: Row, rules: Mapping[str, RuleTable] = RULES, source: str = "en") -> Route:
-    """What becomes of the row by the rules of its source language; the strongest action of all its turns wins.
+def route(row: Row, rules: RuleTable | None = None, source: str = "en") -> Route:
+    """What becomes of the row by the rules of its source language, or by `rules`; the strongest action of all its turns wins.
 
     A language without rules gives `translate`, but for rows without a word to translate: `has_rules` says which it is.
     """
     if nothing_to_translate(row.messages):
         return Route("keep", NOTHING)
-    table = rules.get(source.partition("-")[0])
+    table = rules or rules_for(source)
     found = TRANSLATE
     if table is None:
         return found
@@ -84,35 +86,44 @@ def route(row: Row, rules: Mapping[str, RuleTable] = RULES, source: str = "en") 
             if _STRENGTH[other.action] > _STRENGTH[found.action]:
                 found = other
             elif other.action == "adapt" == found.action:
-                found = Route("adapt", found.rule, found.certain and other.certain, merged((*found.keep, *other.keep)))
+                found = _both(found, other)
     return found
 
 
-def has_rules(source: str, rules: Mapping[str, RuleTable] = RULES) -> bool:
-    """Whether a source language has a table of rules; without one, tasks that do not survive translation are not found."""
-    return source.partition("-")[0] in rules
+def has_rules(source: str) -> bool:
+    """Whether a source language has rules; without them, tasks that do not survive translation are not found."""
+    return rules_for(source) is not None
 
 
 def nothing_to_translate(messages: tuple[Message, ...]) -> bool:
     """Whether no segment of any message holds a letter outside code, formulas and addresses."""
     # Three words in a row before any fence are the rule: only the others are taken apart.
     for message in messages:
-        fence = message.content.find("```")
-        if _PROSE.search(message.content, 0, fence if fence >= 0 else len(message.content)) and not _CODE_START.match(message.content):
+        text, fence = message.content, message.content.find("```")
+        if _PROSE.search(text, 0, fence if fence >= 0 else len(text)) and not _CODE_START.match(text):
             return False
     return not any(has_letters(segment) for message in messages for segment in split(message.content).segments)
 
 
 def _route_turn(messages: tuple[Message, ...], index: int, table: RuleTable) -> Route:
-    """The first rule of the table that fires on this turn."""
-    content = messages[index].content
+    """The route by the first rule that fires on this turn; later rules that adapt as well add what they keep."""
+    content, role = messages[index].content, messages[index].role
+    found = TRANSLATE
     for start, end in _windows(content):
         for rule in table.may_fire(content[start:end]):
-            if rule.role in (messages[index].role, "any"):
-                found = _apply(rule, messages, index, start, end)
-                if found is not None:
-                    return found
-    return TRANSLATE
+            if (role == "system" and not rule.system) or (found.rule and rule.action != "adapt"):
+                continue
+            other = _apply(rule, messages, index, start, end)
+            if other is None:
+                continue
+            if other.action != "adapt":
+                return found if found.rule else other
+            found = _both(found, other) if found.rule else other
+    return found
+
+
+def _both(first: Route, second: Route) -> Route:
+    return replace(first, certain=first.certain or second.certain, keep=merged((*first.keep, *second.keep)))
 
 
 def _windows(content: str) -> Iterator[tuple[int, int]]:
@@ -129,7 +140,7 @@ def _apply(rule: Rule, messages: tuple[Message, ...], index: int, start: int, en
     for match in rule.pattern.finditer(content, start, end):
         if rule.unless is not None and rule.unless.search(_sentence(content, match)):
             continue
-        if rule.spares_code and _about_code(messages, index, start, end):
+        if not rule.code and _about_code(messages, index, start, end):
             return None
         if rule.action != "adapt":
             return Route(rule.action, rule.name, rule.certain)

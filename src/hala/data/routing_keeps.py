@@ -86,6 +86,7 @@ _POINTS = re.compile(
 _LEAD = re.compile(r"[^:\n]{0,80}\b(?:sentence|version|correct\w*|should|reads?|text|rewritten|phrase)\b[^:\n]{0,30}:\s*", re.I)
 _WORD = re.compile(r"\w[\w'’-]*")
 _RUNNING = re.compile(r"[A-Za-z]{2,},? [a-z]{2,},? [a-z]{2,}")
+_SIGN = re.compile(r"[\\\[\](){}^$*+?|]")
 _SMALL = frozenset(["a", "an", "and", "at", "by", "de", "for", "from", "in", "la", "of", "on", "or", "the", "to", "with", "&"])
 _OPTION = re.compile(r"(?<![\w'’)])(?:\(([A-Ja-j])\)|\[([A-Ja-j])\]|([A-Ja-j])([).:]))(?=\s)")
 _PICKED = re.compile(
@@ -164,7 +165,7 @@ def reply(messages: Messages, index: int, match: re.Match[str]) -> list[Keep]:
 
 
 def echo(messages: Messages, index: int, match: re.Match[str]) -> list[Keep]:
-    """What of the answer repeats the text that the task is done to: all of it, what follows an announcement, or what it quotes."""
+    """What of the answer repeats the text that the task is done to: all, what follows an announcement, or what it quotes."""
     words = {word.casefold() for keep in payload(messages, index, match) for word in _words(messages, keep)}
     found = []
     for place in replies(messages, index):
@@ -254,22 +255,29 @@ def letters(messages: Messages, index: int, match: re.Match[str]) -> list[Keep]:
 
 
 def _options(text: str) -> list[tuple[int, int]]:
-    """The marks of the longest run A, B, C ... in one style; empty when there are not two."""
-    styles: dict[str, list[tuple[int, int, str]]] = {}
-    for found in _OPTION.finditer(text):
-        letter = found[1] or found[2] or found[3]
-        style = found[0].replace(letter, "a" if letter.islower() else "A")
-        run = styles.setdefault(style, [])
-        if letter.upper() == "ABCDEFGHIJ"[len(run) : len(run) + 1]:
-            run.append((*found.span(), letter))
-    best = max(styles.values(), key=len, default=[])
-    return [(start, end) for start, end, _ in best] if len(best) > 1 else []
+    """The marks of the longest run A, B, C ... in one style, at the starts of lines if any is; empty when there are not two."""
+    marks = list(_OPTION.finditer(text))
+    at_lines = [mark for mark in marks if not text[: mark.start()].rpartition("\n")[2].strip()]
+    for some in (at_lines, marks):
+        runs: dict[str, list[tuple[int, int]]] = {}
+        for mark in some:
+            letter = mark[1] or mark[2] or mark[3]
+            run = runs.setdefault(mark[0].replace(letter, "a" if letter.islower() else "A"), [])
+            if letter in "Aa" and len(run) == 1:  # "100 A." came before the options
+                run.clear()
+            if letter.upper() == "ABCDEFGHIJ"[len(run) : len(run) + 1]:
+                run.append(mark.span())
+        best = max(runs.values(), key=len, default=[])
+        if len(best) > 1:
+            return best
+    return []
 
 
 def bare(messages: Messages, index: int, match: re.Match[str]) -> list[Keep]:
-    """The whole answer when it is an expression and no running text."""
+    """The whole answer when it is one line with the signs of an expression and no running text."""
     found = answer(messages, index, match)
-    return [] if any(_RUNNING.search(messages[each.message].content) for each in found) else found
+    texts = [messages[each.message].content.strip() for each in found]
+    return [] if any("\n" in text or not _SIGN.search(text) or _RUNNING.search(text) for text in texts) else found
 
 
 Finder = Callable[[Messages, int, re.Match[str]], list[Keep]]
