@@ -24,7 +24,7 @@ from hala.errors import EngineError, InputError, RecipeError
 from hala.progress import Progress
 from hala.recipe import Languages, Translate
 from hala.records import Completion, Message, Row, Verdict
-from hala.verbs import Context
+from hala.verbs import Context, meter
 from hala.verbs.documents import translate_document
 from hala.verbs.translate import run
 from hala.verbs.translators import Work, make_plan
@@ -168,7 +168,6 @@ def test_dead_engine_keeps_finished_shards(tmp_path: Path, chats_file: Path, mon
 
 def test_too_many_rejections_stop_the_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chats_file: Path) -> None:
     """`stop_above` ends a hopeless step early and names the worst reason."""
-    from hala.verbs import meter
     from hala.verbs import translators as verb
 
     monkeypatch.setattr(meter, "MIN_ROWS_TO_STOP", 4)
@@ -224,6 +223,7 @@ def test_progress_moves_inside_a_shard_and_leaves_out_earlier_sessions(tmp_path:
         def skip(self, done: float) -> None:
             self.skipped.append(done)
 
+    monkeypatch.setattr(meter, "PAUSE", 0.0)
     shown = [Seen(), Seen()]
     section = Translate(data=many(tmp_path / "x.jsonl", 8), engine="echo", shard_rows=4)
     for seen in shown:

@@ -10,6 +10,7 @@ from hala.recipe import Translate
 from hala.verbs import Context
 
 MIN_ROWS_TO_STOP = 1000
+PAUSE = 0.1  # seconds between two updates of the line
 
 
 class Meter:
@@ -22,6 +23,7 @@ class Meter:
         self.total = sum(take for take in takes if take) if all(takes) else None
         self.earlier = self.taken = self.done = 0  # rows of earlier sessions, taken in by this one, in finished shards of both
         self.kept = self.kept_earlier = 0
+        self.shown = 0.0
 
     def taken_in(self, rows: int) -> None:
         """More rows are on their way."""
@@ -29,6 +31,9 @@ class Meter:
 
     def within(self, answered: int, asked: int) -> None:
         """Shards are under way: so many requests were answered of those made so far."""
+        if (now := time.monotonic()) - self.shown < PAUSE:
+            return
+        self.shown = now
         place = max(self.earlier + self.taken * answered / asked, self.done) if asked else self.done
         self.progress.update(place, self.total, "rows", self._said())
 
