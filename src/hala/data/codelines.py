@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import groupby
 
 from hala.data.markdown import blocks
 
@@ -45,9 +46,14 @@ _STATEMENTS = (
 )
 _STATEMENT = re.compile("|".join(_STATEMENTS))
 _ASSIGNMENT = re.compile(r"[@$]?[a-z_][\w.]* = \S")
+# In capitals, these read as SQL however much like a sentence they look.
+_SQL = re.compile(
+    r"SELECT (?:.* FROM |[\w*.]+(?:, ?[\w.]+)*$)|INSERT INTO |UPDATE \w+ SET |DELETE FROM |(?:CREATE|ALTER|DROP) (?:TABLE|INDEX) "
+    r"|FROM \w+$|WHERE \w+(?:\.\w+)? (?:[=<>]|(?:NOT )?(?:IN|LIKE|BETWEEN|IS)\b)|(?:GROUP|ORDER) BY \w|HAVING \w+\(|LIMIT \d"
+)
 _CERTAIN = re.compile(
     r"(?:#!/|#include\b|<\?php|(?:async )?def \w+\(.*\).*:|class \w+\(.*\):|import \w+(?:[ .]|$)|from [\w.]+ import "
-    r"|SELECT .* FROM |\w+ = lambda |sudo |pip3? install|npm |npx |git |docker |kubectl )"
+    rf"|{_SQL.pattern}|\$ [a-z]|>>> |\w+ = lambda |sudo |pip3? install|npm |npx |git |docker |kubectl )"
 )
 _PAREN = re.compile(r"[=(\[<)\]}]")
 _SPECIAL = frozenset("(){}[]=;<>_\"'#")
@@ -69,8 +75,7 @@ def code_lines(lines: Sequence[str], indented: Sequence[tuple[int, int]] | None 
     if indented is None:
         indented = [(block.start, block.end) for block in blocks(lines) if block.kind == "indented"]
     for start, end in indented:
-        if _is_code([line.strip() for line in lines[start:end]]):
-            code[start:end] = [True] * (end - start)
+        _mark_indented(lines, code, start, end)
     if not any(code) and not _SIGN.search("\n" + "".join(lines)):
         return code
     bare = [line.strip() for line in lines]
@@ -82,6 +87,14 @@ def code_lines(lines: Sequence[str], indented: Sequence[tuple[int, int]] | None 
         _spread(lines, bare, code)
         _close_program(bare, code, filled)
     return code
+
+
+def _mark_indented(lines: Sequence[str], code: list[bool], start: int, end: int) -> None:
+    """Of an indented block, the stretches between blank lines that are code: quotations and lists are set in like this too."""
+    for is_blank, group in groupby(range(start, end), lambda index: lines[index].isspace()):
+        stretch = list(group)
+        if not is_blank and _is_code([lines[index].strip() for index in stretch]):
+            code[stretch[0] : stretch[-1] + 1] = [True] * len(stretch)
 
 
 def _mark_statements(lines: Sequence[str], bare: list[str], code: list[bool], filled: list[int]) -> None:
@@ -104,9 +117,7 @@ def _depth(line: str) -> int:
 
 
 def _is_code(block: list[str]) -> bool:
-    """Whether an indented block is code; quotations and lists are set in like this as well."""
-    filled = [line for line in block if line]
-    return any(map(_is_statement, filled)) or 2 * sum(map(_is_indented_text, filled)) < len(filled)
+    return any(map(_is_statement, block)) or 2 * sum(map(_is_indented_text, block)) < len(block)
 
 
 def _is_indented_text(line: str) -> bool:
@@ -118,6 +129,8 @@ def _is_statement(line: str) -> bool:
     if "# " in line or "// " in line:
         line = _COMMENT.sub("", line)
     last = line[-1]
+    if line[0].isupper() and _SQL.match(line):
+        return True
     if last == "{" or (last == ";" and _PAREN.search(line) is not None) or _STATEMENT.match(line) is not None:
         return not _is_text(line)
     return False

@@ -18,6 +18,8 @@ _PREFIX = re.compile(rf"[{_EDGE}]*(?:(?:>(?!>)|{_MARKER})[{_EDGE}]*)*")
 _PADDING = "".join(filter(re.compile(f"[{_EDGE}]").match, map(chr, range(0x10000))))
 _CLOSING_HASHES = re.compile(r"[ \t]#+\Z")
 _EMPHASIS = re.compile(r"(\*\*\*|\*\*|__|\*|_)(?=\S)((?:(?!\1).)+)(?<=\S)\1", re.DOTALL)
+_OPENING = re.compile("[\u202a\u202b\u202d\u202e\u2066-\u2068]")
+_CLOSING = re.compile("[\u202c\u2069]")
 _ATOM = re.compile(r"\(?[A-J][.):]?\)?")
 _BREAK = re.compile(r"(?:(?<=\w)-)?[ \t]*(?:\r\n|\r|\n)[ \t>]*")
 _NEW_LINE = re.compile(r"(?:[a-z]|[ivx]{1,5})[.)][ \t]|\w+ ?[-=+*/<>^(\[]")  # an item, or an equation
@@ -36,18 +38,36 @@ def body_of(text: str) -> tuple[int, int]:
         end = max(start, len(text[: hashes.start()].rstrip(_PADDING)))
     while end > start and text[start] in "*_" and (emphasis := _EMPHASIS.fullmatch(text, start, end)):
         start, end = emphasis.span(2)
+    return (start, end) if text.isascii() else _with_isolates(text, start, end)
+
+
+def _with_isolates(text: str, start: int, end: int) -> tuple[int, int]:
+    """The same with the marks of direction at the edges that are closed, or opened, within: both belong to the words."""
+    opened, closed = len(_OPENING.findall(text, start, end)), len(_CLOSING.findall(text, start, end))
+    if closed > opened and (before := _OPENING.search(text, 0, start)):
+        start = before.start()
+    if opened > closed and (after := _CLOSING.search(text, end)):
+        end = after.end()
     return start, end
 
 
-def html_body_of(line: str) -> tuple[int, int]:
-    """The same for a line of an HTML block: tags at its edges are no words, nor is a tag that runs on into the next line."""
-    prefix = _PREFIX.match(line)
-    before = _TAGS_BEFORE.match(line, prefix.end() if prefix else 0)
-    start = before.end() if before else 0
+def html_body_of(line: str, inside: bool) -> tuple[int, int, bool]:
+    """The same for a line of an HTML block, where tags at the edges are no words; and whether the line ends inside a tag.
+
+    `inside`: whether it begins inside one.
+    """
+    if inside:
+        begin = line.find(">") + 1
+        if not begin:
+            return len(line), len(line), True
+    else:
+        prefix = _PREFIX.match(line)
+        begin = prefix.end() if prefix else 0
+    before = _TAGS_BEFORE.match(line, begin)
+    start = before.end() if before else begin
     unfinished = _OPEN_TAG.search(line, start)
-    end = unfinished.start() if unfinished else len(line)
-    after = _TAGS_AFTER.search(line, start, end)
-    return start, after.start() if after else end
+    after = _TAGS_AFTER.search(line, start, unfinished.start() if unfinished else len(line))
+    return start, after.start() if after else len(line), unfinished is not None
 
 
 def kind_of(prefix: str) -> str:

@@ -168,8 +168,7 @@ class _Splitter:
             for line in lines:
                 self._cells(line)
         elif block.kind == "html":
-            for line in lines:
-                self._html(line)
+            self._html(lines)
         elif block.kind == "raw" and block.closed:
             self._raw(lines)
         else:
@@ -284,12 +283,14 @@ class _Splitter:
             position = match.end()
         self._text(line[position:], "cell")
 
-    def _html(self, line: str) -> None:
-        """A line of an HTML block."""
-        start, end = html_body_of(line)
-        self.kept.append(line[:start])
-        self._text(line[start:end])
-        self.kept.append(line[end:])
+    def _html(self, lines: list[str]) -> None:
+        """An HTML block: the words between its tags, line by line; a tag may run over several."""
+        inside = False
+        for line in lines:
+            start, end, inside = html_body_of(line, inside)
+            self.kept.append(line[:start])
+            self._text(line[start:end])
+            self.kept.append(line[end:])
 
     def _text(self, text: str, kind: str = "") -> None:
         """One line, cell or wrapped paragraph."""

@@ -9,7 +9,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from hala.languages import LANGUAGES
@@ -44,6 +46,7 @@ SHAPES: dict[str, dict[str, tuple[str, ...]]] = {
 _ROLES = {
     "system": "system", "user": "user", "human": "user", "prompter": "user", "assistant": "assistant", "gpt": "assistant",
     "model": "assistant", "chatgpt": "assistant", "bot": "assistant", "tool": "tool", "function": "tool", "observation": "tool",
+    "function_call": "assistant", "tool_call": "assistant", "tool_response": "tool", "function_response": "tool",
 }  # fmt: skip
 
 
@@ -169,10 +172,42 @@ def _turn(turn: Any) -> Message:
         raise RecordError("missing_field", "role")
     if role.lower() not in _ROLES:
         raise RecordError("unknown_role", role[:40])
-    content = clean(turn.get("content", turn.get("value")), "content")
-    if not content.strip() and role.lower() != "system":
+    return Message(_ROLES[role.lower()], _content(turn, role.lower()))
+
+
+def _content(turn: Mapping[str, Any], role: str) -> str:
+    """The text of a turn; calls of tools stand in it as Hermes models write them: JSON between <tool_call> and </tool_call>."""
+    said = turn.get("content", turn.get("value"))
+    calls = _calls(turn)
+    text = "" if said is None and calls else clean(said, "content")
+    if role in ("function_call", "tool_call") and "<tool_call>" not in text:
+        text = f"<tool_call>\n{text.strip()}\n</tool_call>"
+    text = "\n".join(([text] if text.strip() else []) + calls) if calls else text
+    if not text.strip() and role != "system":
         raise RecordError("empty_field", "content")
-    return Message(_ROLES[role.lower()], content)
+    return text
+
+
+def _calls(turn: Mapping[str, Any]) -> list[str]:
+    """The calls of tools in an OpenAI-style turn (`tool_calls`, or the older `function_call`) as text."""
+    calls = turn.get("tool_calls") or []
+    if isinstance(turn.get("function_call"), dict):
+        calls = [*calls, turn["function_call"]] if isinstance(calls, list) else calls
+    if not isinstance(calls, list):
+        raise RecordError("wrong_type", f"tool_calls is {type(calls).__name__}")
+    return [f"<tool_call>\n{_call(call)}\n</tool_call>" for call in calls]
+
+
+def _call(call: Any) -> str:
+    function = call.get("function", call) if isinstance(call, dict) else None
+    if not isinstance(function, dict) or not isinstance(function.get("name"), str):
+        raise RecordError("wrong_type", "a tool call without a name")
+    arguments = function.get("arguments", {})
+    if isinstance(arguments, str):
+        # Arguments are JSON in a string; what does not parse stays the string that it is.
+        with suppress(ValueError, RecursionError):
+            arguments = json.loads(arguments)
+    return clean(json.dumps({"name": function["name"], "arguments": arguments}, ensure_ascii=False), "tool_calls")
 
 
 def is_own(record: Record) -> bool:

@@ -43,7 +43,7 @@ _STARTS = {
         r"|\$\{[^{}\n]{1,80}\}|(?<![A-Za-z0-9])\$[A-Za-z_][A-Za-z0-9_]*(?![A-Za-z0-9_$])",
         "\\": r"(?P<math>\\\[.{1,4000}?\\\]|\\\(.{1,2000}?\\\))|\\[\[\]()]"
         r"|\\begin\{(?P<env>[A-Za-z]{1,20}\*?)\}.{0,4000}?\\end\{(?P=env)\}"
-        rf"|\\(?:{_COMMANDS})(?![A-Za-z]){_ARGUMENTS}|\\[A-Za-z]{{2,20}}(?=[_^]){_ARGUMENTS}",
+        rf"|\\(?:{_COMMANDS})(?![A-Za-z]){_ARGUMENTS}|\\[A-Za-z]{{2,20}}(?=[_^]){_ARGUMENTS}|\\[nrt](?![a-z])",
         "<": r"<!--.{0,4000}?-->|<\?.{0,2000}?\?>|<![A-Za-z][^<>]{0,400}>|<\|[^|<>\n]{1,40}\|>"
         rf"|</?[A-Za-z][A-Za-z0-9_:.-]*(?:{_ATTRIBUTE})*\s*/?>|<<[^<>\n]{{1,200}}>>"
         r"|<[A-Za-z][A-Za-z0-9+.-]{1,20}:[^\s<>]*>|<[^\s<>@]{1,64}@[^\s<>]{1,200}>",
@@ -59,10 +59,10 @@ _STARTS = {
     }.items()
 }
 _DESTINATION = re.compile(r"[^()\s<>\"]+(?:\([^()\s]*\)[^()\s]*)*(?=[)\s])")
-_DRIVE = re.compile(r"(?<![A-Za-z])[A-Za-z]:\\(?:[A-Za-z0-9_.$~-]+\\?)+")
+_DRIVE = re.compile(r"(?<![A-Za-z])[A-Za-z]:\\(?:[A-Za-z0-9_.$~-]+\\?)+(?<!\.)")
 # What shows itself in the middle: addresses by @ or ://, files and domains by a dot, names by an underscore, calls by ().
 _WORD = re.compile(
-    r"(?P<url>(?:(?<![a-z0-9+.-])[a-z][a-z0-9+.-]{1,10}://|www\.)[A-Za-z0-9\-._~:/?#@!$&'()*+,;=%\[\]]+|mailto:[^\s<>\"]+)"
+    r"(?P<url>(?:(?<![a-z0-9+.-])[a-z][a-z0-9+.-]{1,10}://|www\.)[A-Za-z0-9\-._~:/?#@!$&'()*+,;=%\[\]{}]+|mailto:[^\s<>\"]+)"
     r"|(?<![A-Za-z0-9_.+-])[A-Za-z0-9_.+-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63})*\.[A-Za-z]{2,24}"
     rf"|(?<![A-Za-z0-9@.-])(?:[A-Za-z0-9-]{{1,63}}\.){{1,20}}(?:{_TLD})(?![A-Za-z0-9_-]|\.[A-Za-z0-9])(?:/[A-Za-z0-9\-._~/?#&=%+]*[A-Za-z0-9/])?"
     rf"|(?<![A-Za-z0-9_/.~-])(?:[A-Za-z0-9_.-]++/)*[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*\.(?:{_EXTENSIONS})(?![A-Za-z0-9_])"
@@ -73,8 +73,14 @@ _CONNECTED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123
 _RUN = re.compile(r"[A-Za-z0-9_.+~/@:-]*(?:\(\))?")
 # Every alternative begins with a literal character: only then does the search skip all others at the speed of memory.
 _TRIGGER = re.compile(r"⟦|⟧|`|\$|\\|<|&|@|/|\{|\[|_|%|-(?=-)|\.(?=[A-Za-z])|\(")
+# The letter of a chosen option: translated, it would no longer name one.
+_CHOICE = re.compile(
+    r"\b(?:[Aa]nswer|ANSWER|[Oo]ption|[Cc]hoice)s?(?: is| are)?:?[ *]*([A-H])"
+    r"(?=[)\].,;:!?\"'*]|\s*\Z|\s+(?:and|or|is|because|since)\b)"
+)
 _WORDS = re.compile(r"[A-Za-z]{3,} +[A-Za-z]{2,}| (?:and|or|to|for|from|per|a|the|is|was|in|of|plus|but|then) ")
 _FORMULA = re.compile(r"\\[A-Za-z]|[=^_{}<>+]")
+_OPENERS = {")": "(", "]": "[", "}": "{"}
 _TRAILING = ".,;:!?'*_"
 _DECODER = json.JSONDecoder()
 
@@ -108,6 +114,10 @@ def find_spans(text: str) -> list[tuple[int, int]]:
         else:
             found.append(span)
             low = position = span[1]
+    if "nswer" in text or "ption" in text or "hoice" in text:
+        letters = [match.span(1) for match in _CHOICE.finditer(text)]
+        found += [span for span in letters if not any(start < span[1] and span[0] < end for start, end in found)]
+        found.sort()
     return found
 
 
@@ -116,6 +126,8 @@ def _word(text: str, trigger: int, low: int, searched: int) -> tuple[tuple[int, 
     if text[trigger] == "(":
         if trigger and text[trigger - 1] == "]" and (link := _DESTINATION.match(text, trigger + 1)):
             return link.span(), searched
+        if text[trigger + 2 : trigger + 3] == ")" and text[trigger + 1] in "ABCDEFGH":
+            return (trigger, trigger + 3), searched
         if text[trigger + 1 : trigger + 2] != ")":
             return None, searched
     if trigger < searched:
@@ -130,7 +142,7 @@ def _word(text: str, trigger: int, low: int, searched: int) -> tuple[tuple[int, 
         return None, end
     if match["url"]:
         url = match["url"].rstrip(_TRAILING)
-        while url.endswith((")", "]")) and url.count(url[-1]) > url.count({")": "(", "]": "["}[url[-1]]):
+        while url.endswith((")", "]", "}")) and url.count(url[-1]) > url.count(_OPENERS[url[-1]]):
             url = url[:-1].rstrip(_TRAILING)
         return (match.start(), match.start() + len(url)) if url else None, end
     return match.span(), searched
