@@ -32,9 +32,9 @@ _HEAD, _TAIL = 1_200, 400
 _STRENGTH = {"translate": 0, "adapt": 1, "keep": 2, "drop": 3}
 _PROSE = re.compile(r"(?<!\w)[^\W\d_]{2,30},? [^\W\d_]{2,30},? [^\W\d_]{2}")
 _CODE = re.compile(
-    r"\b(?:functions?|programs?|programming|scripts?|cod(?:e|ing)|python|java(?:script)?|typescript|c\+\+|c#|golang|kotlin|php|bash"
-    r"|awk|sql|quer(?:y|ies)|algorithms?|linked list|arrays?|dataframe|pandas|excel|spreadsheet|time complexity|implement"
-    r"|regex|regular expressions?|one-liner|class method|app|html|css|json)\b|\bin (?:rust|ruby|go|r|c|swift|perl)\b|```",
+    r"\b(?:functions?|programs?|programming|scripts?|(?<!morse )cod(?:e|ing)|python|java(?:script)?|typescript|c\+\+|c#|golang"
+    r"|kotlin|php|bash|awk|sql|quer(?:y|ies)|algorithms?|linked list|arrays?|dataframe|pandas|excel|spreadsheet|time complexity"
+    r"|implement|regex|regular expressions?|one-liner|class method|app|html|css|json)\b|\bin (?:rust|ruby|go|r|c|swift|perl)\b|```",
     re.IGNORECASE,
 )
 _STATEMENT = (

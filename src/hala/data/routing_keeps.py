@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 
 from hala.records import Message
 
@@ -81,7 +82,8 @@ QUOTED = re.compile(
     r"|(?<!\w)['‘](?!\s)([^\n]{1,400}?)(?<!\s)['’](?!\w)"
 )
 _POINTS = re.compile(
-    r"(?:this|that|these|those|it|the (?:following|sentence|text|passage|phrase|paragraph|word|above)|following|my|a|an)\b", re.I
+    r"\s*(?:this|that|these|those|it|my|an?|the (?:following|sentences?|texts?|passages?|phrases?|paragraphs?|words?|above))\b",
+    re.I,
 )
 _LEAD = re.compile(r"[^:\n]{0,80}\b(?:sentence|version|correct\w*|should|reads?|text|rewritten|phrase)\b[^:\n]{0,30}:\s*", re.I)
 _WORD = re.compile(r"\w[\w'’-]*")
@@ -166,7 +168,8 @@ def reply(messages: Messages, index: int, match: re.Match[str]) -> list[Keep]:
 
 def echo(messages: Messages, index: int, match: re.Match[str]) -> list[Keep]:
     """What of the answer repeats the text that the task is done to: all, what follows an announcement, or what it quotes."""
-    words = {word.casefold() for keep in payload(messages, index, match) for word in _words(messages, keep)}
+    before = payload(messages, index, match)
+    words = {word.casefold() for keep in before for word in _words(messages, keep)}
     found = []
     for place in replies(messages, index):
         text = messages[place].content
@@ -178,9 +181,15 @@ def echo(messages: Messages, index: int, match: re.Match[str]) -> list[Keep]:
             continue
         keep = Keep(place, *_trimmed(text, start, len(text), spans)) if start else Keep(place, 0, len(text))
         own = {word.casefold() for word in _words(messages, keep)}
-        if own and len(own & words) * 3 >= min(len(own), len(words)):
+        if own and (len(own & words) * 3 >= min(len(own), len(words)) or _alike(messages, keep, before)):
             found.append(keep)
     return found
+
+
+def _alike(messages: Messages, keep: Keep, others: list[Keep]) -> bool:
+    """Whether two short texts share most of their letters in order: each word may have had its fault."""
+    one, *texts = (messages[each.message].content[each.start : each.end] for each in (keep, *others))
+    return any(max(len(one), len(text)) <= 400 and SequenceMatcher(None, one, text).ratio() >= 0.6 for text in texts)
 
 
 def _words(messages: Messages, keep: Keep) -> list[str]:
@@ -201,6 +210,11 @@ def terms(messages: Messages, index: int, match: re.Match[str]) -> list[Keep]:
         quoted = [span for span in quotes(content) if mention.search(content, *span)]
         found += [Keep(place, *span) for span in quoted or [each.span() for each in mention.finditer(content)]]
     return found
+
+
+def words(messages: Messages, index: int, match: re.Match[str]) -> list[Keep]:
+    """The words that the question is about: as `terms`, or else what stands after a colon."""
+    return terms(messages, index, match) or payload(messages, index, match)
 
 
 def expansion(messages: Messages, index: int, match: re.Match[str]) -> list[Keep]:
@@ -287,6 +301,7 @@ FINDERS: dict[str, Finder] = {
     "reply": reply,
     "echo": echo,
     "terms": terms,
+    "words": words,
     "expansion": expansion,
     "letters": letters,
     "bare": bare,
