@@ -92,9 +92,11 @@ def open_work(settings: Translate, context: Context) -> Work:
 def open_router(source: str, voter: Engine | None) -> Router:
     """What finds the routes of rows: the rules of their language, and a model's vote where those are not certain."""
     from hala.data.routing import route
+    from hala.data.routing_vote import vote
 
     def routes(rows: list[Row]) -> list[Route]:
-        return [route(row, source=source) for row in rows]
+        found = [route(row, source=source) for row in rows]
+        return vote(zip(rows, found, strict=True), voter, source) if voter else found
 
     return routes
 
