@@ -9,6 +9,8 @@ import typer
 
 from hala.cli.words import JsonOption, QuietOption, SetOption, print_json, progress_of
 
+ONE_OR_ALL = "Folder of a run, or of one step made alone."
+
 
 def run(
     recipe: Annotated[Path, typer.Argument(help="Recipe file (.yaml).")],
@@ -38,8 +40,8 @@ def plan(recipe: Annotated[Path, typer.Argument(help="Recipe file (.yaml).")], o
         print(f"  {name:<20} {step.verb:<10} -> {recipe_file.produces(step):<12} {needs and 'from ' + needs}")
 
 
-def status(root: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")], as_json: JsonOption = False) -> None:
-    """Which steps are finished, which are half done, and what came out."""
+def status(root: Annotated[Path, typer.Argument(metavar="RUN", help=ONE_OR_ALL)], as_json: JsonOption = False) -> None:
+    """Which steps are finished, running or half done, and what came out."""
     from hala.verbs.report import status_rows, status_text
 
     print_json(status_rows(root)) if as_json else print(status_text(root))
@@ -53,7 +55,7 @@ def report(root: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a
     print(root / "report.html")
 
 
-def verify(root: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")]) -> None:
+def verify(root: Annotated[Path, typer.Argument(metavar="RUN", help=ONE_OR_ALL)]) -> None:
     """Read every byte of a run and compare it with the manifests."""
     from hala import runs
     from hala.errors import CorruptError
@@ -63,10 +65,10 @@ def verify(root: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a
     if damaged:
         details = "; ".join(f"{name}: {', '.join(wrong)}" for name, wrong in damaged.items())
         raise CorruptError(f"{len(damaged)} of {len(found)} finished steps are damaged. {details}.", f"Run `hala repair {root}`.")
-    print(f"{len(found)} finished steps are whole.")
+    print("1 finished step is whole." if len(found) == 1 else f"{len(found)} finished steps are whole.")
 
 
-def repair(root: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")]) -> None:
+def repair(root: Annotated[Path, typer.Argument(metavar="RUN", help=ONE_OR_ALL)]) -> None:
     """Remove damaged steps, so that the next run makes them again."""
     from hala import runs
 
