@@ -79,7 +79,7 @@ def by_hala() -> dict[str, Any]:
 FENCE = re.compile(r"^(?P<mark>`{3,}|~{3,})[^\n]*\n(?P<body>.*?)^(?P=mark)", re.MULTILINE | re.DOTALL)
 CHECKS: dict[str, re.Pattern[str]] = {
     "fenced code": FENCE,
-    "indented code": re.compile(r"(?m)^(?: {4}|\t)(?=.*(?:[=(){};]|import )).*$"),  # prose that is set in is no code
+    "indented code": re.compile(r"(?m)^(?: {4}|\t)(?!.*[<>])(?=.*(?:[=(){};]|import )).*$"),  # prose that is set in is no code
     "inline code": re.compile(r"(?<!`)`[^`\n]+`(?!`)"),
     "formulas": re.compile(r"\$\$.+?\$\$|(?<![\\$\w])\$[^$\n]*[\\^_=][^$\n]*\$|\\\(.+?\\\)|\\\[.+?\\\]|\\begin\{(\w+\*?)\}.*?\\end\{\1\}", re.DOTALL),
     "addresses": re.compile(r"https?://[^\s)>\"]+|[\w.+-]+@[\w-]+\.[a-z]{2,}"),

@@ -15,13 +15,12 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from hala.artifacts import make_folder
-from hala.errors import CorruptError, DiskError, LockedError
+from hala.errors import CorruptError, DiskError, HalaError, LockedError
 from hala.records import Completion, Finish
 
 # In front of the text: finish (0 stop, 1 length), tokens, the limit that they were made under, confidence (NaN for none).
@@ -56,8 +55,10 @@ class Memory:
 
         self.folder = folder
         make_folder(folder.parent)
-        with self._errors():
+        try:
             self.base: Any = rocksdict.Rdict(str(folder), _options(rocksdict))
+        except Exception as error:
+            raise self._said(error) from None
 
     def find(self, keys: Sequence[bytes], max_tokens: int, confidence: bool = False) -> dict[bytes, Completion]:
         """The remembered completions among `keys`, each with an empty id.
@@ -65,8 +66,10 @@ class Memory:
         Left out is what was cut off by a lower limit than `max_tokens`, and, when `confidence` is asked for, what has none.
         """
         found: dict[bytes, Completion] = {}
-        with self._errors():
+        try:
             values = self.base.get(list(keys))
+        except Exception as error:
+            raise self._said(error) from None
         for key, value in zip(keys, values, strict=True):
             if value is None:
                 continue
@@ -83,38 +86,37 @@ class Memory:
             return
         sureness = float("nan") if completion.confidence is None else completion.confidence
         head = _HEAD.pack(_FINISHES.index(completion.finish), completion.tokens, max_tokens, sureness)
-        with self._errors():
+        try:
             self.base[key] = head + completion.text.encode("utf-8", "surrogatepass")
+        except Exception as error:
+            raise self._said(error) from None
 
     def __len__(self) -> int:
-        with self._errors():
-            return sum(1 for _ in self.base.keys())
+        return sum(1 for _ in self.base.keys())  # noqa: SIM118 - it is no dict
 
     def close(self) -> None:
         """Write everything out and let go of the folder; the object cannot be used afterwards."""
-        with self._errors():
-            self.base.close()
-
-    @contextmanager
-    def _errors(self) -> Iterator[None]:
-        """RocksDB's errors in our words: another process, a full disk, damage."""
         try:
-            yield
+            self.base.close()
         except Exception as error:
-            told = str(error)
-            if "lock file" in told or "lock hold" in told:
-                raise LockedError(
-                    f"the translation memory {self.folder} is in use by another process.",
-                    "Wait for it, or use another one: memory: FOLDER (or none).",
-                ) from None
-            if "No space" in told or "IO error" in told:
-                raise DiskError(
-                    f"the translation memory {self.folder} cannot be used: {told}.",
-                    "Make room, or choose another place with memory: FOLDER (or none).",
-                ) from None
-            raise CorruptError(
-                f"the translation memory {self.folder} is damaged: {told}.", "Delete the folder; what it held is asked again."
-            ) from None
+            raise self._said(error) from None
+
+    def _said(self, error: Exception) -> HalaError:
+        """RocksDB's errors in our words: another process, a full disk, damage."""
+        told = str(error)
+        if "lock file" in told or "lock hold" in told:
+            return LockedError(
+                f"the translation memory {self.folder} is in use by another process.",
+                "Wait for it, or use another one: memory: FOLDER (or none).",
+            )
+        if "No space" in told or "IO error" in told:
+            return DiskError(
+                f"the translation memory {self.folder} cannot be used: {told}.",
+                "Make room, or choose another place with memory: FOLDER (or none).",
+            )
+        return CorruptError(
+            f"the translation memory {self.folder} is damaged: {told}.", "Delete the folder; what it held is asked again."
+        )
 
 
 def _options(rocksdict: Any) -> Any:

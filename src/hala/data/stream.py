@@ -51,6 +51,7 @@ class Draft:
     """A document whose segments are being translated; `done` is called once, when all are settled."""
 
     document: Document
+    texts: tuple[str, ...]
     segments: list[Segment | None]
     missing: int
     pieces: bool
@@ -169,11 +170,11 @@ class Translator:
     def _draft(self, document: Document, done: Callable[[Draft], None], pieces: bool) -> None:
         """Opens a document; its segments are on their way, or wait for the one that is their context."""
         texts = document.segments
-        draft = Draft(document, [None] * len(texts), len(texts), pieces, self._anchors(texts), done)
+        draft = Draft(document, texts, [None] * len(texts), len(texts), pieces, self._anchors(texts), done)
         if not texts:
             done(draft)
             return
-        held = {place for places in draft.anchors.values() for place in places}
+        held = {place for places in draft.anchors.values() for place in places} if draft.anchors else ()
         for place in range(len(texts)):
             if place not in held:
                 self._place(draft, place, None)
@@ -193,7 +194,7 @@ class Translator:
 
     def _place(self, draft: Draft, place: int, context: Pair | None) -> None:
         """Puts a segment of a document on its way, or takes what is known of it."""
-        text = draft.document.segments[place]
+        text = draft.texts[place]
         identity = (text, context, draft.pieces)
         self.stats["segments"] += 1
         if settled := self.settled.get(identity):

@@ -65,7 +65,8 @@ class Text:
 class Translated:
     """A translated text, or the text "" with the verdict that says why there is none.
 
-    `tries` is the most that any segment took, `rung` the last step of the ladder that any took: `first`, `again`, `split`, `other`.
+    `tries` is the most that any segment took, `rung` the last step of the ladder (`first`, `again`, `split`,
+    `other`) that any took.
     """
 
     text: str
@@ -101,6 +102,8 @@ def translate_texts(texts: Sequence[str], engine: Engine, plan: Plan, progress: 
 
 def document_of(text: Text, plan: Plan) -> Document:
     """The parts of a text: kept ranges and structure are skeleton, the rest is segments, or one segment in `whole` mode."""
+    if not text.keep and not plan.whole:
+        return split(text.text, plan.max_chars, plan.values, plan.source.code)
     parts: list[Part] = []
     position = 0
     open_block = ""
@@ -131,7 +134,8 @@ class Asker:
         self.system: tuple[Message, ...] = tuple(system)
         shared = plan.sampling
         what = [PROTOCOL, plan.model, [[m.role, m.content] for m in system], template, shared.top_p, shared.stop]
-        self.identity = json.dumps([*what, plan.source.code, plan.target.code], ensure_ascii=False).encode("utf-8", "surrogatepass")
+        told = json.dumps([*what, plan.source.code, plan.target.code], ensure_ascii=False)
+        self.identity = told.encode("utf-8", "surrogatepass")
 
     def messages(self, text: str, context: Pair | None) -> tuple[Message, ...]:
         """The chat that asks for `text`; the pair before it, if any, stands there as an earlier turn."""
