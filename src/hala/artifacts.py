@@ -16,12 +16,13 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from hala.digests import digest_file, digest_files, take
 from hala.errors import CorruptError, DiskError
 
 MANIFEST = "manifest.json"
@@ -115,17 +116,6 @@ def digest_of(value: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def digest_file(path: Path) -> str:
-    """XXH3-128 of a file's bytes: ten times as fast as SHA-256, for it is to find damage and change, not forgery."""
-    import xxhash
-
-    digest, block = xxhash.xxh3_128(), bytearray(1 << 20)
-    with path.open("rb", buffering=0) as stream:
-        while count := stream.readinto(block):
-            digest.update(memoryview(block)[:count])
-    return digest.hexdigest()
-
-
 def digest_tree(folder: Path) -> str:
     """One digest over the names and contents of a folder's files (or of one file), hidden ones left out."""
     if folder.is_file():
@@ -133,15 +123,21 @@ def digest_tree(folder: Path) -> str:
     return digest_of({name: entry["xxh128"] for name, entry in list_files(folder).items()})
 
 
-def list_files(folder: Path) -> dict[str, dict[str, Any]]:
-    """Relative name -> bytes and xxh128 of each file, sorted; manifests and hidden files left out."""
-    found: dict[str, dict[str, Any]] = {}
+def list_files(folder: Path, known: Callable[[Path], str | None] = lambda _: None) -> dict[str, dict[str, Any]]:
+    """Relative name -> bytes and xxh128 of each file, sorted; manifests and hidden files left out.
+
+    Files whose digest is `known` are not read.
+    """
+    paths: dict[str, Path] = {}
     for path in sorted(folder.rglob("*")):
         relative = path.relative_to(folder)
         hidden = any(part.startswith(".") for part in relative.parts)
         if path.is_file() and not hidden and relative.name not in (MANIFEST, STARTED):
-            found[relative.as_posix()] = {"bytes": path.stat().st_size, "xxh128": digest_file(path)}
-    return found
+            paths[relative.as_posix()] = path
+    found = {name: known(path) for name, path in paths.items()}
+    unread = [name for name, digest in found.items() if digest is None]
+    found |= dict(zip(unread, digest_files([paths[name] for name in unread]), strict=True))
+    return {name: {"bytes": path.stat().st_size, "xxh128": found[name]} for name, path in paths.items()}
 
 
 def read_manifest(folder: Path) -> Manifest | None:
@@ -160,7 +156,7 @@ def finish(folder: Path, manifest: Manifest) -> Manifest:
     """Digest the files, write the manifest as the last act, remove scratch; returns the complete manifest."""
     for orphan in folder.rglob(".*.tmp"):  # left by a kill in the middle of a write
         orphan.unlink()
-    files = list_files(folder)
+    files = list_files(folder, take)
     digest = digest_of({name: entry["xxh128"] for name, entry in files.items()})
     complete = Manifest(**{**asdict(manifest), "files": files, "digest": digest})
     write_json(folder / MANIFEST, asdict(complete))

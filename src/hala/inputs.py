@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from hala import artifacts
+from hala.digests import digest_files
 from hala.errors import InputError, RecipeError
 from hala.recipe import Accepts, Data, EngineSettings, Section, Step, essence
 from hala.recipe_file import references
@@ -102,4 +103,6 @@ def _tree_digest(path: Path) -> str:
 
     weights = {info.file for info in open_checkpoint(path).tensors.values()}  # its own check comes before any other reader's
     small = {each for each in path.iterdir() if each.suffix in SMALL and each.is_file() and each.name not in NOT_OURS}
-    return artifacts.digest_of({each.name: artifacts.digest_file(each) for each in sorted(weights | small)})
+    files = sorted(weights | small)
+    found = digest_files(files, stay=True)  # the step reads them again
+    return artifacts.digest_of({file.name: digest for file, digest in zip(files, found, strict=True)})

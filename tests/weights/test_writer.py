@@ -20,6 +20,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from hala.artifacts import list_files
+from hala.digests import take
 from hala.errors import DiskError, DriftError, InputError
 from hala.weights import disk, journal
 from hala.weights.checkpoint import Array, numpy_dtype, open_checkpoint
@@ -110,6 +112,15 @@ def test_finished_units_are_not_made_again(tmp_path: Path, exists: bool) -> None
     assert [note["name"] for note in build(tmp_path / "out", job, make)] == sorted(tensors)
     assert len(made) == 6
     assert not [*(tmp_path / "out").glob(".*"), *tmp_path.glob(".*")]
+
+
+def test_the_digests_of_shards_are_left_for_the_manifest(tmp_path: Path) -> None:
+    """Whoever finishes the folder knows the digest of every shard without reading it, and it is that of the bytes on disk."""
+    tensors = ramp(t0=14, t1=13, t2=12, t3=11, t4=10)
+    build(tmp_path / "out", make_job(tensors, tmp_path, shard_bytes=80), copying(tensors))
+    known = {path.name: digest for path in (tmp_path / "out").iterdir() if (digest := take(path))}
+    assert sorted(known) == sorted(path.name for path in (tmp_path / "out").glob("*.safetensors"))
+    assert known.items() <= {name: entry["xxh128"] for name, entry in list_files(tmp_path / "out").items()}.items()
 
 
 @pytest.mark.parametrize("exists", [False, True])

@@ -23,7 +23,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from hala.artifacts import digest_file, sync
+from hala.artifacts import sync
+from hala.digests import digest_file
 from hala.errors import CorruptError
 
 MARKER = "complete.json"

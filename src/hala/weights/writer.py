@@ -24,11 +24,12 @@ from hala.artifacts import atomic_file, disk_errors, sync
 from hala.errors import DiskError, InputError
 from hala.hardware import workers
 from hala.weights.checkpoint import INDEX_NAME, Array, copy_side_files
-from hala.weights.disk import Shard
+from hala.weights.disk import Shard, Wake
 from hala.weights.journal import JOURNAL, Journal, Note, check_settings
 from hala.weights.layout import SHARD_BYTES, Shards, Unit, make_index, plan_shards, shard_size
 
 WORK = ".partial"  # suffix of the work folder, or its name inside a destination that exists already
+READERS = 2  # threads that digest what is finished
 SPARE = 50_000_000  # bytes left free for everything that is not a tensor
 
 Write = Callable[[str, int, Array], None]  # output name, first element, values
@@ -119,33 +120,43 @@ def check_room(work: Path, shards: Shards) -> None:
 
 
 def write_units(work: Path, shards: Shards, journal: Journal, make: Make, progress: Progress | None, threads: int) -> None:
-    """Makes every unit that the journal lacks, the largest first so that no core waits for a late one."""
+    """Makes every unit that the journal lacks, in the order of the files, so that their digests can follow."""
     total = sum(unit.size for units in shards.values() for unit in units)
     done = Written(sum(unit.size for units in shards.values() for unit in units if unit.key in journal.notes))
-    jobs: list[tuple[Unit, Shard]] = []
-    for name, units in shards.items():
-        if missing := [unit for unit in units if unit.key not in journal.notes]:
-            shard = Shard(work / name, units)
-            jobs += [(unit, shard) for unit in missing]
-    failed = Event()
+    begun = begin_shards(work, shards, journal)
+    pool, readers, stop = ThreadPoolExecutor(threads), ThreadPoolExecutor(READERS), Event()
 
     def run(unit: Unit, shard: Shard) -> None:
-        if failed.is_set():  # nothing new is begun after an error
+        if stop.is_set():  # nothing new is begun after an error
             return
         try:
             with shard.opened() as descriptor:
                 note = make(unit.key, lambda *piece: done.add(shard.write(descriptor, *piece)))
+            shard.finished(unit)
             journal.add(unit.key, note)
+            readers.submit(shard.follow, stop)
         except BaseException:
-            failed.set()
+            stop.set()
             raise
 
-    with ThreadPoolExecutor(threads) as pool:
-        try:
-            waiting = {pool.submit(run, *job) for job in sorted(jobs, key=lambda job: (-job[0].size, job[0].key))}
-            follow(waiting, lambda: progress and progress(min(done.bytes, total), total))
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+    try:
+        waiting = {pool.submit(run, unit, shard) for shard, units in begun for unit in units}
+        watch(waiting, lambda: progress and progress(min(done.bytes, total), total))
+        watch({readers.submit(shard.follow, stop, last=True) for shard, _ in begun}, lambda: None)
+    finally:
+        stop.set()
+        pool.shutdown(cancel_futures=True)
+        readers.shutdown(cancel_futures=True)
+
+
+def begin_shards(work: Path, shards: Shards, journal: Journal) -> list[tuple[Shard, list[Unit]]]:
+    """The shards that lack units, with these in the order in which they lie there."""
+    wake, begun = Wake(), []
+    for name, units in shards.items():
+        if missing := [unit for unit in units if unit.key not in journal.notes]:
+            shard = Shard(work / name, units, wake, journal.notes.keys())
+            begun.append((shard, sorted(missing, key=lambda unit: shard.places[unit.outputs[0].name][0])))
+    return begun
 
 
 class Written:
@@ -160,7 +171,7 @@ class Written:
             self.bytes += count
 
 
-def follow(waiting: set[Future[None]], show: Callable[[], Any]) -> None:
+def watch(waiting: set[Future[None]], show: Callable[[], Any]) -> None:
     """Waits for all, showing the progress; the first error ends it."""
     while waiting:
         finished, waiting = wait(waiting, timeout=0.2, return_when=FIRST_COMPLETED)
