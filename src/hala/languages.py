@@ -59,6 +59,8 @@ class Language:
     """Letters that set the language apart within a shared script; running text holds some."""
     frequent: frozenset[str] = frozenset()
     """Frequent short words, case-folded: running text holds some."""
+    telltale: tuple[str, ...] = ()
+    """Letters or endings that no language of the same script shares."""
     generic: bool = False
 
 
@@ -77,6 +79,7 @@ _KNOWN = (
         labels=("arb", "ara", "acm", "acq", "aeb", "ajp", "apc", "ars", "ary", "arz"),
         foreign="پچژگکیہےٹڈڑںھۀۂۓ",
         frequent=_words("في من على إلى أن عن مع هذا هذه التي الذي لا ما كان هو هي أو ثم قد كل بين بعد قبل عند إذا يتم لم لن"),
+        telltale=("ة", " ال", " لل"),
     ),
     Language(
         "hi", "Hindi", "हिन्दी", "Devanagari", "Deva", "ltr", "०१२३४५६७८९", ".!?।…", "?", 0.40, 1.0, labels=("hin",),

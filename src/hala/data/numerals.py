@@ -5,6 +5,8 @@
 [3, 5, 20, 25]
 >>> changed_numbers("It cost 1,250 dollars in 2019.", "كلف ١٬٢٥٠ دولارا في ٢٠١٨.", "en", "ar")
 (['2019'], ['2018'])
+>>> changed_numbers("He has 3 dogs.", "لديه ثلاثة كلاب.", "en", "ar"), changed_numbers("He has 3 dogs.", "لديه خمسة كلاب.", "en", "ar")
+(([], []), (['3'], []))
 """
 
 from __future__ import annotations
@@ -12,14 +14,21 @@ from __future__ import annotations
 import re
 from collections import Counter
 
+from hala.data.lexicon import Lexicon, lexicon
 from hala.languages import fold_digits
 
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
+# The power of a unit is no number: km2, m3.
+_SQUARE = re.compile(r"(?:(?<=[kcm]m)|(?<=\dm)|(?<=\d m)|(?<=[كس]م)|(?<=\d م)|(?<=मी))[23](?![\w.,])")
+_ARABIC_COMMA = re.compile(r"(?<=\d)،(?=\d{3}(?!\d))")
 _THOUSANDS = re.compile(r"\d{1,3}(?:[.,]\d{2,3})*[.,]\d{3}")
 _DECADE = re.compile(r"(\d+0)(?:['’]?s\b)")
+_MIXED = re.compile("[0-9][٠-٩۰-۹०-९]|[٠-٩۰-۹०-९][0-9]")
+_AFTERNOON = re.compile(r"\bp\.?m\b|\b(?:after|this )?noon|evening|night|\b(?:EST|EDT|ET|GMT|UTC)\b", re.IGNORECASE)
 _TENS = {
     "twenty": 20, "thirty": 30, "forty": 40, "fifty": 50, "sixty": 60, "seventy": 70, "eighty": 80, "ninety": 90,
 }  # fmt: skip
+# What a translation may write in digits where English has a word.
 _ENGLISH = _TENS | {
     "zero": 0, "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10,
     "eleven": 11, "twelve": 12, "thirteen": 13, "fourteen": 14, "fifteen": 15, "sixteen": 16, "seventeen": 17, "eighteen": 18,
@@ -28,7 +37,15 @@ _ENGLISH = _TENS | {
     "half": 30, "quarter": 15, "dozen": 12, "once": 1, "twice": 2, "both": 2, "hundred": 100, "thousand": 1000, "million": 10**6,
     "billion": 10**9, "noon": 12, "midnight": 12, "fifteenth": 15, "eighteenth": 18, "nineteenth": 19, "twentieth": 20,
     "hundreds": 100, "thousands": 1000, "hundredth": 100, "dozens": 12, "sixteenth": 16, "seventeenth": 17,
+    "eleventh": 11, "twelfth": 12, "thirteenth": 13, "fourteenth": 14, "thirtieth": 30, "thirties": 30, "forties": 40, "fifties": 50,
+    "sixties": 60, "seventies": 70, "eighties": 80, "nineties": 90, "twenties": 20, "decade": 10, "decades": 10, "century": 100,
+    "centuries": 100, "millions": 10**6, "billions": 10**9, "double": 2, "triple": 3, "pair": 2, "couple": 2, "single": 1, "fortnight": 14, "ellipsis": 3,
+    "ii": 2, "iii": 3, "iv": 4, "a": 1, "an": 1, "each": 1, "per": 1, "every": 1, "another": 1,
 }  # fmt: skip
+_FRACTIONS = {"half": frozenset({2, 5, 50}), "quarter": frozenset({4, 25}), "quarters": frozenset({4, 75})}
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+_CALENDAR = re.compile(rf"\b(?:({'|'.join(_MONTHS)})[a-z]*|({'|'.join(_DAYS)})[a-z]*day)\b", re.IGNORECASE)
 
 
 def number_words(text: str, code: str) -> frozenset[int]:
@@ -43,47 +60,150 @@ def number_words(text: str, code: str) -> frozenset[int]:
             found.add(value)
             if previous in _TENS.values() and 0 < value < 10:
                 found.add(previous + value)
-            if previous > 0 and value in (100, 1000, 10**6, 10**9):
+            if previous > 0 and value in (12, 100, 1000, 10**6, 10**9):
                 found.add(previous * value)
+            found |= _FRACTIONS.get(word, frozenset())
         previous = value
     return frozenset(found)
 
 
 def changed_numbers(source: str, target: str, source_code: str, target_code: str) -> tuple[list[str], list[str]]:
     """Numbers that the target lost and numbers that it made up, beyond what may be written in words on one side."""
-    before, after = numbers(source), numbers(target)
-    missing, extra = before - after, after - before
-    _pair_up(missing, extra)
-    in_source, in_target = number_words(source, source_code), number_words(target, target_code)
-    decades = set(_DECADE.findall(source))
-    unsure = any(len(number) > 1 for number in extra), any(len(number) > 1 for number in missing)
-    lost = [n for n in missing if not (n in decades or int(n) in in_target or _may_be_words(n, unsure[0]))]
-    made = [n for n in extra if not (int(n) in in_source or _may_be_words(n, unsure[1]))]
+    return compare(numbers(source), numbers(target), source, target, source_code, target_code)
+
+
+def compare(
+    before: Counter[str], after: Counter[str], source: str, target: str, source_code: str, target_code: str
+) -> tuple[list[str], list[str]]:
+    """`changed_numbers` for numbers that are known already."""
+    # How often a number stands there does not matter: translators repeat a noun and its number, or say it once.
+    missing, extra = before.keys() - after.keys(), after.keys() - before.keys()
+    if not missing and not extra:
+        return [], []
+    missing, extra = set(missing), set(extra)
+    _pair_up(missing, extra, source, target)
+    words = lexicon(target_code) if source_code == "en" else None
+    lost = _lost(missing, extra, source, target, words) if missing else []
+    made = _made(missing, extra, source, source_code) if extra else []
     return lost, made
 
 
-def _pair_up(missing: Counter[str], extra: Counter[str]) -> None:
-    """Takes out what is one number in two writings: 300,000 and 300 thousand, 1950-53 and 1953, 1200 and 12:00."""
-    for number in list(missing):
-        for other in list(extra):
+def _lost(missing: set[str], extra: set[str], source: str, target: str, words: Lexicon | None) -> list[str]:
+    decades = set(_DECADE.findall(source))
+    if words is None:
+        unsure = any(len(number) > 1 for number in extra)
+        return [n for n in sorted(missing) if not (n in decades or _may_be_words(n, unsure))]
+    text = words.searchable(target)
+    if ".5" in source and words.holds(words.numbers.get(30, ()), text):  # an hour and a half
+        decades.add("5")
+    return [n for n in sorted(missing) if n not in decades and not _excused(n, source, text, words)]
+
+
+def _excused(number: str, source: str, text: str, words: Lexicon) -> bool:
+    """Whether a number that is gone may stand in words: 3 days as three days, 1 day as a day, but not a half of 6.34."""
+    if number != "0" and re.search(rf"(?<![\d.,]){number}[.,](?!5(?!\d))\d|\d[.,]{number}(?!\d)", source):
+        return False
+    counted = re.search(rf"(?<![\d.,]){number}[ -][^\W\d_]", source) is not None
+    if number in "01" and (counted or number == "0"):
+        return True
+    stems = [stem for stem in words.numbers.get(2, ()) if counted or len(stem) > 2] if number == "2" else None
+    return words.holds(stems, text) if stems is not None else len(number) < 11 and spelled(int(number), text, words)
+
+
+def _made(missing: set[str], extra: set[str], source: str, source_code: str) -> list[str]:
+    if source_code != "en":
+        unsure = any(len(number) > 1 for number in missing)
+        return [n for n in sorted(extra) if not _may_be_words(n, unsure)]
+    written = set(map(str, number_words(source, source_code)))
+    for month, day in _CALENDAR.findall(source):
+        # January is the first month; Monday is the first day of the week, or the second.
+        written |= {str(_MONTHS.index(month.lower()) + 1)} if month else {str(_DAYS.index(day.lower()) + each) for each in (1, 2)}
+    if missing:  # "a" is one only where no number is gone
+        written -= {"1"} - ({"1"} if re.search(r"\b(?:one|first|once|single)\b", source, re.IGNORECASE) else set())
+    return [n for n in sorted(extra) if n not in written]
+
+
+def spelled(value: int, text: str, words: Lexicon) -> bool:
+    """Whether a searchable text has the words that a number consists of, wherever they stand: 25 is twenty and five."""
+    stems = words.numbers.get(value)
+    if stems is not None:
+        return words.holds(stems, text)
+    for unit in (10**9, 10**6, 1000, 100):
+        if value >= unit:
+            high, rest = divmod(value, unit)
+            known = words.holds(words.numbers.get(unit, ()), text)
+            return known and (high == 1 or spelled(high, text, words)) and (rest == 0 or spelled(rest, text, words))
+    tens, rest = value - value % 10, value % 10
+    return tens in words.numbers and words.holds(words.numbers[tens], text) and words.holds(words.numbers[rest], text)
+
+
+def _pair_up(missing: set[str], extra: set[str], source: str, target: str) -> None:
+    """Takes out what is one number in two writings: 300,000 and 300 thousand, 1950-53 and 1953, 1200 and 12:00, 3 p.m. and 15."""
+    if "00" in target:  # of a full hour
+        extra.discard("0")
+    left, right = _shifted(source), _shifted(target)
+    for digits in [each for each in left.keys() & right.keys() if len(each) > 1]:
+        missing -= left[digits]
+        extra -= right[digits]
+    for number in sorted(missing):
+        for other in sorted(extra):
             short, long = sorted((number, other), key=len)
             scaled = long.startswith(short) and set(long[len(short) :]) == {"0"} and len(long) - len(short) in (2, 3, 6, 9)
-            if scaled or (len(short) == 2 and len(long) == 4 and long.endswith(short)):
-                del missing[number], extra[other]
+            ending = len(short) == 2 and len(long) == 4 and long.endswith(short)
+            if scaled or ending or (len(long) < 3 and _same_hour(int(number), int(other), source, target)):
+                missing.discard(number)
+                extra.discard(other)
                 break
+
+
+def _shifted(text: str) -> dict[str, set[str]]:
+    """Numbers by their digits alone, wherever the point is: 5.4 crore are 54 million, 1,200,000 are 12 lakh."""
+    found: dict[str, set[str]] = {}
+    for token in _NUMBER.findall(_folded(text)):
+        groups = re.split(r"[.,]", token)
+        joined = "".join(groups)
+        short = joined.rstrip("0")
+        for digits in {joined, short if len(groups) > 1 or len(joined) - len(short) > 2 else joined}:
+            found.setdefault(digits, set()).update(each.lstrip("0") or "0" for each in (*groups, joined))
+    return found
+
+
+def _same_hour(hour: int, other: int, source: str, target: str) -> bool:
+    """One hour on two clocks: of 12 or 24 hours, or of the Swahili day, which begins at six."""
+    if other == hour + 12 or other == hour - 12:
+        return _AFTERNOON.search(source) is not None
+    return (hour - other) % 12 == 6 and " saa " in f" {target.lower()}"
 
 
 def numbers(text: str) -> Counter[str]:
     """Numbers as ASCII digits: thousands joined, other groups apart, leading zeros dropped."""
-    folded = fold_digits(text).replace("٫", ".").replace("٬", ",")
     found: Counter[str] = Counter()
-    for token in _NUMBER.findall(folded):
+    for token in _NUMBER.findall(_folded(text)):
+        if token.isdecimal():
+            found[token.lstrip("0") or "0"] += 1
+            continue
         groups = [re.sub(r"[.,]", "", token)] if _THOUSANDS.fullmatch(token) else re.split(r"[.,]", token)
-        found.update(group.lstrip("0") or "0" for group in groups)
+        for group in groups:
+            found[group.lstrip("0") or "0"] += 1
     return found
 
 
+def _folded(text: str) -> str:
+    """The text with ASCII digits and separators, without the 2 of km2."""
+    folded = fold_digits(text)
+    if folded is not text:
+        folded = folded.replace("٫", ".").replace("٬", ",")
+    if "،" in folded:
+        folded = _ARABIC_COMMA.sub(",", folded)
+    return _SQUARE.sub("", folded)
+
+
+def mixed_digits(text: str) -> bool:
+    """Whether one number is written in the digits of two scripts."""
+    return not text.isascii() and _MIXED.search(text) is not None
+
+
 def _may_be_words(number: str, both_sides: bool) -> bool:
-    """Whether a number that only one side writes in digits may be in words on the other."""
+    """Whether a number that only one side writes in digits may be in words on the other, in a language of which no words are known."""
     value = int(number) if len(number) < 8 else 10**8
     return value <= 12 or (not both_sides and (value <= 100 or value % 100 == 0))

@@ -1,106 +1,225 @@
-"""Words that gates look for, by language code: refusals, announcements, question words.
+"""What models say when they do not translate, by language code: refusals, announcements, notes; and how questions open.
+
+A pattern is dear and its hints are cheap: where none of the hints stands in the text in lower case, the pattern cannot match.
 
 >>> from hala.data.phrases import REFUSALS
->>> bool(REFUSALS["en"].search("I'm sorry, but I can't help with that."))
-True
+>>> REFUSALS["en"].find("I'm sorry, but I can't help with that.")
+"I'm sorry, but I can't"
 """
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
 _I = re.IGNORECASE
-REFUSALS: dict[str, re.Pattern[str]] = {
-    "en": re.compile(
-        r"\bas an? (?:ai|artificial intelligence|(?:large )?language model)\b|\bi(?:'m| am) (?:just )?an? (?:ai"
-        r"|(?:large )?language model)\b"
-        r"|\bi(?:'m| am) (?:sorry|afraid|unable|not able)\b.{0,30}\b(?:can(?:no|')t|cannot|unable|not able|won't)\b"
-        r"|\bi (?:can(?:no|')t|cannot|won't|am unable to|am not able to) (?:help|assist|translate|provide|comply"
-        r"|fulfil|answer|do that)"
-        r"|\bagainst my (?:guidelines|programming|policy)\b",
-        _I,
+
+
+@dataclass(frozen=True, slots=True)
+class Phrases:
+    """A pattern, and words of which at least one, in lower case, stands in every text that the pattern matches."""
+
+    hints: tuple[str, ...]
+    pattern: re.Pattern[str]
+
+    def find(self, text: str, lower: str = "") -> str:
+        """The first phrase in the text, empty when there is none. `lower` is the text in lower case, if it is at hand."""
+        lower = lower or text.lower()
+        for hint in self.hints:
+            if hint in lower:
+                match = self.pattern.search(text)
+                return match.group().strip() if match else ""
+        return ""
+
+
+def _phrases(hints: str, *patterns: str) -> Phrases:
+    return Phrases(tuple(hint.replace("_", " ") for hint in hints.split()), re.compile("|".join(patterns), _I))
+
+
+REFUSALS: dict[str, Phrases] = {
+    "en": _phrases(
+        "sorry can't can’t cannot unable not_able ai model against apolog must_decline won't won’t afraid refuse",
+        r"\bas an? (?:ai|artificial intelligence|(?:large )?language model)\b",
+        r"\bi(?:['’]m| am) (?:just |only )?an? (?:ai|(?:large )?language model)\b",
+        r"\bi(?:['’]m| am) (?:very |so |really )?(?:sorry|afraid|unable|not able|not allowed)\b.{0,40}\b(?:can(?:no|['’])t"
+        r"|cannot|unable"
+        r"|not able|won['’]t|not possible|to (?:help|assist|translate|provide|comply|fulfil|answer))",
+        r"\bsorry\b.{0,20}\bi(?: can(?:no|['’])t| cannot|['’]m unable| am unable| won['’]t)",
+        r"\bi (?:can(?:no|['’])t|cannot|won['’]t|am unable to|am not able to) (?:help|assist|translate|provide|comply|fulfil"
+        r"|answer"
+        r"|do (?:that|this)|engage|continue|create|generate|process)\b|\bi (?:must|have to) (?:decline|refuse)\b",
+        r"\bagainst my (?:guidelines|programming|policy|policies|principles)\b",
+        r"\b(?:this|the|that|your) (?:request|text|content|message) (?:violates|goes against|contains (?:harmful"
+        r"|inappropriate|unsafe))",
+        r"\bunable to (?:translate|assist|help|process|comply|provide)\b",
     ),
-    "ar": re.compile(
-        r"(?:كنموذج لغوي|كنموذج لغة|بصفتي (?:نموذج|مساعد|ذكاء)|أنا (?:مجرد )?(?:نموذج لغ|ذكاء اصطناعي|مساعد ذكاء))"
-        r"|(?:عذر[اً]{1,2}|آسف|أعتذر|المعذرة).{0,25}(?:لا (?:أستطيع|يمكنني|أقدر)|لست قادر|غير قادر|لن أتمكن)"
-        r"|^\W*(?:لا (?:أستطيع|يمكنني)|لن أتمكن من|لست قادر[اً]* على) (?:ال)?(?:مساعد|ترجم|تقديم|إجاب|المساعد|الترجم"
-        r"|الإجاب|تلبي)"
+    "ar": _phrases(
+        "نموذج ذكاء عذر آسف اسف أعتذر اعتذر المعذرة أستطيع استطيع يمكنني قادر أتمكن مساعد سياس إرشادات أرفض مسموح",
+        r"(?:كنموذج لغوي|كنموذج لغة|بصفتي (?:نموذج|مساعد|ذكاء)|أنا (?:مجرد )?(?:نموذج لغ|نموذج ذكاء|ذكاء اصطناعي|مساعد ذكاء"
+        r"|مساعد افتراضي))",
+        r"(?:عذر[اً]{1,2}|معذرة|آسف|اسف|أعتذر|اعتذر|المعذرة|يؤسفني|للأسف).{0,45}?(?:لا (?:أستطيع|استطيع|يمكنني|أقدر|يمكن ترجم"
+        r"|أتمكن)"
+        r"|لست قادر|غير قادر|لن (?:أتمكن|أستطيع)|عدم قدرتي|تعذر علي|ليس بإمكاني)",
+        r"^\W*(?:لا (?:أستطيع|استطيع|يمكنني|أقدر على)|لن أتمكن من|لن أستطيع|لست قادر[اً]* على|ليس بإمكاني"
+        r"|غير مسموح لي) ?(?:أن )?(?:ب|ال|أ|ت)?"
+        r"(?:مساعد|ترجم|قديم|قدم|إجاب|تقديم|لبي|تلبي|متابع|نفيذ|تنفيذ|قوم|قيام|معالج|كتاب)",
+        r"(?:هذا الطلب|هذا المحتوى|هذا النص) (?:يخالف|ينتهك|يتعارض مع|مخالف)",
+        r"(?:يتعارض|يخالف) .{0,20}(?:سياسات|إرشادات|مبادئ)ي",
     ),
-    "hi": re.compile(
-        r"(?:एआई|AI|भाषा) (?:मॉडल|सहायक) (?:के रूप में|हूँ|हूं)|(?:क्षमा करें|माफ़? ?की?जि?ए|मुझे खेद"
-        r" है).{0,40}(?:नहीं कर सकता|असमर्थ|मदद नहीं)"
+    "hi": _phrases(
+        "मॉडल एआई ai क्षमा माफ़ माफ खेद असमर्थ सकता सकती नीति अनुमति अस्वीकार",
+        r"(?:एआई|AI|भाषा|कृत्रिम बुद्धि) ?(?:भाषा )?(?:मॉडल|सहायक|असिस्टेंट) (?:के रूप में|के नाते|हूँ|हूं|होने के)",
+        r"(?:क्षमा|माफ़? ?|माफ़ी|खेद|सॉरी).{0,60}?(?:नहीं (?:कर|दे|बता|लिख) ?(?:सकत|पाऊ)|असमर्थ|सक्षम नहीं|मदद नहीं|संभव नहीं"
+        r"|अनुवाद नहीं)",
+        r"^\W*मैं (?:इस|यह|ऐस|आपक).{0,50}(?:नहीं कर सकत|असमर्थ हूँ|असमर्थ हूं|सहायता नहीं|मदद नहीं|अनुवाद नहीं)",
+        r"^\W*मैं .{0,40}(?:करने|देने) में (?:असमर्थ|सक्षम नहीं) ",
+        r"यह (?:अनुरोध|सामग्री|पाठ) .{0,30}(?:उल्लंघन|के विरुद्ध|के खिलाफ)",
     ),
-    "vi": re.compile(
-        r"(?:tôi|mình) (?:chỉ )?là (?:một )?(?:mô hình|AI\b|trí tuệ nhân tạo)|(?:là|với tư cách) (?:một )?mô hình"
-        r" ngôn ngữ|xin lỗi.{0,30}(?:không thể|không có khả năng)",
-        _I,
+    "vi": _phrases(
+        "mô_hình trí_tuệ xin_lỗi rất_tiếc không_thể không_được_phép vi_phạm từ_chối ai",
+        r"\b(?:tôi|mình|em) (?:chỉ )?là (?:một )?(?:mô hình|AI\b|trí tuệ nhân tạo|trợ lý (?:ảo|AI))",
+        r"\b(?:là|với tư cách|với tư cách là) (?:một )?(?:mô hình ngôn ngữ|AI\b|trợ lý AI)",
+        r"\b(?:xin lỗi|rất tiếc|thành thật xin lỗi|xin thứ lỗi).{0,50}?(?:không thể|không có khả năng|chưa thể"
+        r"|không được phép|phải từ chối)",
+        r"^\W*(?:tôi|mình|em) (?:không thể|không được phép|xin từ chối|phải từ chối|buộc phải từ chối) ?(?:giúp|dịch|hỗ trợ"
+        r"|cung cấp|trả lời|thực hiện|đáp ứng|xử lý|tiếp tục)",
+        r"\b(?:yêu cầu|nội dung|văn bản) này (?:vi phạm|trái với|đi ngược)",
     ),
-    "sw": re.compile(r"kama (?:modeli|muundo) (?:ya|wa) lugha|\bsamahani\b.{0,30}\b(?:siwezi|sina uwezo)", _I),
+    "sw": _phrases(
+        "modeli muundo samahani siwezi nasikitika pole ai uwezo akili siruhusiwi kinyume radhi",
+        r"\b(?:kama|mimi ni) (?:ni )?(?:modeli|muundo|mfumo|msaidizi) (?:ya|wa|ni)? ?(?:wa )?(?:lugha|AI|akili)",
+        r"\b(?:kama|mimi ni) (?:AI|akili bandia|akili unde)\b",
+        r"\b(?:samahani|nasikitika|pole|niwie radhi|naomba radhi|kwa bahati mbaya).{0,45}?\b(?:siwezi|sina uwezo|sitaweza"
+        r"|siruhusiwi|haiwezekani)",
+        r"^\W*(?:siwezi|sitaweza|sina uwezo wa|siruhusiwi) (?:ku)?(?:saidi|tafsiri|to|jibu|fany|endele|timiz|shughuliki|andik)",
+        r"\b(?:ombi|maudhui|maandishi) (?:hili|haya) (?:linakiuka|yanakiuka|yanaenda kinyume|linaenda kinyume)",
+    ),
 }
-PREAMBLES: dict[str, re.Pattern[str]] = {
+# Announcements open an answer; they are matched at its start only.
+OPENINGS: dict[str, re.Pattern[str]] = {
     "en": re.compile(
-        r"^\W*(?:sure|certainly|of course|okay|absolutely)\b[,!.:]|^\W*(?:here(?:'s| is| are)|below is) (?:the|your"
-        r"|an?|my)\b.{0,40}(?:translat|text|version)"
-        r"|^\W*(?:the )?translat(?:ion|ed text)\b.{0,30}[:\n]|^\W*in arabic[:,]|\n\W*\(?(?:translator'?s? )?note(?:"
-        r" that)?:|\n\W*explanation:"
-        r"|\bi(?:'ve| have) translated\b|\blet me know if\b",
+        r"\W*(?:sure|certainly|of course|okay|ok|absolutely|no problem|great|got it|understood|definitely"
+        r"|alright)\b(?: thing)?[,!.:]"
+        r"|\W*(?:here(?:['’]s| is| are| you go)|below (?:is|are)|this is|following is|the following is|i(?:['’]d"
+        r"| would) translate)"
+        r"\b.{0,50}(?:translat|text|version|arabic|hindi|vietnamese|swahili|\bgo\b)"
+        r"|\W*(?:the |my |arabic |hindi |vietnamese |swahili )*translat(?:ion|ed)\b.{0,40}[:\n]|\W*in (?:arabic|hindi"
+        r"|vietnamese|swahili)\b.{0,30}[:,]"
+        r"|\W*(?:arabic|hindi|vietnamese|swahili)(?: text| version)?:|\W*(?:output|target|answer|response|result)\s?:",
         _I,
     ),
     "ar": re.compile(
-        r"^\W*(?:بالتأكيد|بالطبع|حسن[اً]{1,2}|تفضل|طبع[اً]{1,2})\s?[،,!.:]|^\W*(?:إليك|فيما يلي|هذه هي|هنا|ها هي"
-        r"|وهذه)\s.{0,20}(?:ال)?ترجم"
-        r"|^\W*(?:ال)?ترجمة\b.{0,30}[:\n]|^\W*النص المترجم|\n\W*\(?(?:ملاحظة|ملحوظة|تنويه)(?: المترجم)?\s?:|لقد ترجمت"
-        r"|قمت بترجمة (?:النص|ما)"
+        r"\W*(?:بالتأكيد|بالطبع|حسن[اً]{1,2}|تفضل(?:وا|ي)?|طبع[اً]{1,2}|بكل سرور|أكيد|على الرحب والسعة|لا مشكلة|بكل تأكيد"
+        r"|نعم بالتأكيد)\s?[،,!.:]"
+        r"|\W*(?:إليك(?:م)?|اليك|فيما يلي|هذه هي|هنا|ها هي|وهذه|هذه|أدناه|تجد أدناه|فيما يأتي)\s.{0,25}(?:ال)?(?:ترجم"
+        r"|نص المترجم|نص بالعربية)"
+        r"|\W*(?:ال)?ترجمة(?!\s(?:من|في))\b.{0,40}[:\n]|\W*النص (?:المترجم|بالعربية|العربي)\b|\W*بالعربية\s?:|\W*(?:سأترجم"
+        r"|سأقوم بترجمة|يمكن ترجمة)"
+        r"|\W*(?:الإجابة|الجواب|الرد|المخرجات|الناتج)\s?:"
     ),
     "hi": re.compile(
-        r"^\W*(?:ज़?रूर|बिल्कुल|निश्चित रूप से)\s?[,!।:]|^\W*यह(?:ाँ|ां)? .{0,20}अनुवाद|^\W*अनुवाद\b.{0,20}[:\n]"
-        r"|\n\W*\(?(?:नोट|टिप्पणी)\s?:"
+        r"\W*(?:ज़?जरूर|ज़रूर|बिल्कुल|निश्चित रूप से|अवश्य|ठीक है|बेशक|हाँ ज़रूर)\s?[,!।:.]"
+        r"|\W*(?:यहाँ|यहां|यह|ये|नीचे|निम्नलिखित|प्रस्तुत है)\s.{0,40}(?:अनुवाद|हिंदी में|हिन्दी में)"
+        r"|\W*(?:हिंदी |हिन्दी )?(?:अनुवाद|अनुवादित पाठ|अनूदित पाठ)(?![\u0900-\u097f]).{0,30}[:\n]|\W*(?:हिंदी"
+        r"|हिन्दी)(?: में)?\s?:"
+        r"|\W*(?:उत्तर|जवाब|परिणाम)\s?:"
     ),
     "vi": re.compile(
-        r"^\W*(?:chắc chắn|tất nhiên|được thôi|vâng)\s?[,!.:]|^\W*(?:đây là|dưới đây là) bản dịch|^\W*bản"
-        r" dịch\b.{0,20}[:\n]|\n\W*\(?(?:ghi chú|lưu ý)\s?:",
+        r"\W*(?:chắc chắn|chắc chắn rồi|tất nhiên|tất nhiên rồi|được thôi|vâng|được|dạ|dĩ nhiên|không vấn đề gì"
+        r"|được rồi)\s?[,!.:]"
+        r"|\W*(?:đây là|dưới đây là|sau đây là|xin gửi|bên dưới là|tôi xin dịch|tôi sẽ dịch)\b.{0,30}\b(?:bản dịch|dịch"
+        r"|tiếng việt)"
+        r"|\W*bản dịch\b.{0,40}[:\n]|\W*(?:dịch sang )?tiếng việt\s?:|\W*văn bản (?:đã )?(?:được )?dịch\b|\W*(?:trả lời"
+        r"|câu trả lời|đáp án|kết quả)\s?:",
         _I,
     ),
     "sw": re.compile(
-        r"^\W*(?:hakika|bila shaka|sawa)\s?[,!.:]|^\W*(?:hii ni|hapa kuna|ifuatayo ni) tafsiri"
-        r"|^\W*tafsiri\b.{0,20}[:\n]|\n\W*\(?(?:kumbuka|maelezo)\s?:",
+        r"\W*(?:hakika|bila shaka|sawa|ndiyo,? bila shaka|sawa kabisa|naam|hamna shida|hakuna shida|kwa furaha)\s?[,!.:]"
+        r"|\W*(?:hii ni|hii hapa ni|hapa kuna|ifuatayo ni|hii hapa|hapa chini ni|haya ni|nitatafsiri)\b.{0,30}\b(?:tafsiri"
+        r"|kiswahili|yaliyotafsiriwa)"
+        r"|\W*tafsiri\b(?! ya (?:kitabu|biblia)).{0,40}[:\n]|\W*kwa kiswahili\b.{0,20}[:,]|\W*kiswahili\s?:"
+        r"|\W*maandishi yaliyotafsiriwa\b|\W*(?:jibu|matokeo)\s?:",
         _I,
+    ),
+}
+# Notes follow a translation, mostly on a line of their own or in brackets; talk about translating stands anywhere.
+NOTES: dict[str, Phrases] = {
+    "en": _phrases(
+        "note explanation translat let_me_know hope_this please literal original_text would_you_like do_you_want source_text",
+        r"(?:\n|[.!?؟।]\s|\()\W*(?:translator['’]?s? )?(?:note(?:s)?(?: that)?|explanation|comment|disclaimer|p\.?s)\s?:",
+        r"\bi(?:['’]ve| have)? (?:translated|kept|preserved|tried to|left|rendered)\b",
+        r"\blet me know (?:if|whether)\b",
+        r"\b(?:i )?hope (?:this|that|it) helps\b",
+        r"\b(?:this|the|my|above|literal|arabic|hindi|vietnamese|swahili) translation (?:is|was|of|keeps|preserves|maintains"
+        r"|conveys|captures|uses)\b",
+        r"\b(?:would|do) you (?:like|want|need) (?:me|any|help)\b",
+        r"\b(?:original|source) text\b",
+        r"\btranslat(?:es|ed) (?:to|into|as)\b",
+        r"\(translated\b",
+    ),
+    "ar": _phrases(
+        "ملاحظ ملحوظ تنويه ترجم توضيح أتمنى آمل أعلمني أخبرني النص_الأصلي شرح هل_تريد هل_ترغب تعليق",
+        r"(?:\n|[.!?؟]\s|\()\W*(?:ملاحظة|ملاحظات|ملحوظة|تنويه|توضيح|شرح|تعليق|إيضاح)(?: (?:المترجم|من المترجم|للمترجم))?\s?:",
+        r"(?:لقد (?:ترجمت|قمت بترجمة|حافظت)|قمت بترجمة (?:النص|ما|الجملة)|تم(?:ت)? ترجمة (?:النص|الجملة|العبارة|هذا)"
+        r"|ترجمت (?:هذا|النص|الجملة))",
+        r"(?:أتمنى|آمل) أن (?:تكون|يكون|تفيد|ي).{0,20}(?:الترجم|هذا مفيد|مفيد|يساعد|أفادك)",
+        r"(?:أعلمني|أخبرني) إذا (?:كنت|احتجت|كان لديك|أردت)",
+        r"(?:هذه الترجمة|الترجمة (?:أعلاه|السابقة|الحرفية)|النص الأصلي|هل (?:تريد|ترغب|تود) (?:أن|في) .{0,20}(?:ترجم|أساعد"
+        r"|مساعد))",
+    ),
+    "hi": _phrases(
+        "नोट टिप्पणी अनुवाद मूल_पाठ उम्मीद_है_कि_यह आशा_है_कि_यह बताएं बताइए स्पष्टीकरण व्याख्या क्या_आप_चाह",
+        r"(?:\n|[.!?।]\s|\()\W*(?:नोट|टिप्पणी|अनुवादक की टिप्पणी|स्पष्टीकरण|व्याख्या|ध्यान दें कि यह अनुवाद)\s?:",
+        r"मैंने .{0,40}अनुवाद",
+        r"(?:यह|ऊपर दिया गया|इस|उपरोक्त) अनुवाद",
+        r"(?:उम्मीद|आशा) है (?:कि )?(?:यह|इससे) .{0,20}(?:मदद|सहाय|उपयोगी)",
+        r"मूल पाठ",
+        r"अनुवाद किया गया (?:है|पाठ)",
+        r"(?:बताएं|बताइए|बताएँ)[।.!]?\s*\Z",
+    ),
+    "vi": _phrases(
+        "ghi_chú lưu_ý chú_thích bản_dịch tôi_đã_dịch văn_bản_gốc hy_vọng_bản hãy_cho_tôi_biết bạn_có_muốn giải_thích nguyên_bản hy_vọng_điều",
+        r"(?:\n|[.!?]\s|\()\W*(?:ghi chú|lưu ý|chú thích|giải thích)(?: của người dịch)?\s?:",
+        r"\btôi đã (?:dịch|giữ nguyên|cố gắng)\b",
+        r"\bhy vọng (?:bản dịch|điều này)\b.{0,30}(?:hữu ích|giúp)",
+        r"\b(?:bản dịch (?:này|trên|ở trên)|văn bản gốc|nguyên bản tiếng anh)\b",
+        r"\bhãy cho tôi biết nếu\b",
+        r"\bbạn có muốn tôi\b",
+    ),
+    "sw": _phrases(
+        "kumbuka maelezo tafsiri dokezo nimetafsiri maandishi_asilia natumaini tafadhali_nijulishe nijulishe ungependa",
+        r"(?:\n|[.!?]\s|\()\W*(?:kumbuka|maelezo|dokezo|maelezo ya mtafsiri|angalizo|tanbihi)\s?:",
+        r"\bnime(?:tafsiri|jaribu ku|hifadhi|acha)",
+        r"\bnatumaini (?:tafsiri|hii|kuwa hii|hili)\b",
+        r"\b(?:tafsiri (?:hii|hapo juu|iliyo hapo juu)|maandishi (?:asilia|ya awali|ya asili))\b",
+        r"\bnijulishe (?:kama|ikiwa|iwapo)\b",
+        r"\bungependa ni",
     ),
 }
 # English words after which an interjection or a note in the translation is no surprise.
 INTERJECTIONS = re.compile(
-    r"\b(?:of course|sure|surely|certainly|well|okay|ok|fine|good|indeed|absolutely|translat\w*|notes?|here|please"
-    r"|all right)\b",
+    r"\b(?:of course|sure|surely|certainly|certain|well|okay|ok|fine|good|indeed|absolutely|translat\w*|notes?|noted|here"
+    r"|please|yes|yeah"
+    r"|all right|alright|definitely|got it|answers?|results?|remarks?|comments?|clarif\w*|explan\w*|explain\w*|great"
+    r"|understood|attention|remember"
+    r"|warnings?|caution|disclaimer|undoubtedly|doubt|original|originally|inform|tell|outcome|response|output|hint|tips?)\b",
     _I,
 )
+# A yes or no that opens a text, and the English words that it can translate.
+ASSENTS: dict[str, re.Pattern[str]] = {
+    "en": re.compile(
+        r"\W*(?:yes|yeah|yep|no|nope|sure|certainly|of course|true|false|correct|right|indeed|well|okay|ok|never|don't)\b", _I
+    ),
+    "ar": re.compile(r"\W*(?:نعم|أجل|كلا|بلى|لا)\s?[،,.!]|\W*(?:صحيح|خطأ)\s?[.،,!]"),
+    "hi": re.compile(r"\W*(?:हाँ|हां|जी हाँ|जी हां|नहीं|जी नहीं|सही|गलत)\s?[,।.!]"),
+    "vi": re.compile(r"\W*(?:vâng|có|không|đúng|đúng vậy|dạ|phải|sai|đúng rồi)\s?[,.!]", _I),
+    "sw": re.compile(r"\W*(?:ndiyo|ndio|hapana|la|naam|kweli|si kweli|siyo)\s?[,.!]", _I),
+}
 INTERROGATIVES: dict[str, frozenset[str]] = {
     "ar": frozenset(
         [
-            "هل",
-            "ما",
-            "ماذا",
-            "من",
-            "متى",
-            "أين",
-            "اين",
-            "كيف",
-            "لماذا",
-            "لم",
-            "لمَ",
-            "لِمَ",
-            "كم",
-            "أي",
-            "أى",
-            "ألا",
-            "أليس",
-            "لما",
-            "أيمكن",
-            "أتريد",
-            "ماهو",
-            "ماهي",
-            "بماذا",
-            "لمن",
-            "إلى",
+            "هل", "ما", "ماذا", "من", "متى", "أين", "اين", "كيف", "لماذا", "لم", "لمَ", "لِمَ", "كم", "أي", "أى", "ألا", "أليس", "لما",
+            "أيمكن", "أتريد", "ماهو", "ماهي", "بماذا", "لمن", "إلى",
         ]
     ),
-}
+}  # fmt: skip

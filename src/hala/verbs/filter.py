@@ -9,7 +9,7 @@ from typing import Any
 
 from hala.data.dedup import Seen
 from hala.data.gates import Gate, check
-from hala.data.masks import mask
+from hala.data.masks import SENTINEL, mask
 from hala.data.segments import split
 from hala.data.translating import select_gates
 from hala.errors import InputError
@@ -111,7 +111,13 @@ def _alone(row: Row, gates: Mapping[str, Gate], source: Language, target: Langua
     names = (*ALONE, *ALONE_IN_TARGET) if row.lang == target.code else () if row.lang else ALONE
     chosen = {name: gate for name, gate in gates.items() if name in names}
     segments = (segment for message in row.messages for segment in split(message.content).segments) if chosen else ()
-    return _first_of(check("", mask(segment).text, "stop", target, chosen, source) for segment in segments)
+    return _first_of(check("", _shown(segment), "stop", target, chosen, source) for segment in segments)
+
+
+def _shown(segment: str) -> str:
+    """A segment with its protected spans masked, but for chat marks: in a row they are leftovers, never content."""
+    masked = mask(segment)
+    return SENTINEL.sub(lambda mark: span if (span := masked.spans[int(mark[1]) - 1]).startswith("<|") else mark[0], masked.text)
 
 
 def _leaks(settings: Filter, bad: Any) -> Any:

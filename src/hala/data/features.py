@@ -1,0 +1,232 @@
+"""What gates look at: the two sides of a translation, each with features that are computed once and only when asked for.
+
+Every gate reads the same `Pair`. Sources recur, once for each try, so that their sides are kept for a while.
+
+>>> from hala.data.features import Pair
+>>> from hala.languages import language
+>>> pair = Pair("Open ⟦1⟧ in 2 steps.", "افتح ⟦1⟧ في خطوتين.", language("ar"), language("en"))
+>>> pair.source.natural, pair.source.digits, pair.target.digits, pair.target.foreign
+('Open   in 2 steps.', True, False, '')
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, Generic, TypeVar, overload
+
+from hala.data.lexicon import Concept, Lexicon, lexicon
+from hala.data.masks import SENTINEL, plain
+from hala.data.numerals import numbers
+from hala.data.segments import split
+from hala.languages import Language, language
+from hala.records import Finish
+
+T = TypeVar("T")
+WORD = re.compile(r"[^\W\d_]+(?:['’\-][^\W\d_]+)*")
+_LETTER = re.compile(r"[^\W\d_]")
+_DIGIT = re.compile("[0-9٠-٩۰-۹०-९]")
+_LATIN = re.compile("[A-Za-zÀ-ÖØ-öø-ɏ]")
+_END = re.compile(r"[.!?؟।…⁇|:：؛;][\"'”’»›)\]*_`⟧\s]*\Z")
+_SEPARATORS = str.maketrans(dict.fromkeys('.,;:!?"()[]{}<>/\\-*_=|', " "))
+
+
+class lazy(Generic[T]):  # noqa: N801 - reads as a decorator
+    """An attribute that is computed on first use. (functools.cached_property takes a lock, which costs more than most features.)"""
+
+    def __init__(self, compute: Callable[[Any], T]) -> None:
+        self.compute = compute
+        self.name = compute.__name__
+        self.__doc__ = compute.__doc__
+
+    @overload
+    def __get__(self, instance: None, owner: Any) -> lazy[T]: ...
+    @overload
+    def __get__(self, instance: object, owner: Any) -> T: ...
+    def __get__(self, instance: object | None, owner: Any) -> lazy[T] | T:
+        if instance is None:
+            return self
+        value = instance.__dict__[self.name] = self.compute(instance)
+        return value
+
+
+class Side:
+    """One text of a pair and what there is to know about it alone."""
+
+    def __init__(self, text: str, language: Language) -> None:
+        self.text = text
+        self.language = language
+
+    @lazy
+    def natural(self) -> str:
+        """The text without code, formulas, addresses and sentinels."""
+        return natural(self.text)
+
+    @lazy
+    def length(self) -> int:
+        """Characters of natural language, without the space around them."""
+        return len(self.natural.strip())
+
+    @lazy
+    def lettered(self) -> bool:
+        """Whether there is any letter in the natural language."""
+        return _LETTER.search(self.natural) is not None
+
+    @lazy
+    def bare(self) -> str:
+        """The text without sentinels."""
+        return SENTINEL.sub(" ", self.text) if "⟦" in self.text else self.text
+
+    @lazy
+    def digits(self) -> bool:
+        """Whether there are any digits outside sentinels."""
+        return _DIGIT.search(self.bare) is not None
+
+    @lazy
+    def numbers(self) -> Counter[str]:
+        """Numbers in ASCII digits, with how often they occur."""
+        return numbers(self.bare) if self.digits else Counter()
+
+    @lazy
+    def tokens(self) -> list[str]:
+        """Words with the punctuation that touches them."""
+        return self.natural.split()
+
+    @lazy
+    def distinct(self) -> int:
+        """How many different tokens there are."""
+        return len(set(self.tokens))
+
+    @lazy
+    def longest_token(self) -> int:
+        """Characters of the longest token."""
+        return max(map(len, self.tokens), default=0)
+
+    @lazy
+    def marked(self) -> int:
+        """How many tokens have a letter with a mark (any beyond ASCII)."""
+        return sum(not token.isascii() for token in self.tokens)
+
+    @lazy
+    def stops(self) -> int:
+        """How many characters can end a sentence."""
+        text = self.text
+        return text.count(".") + text.count("!") + text.count("?")
+
+    @lazy
+    def words(self) -> list[str]:
+        """Words of letters, as they are written."""
+        if self.natural.isascii():
+            return self.natural.translate(_SEPARATORS).split()
+        return WORD.findall(self.natural)
+
+    @lazy
+    def lower(self) -> frozenset[str]:
+        """Distinct words in lower case."""
+        return frozenset(self.natural.lower().translate(_SEPARATORS).split())
+
+    @lazy
+    def latin(self) -> bool:
+        """Whether the natural language holds any Latin letter."""
+        return _LATIN.search(self.natural) is not None
+
+    @lazy
+    def foreign(self) -> str:
+        """The first character that ordinary text in the language has no use for: another script, emoji, controls; or empty."""
+        match = _foreign(self.language.script, self.language.foreign).search(self.text)
+        return match.group() if match else ""
+
+    @lazy
+    def ends(self) -> bool:
+        """Whether a sentence ends at the end of the text."""
+        return _END.search(self.text) is not None
+
+    def anchors(self, words: Lexicon) -> list[Concept]:
+        """What the text speaks of, as far as the lexicon of the other language knows it, in order and without repetition."""
+        known: tuple[Lexicon, list[Concept]] | None = self.__dict__.get("_anchors")
+        if known is None or known[0] is not words:
+            known = self.__dict__["_anchors"] = (words, _anchors(self.words, words))
+        return known[1]
+
+
+class Pair:
+    """A source, its translation, and what may be known beside the two texts."""
+
+    def __init__(
+        self, source: str, target: str, to: Language, source_language: Language, finish: Finish = "stop", kind: str = ""
+    ) -> None:
+        self.source = _source(source, source_language.code)
+        self.target = Side(target, to)
+        self.language = to
+        self.finish = finish
+        self.kind = kind
+        """What the segment is (paragraph, heading, item, quote, cell, value), empty when not known."""
+
+    @lazy
+    def ratio(self) -> float:
+        """Length of the translation over the length that such a source leads one to expect; 1.0 for a source without text."""
+        before = self.source.length * self.language.expansion
+        return self.target.length * self.source.language.expansion / before if before else 1.0
+
+    @lazy
+    def lexicon(self) -> Lexicon | None:
+        """The bilingual lexicon of the pair; None when there is none."""
+        return lexicon(self.language.code) if self.source.language.code == "en" else None
+
+    @lazy
+    def found(self) -> list[tuple[bool, bool]]:
+        """For each known word of the source in turn: whether it proves little, and whether the translation has it."""
+        words = self.lexicon
+        return [(concept.weak, self.holds(concept.stems)) for concept in self.source.anchors(words)] if words is not None else []
+
+    @lazy
+    def searchable(self) -> str:
+        """The translation as the lexicon looks for words in it."""
+        return self.lexicon.searchable(self.target.natural) if self.lexicon else ""
+
+    def holds(self, stems: tuple[str, ...]) -> bool:
+        """Whether the translation has one of a lexicon's stems."""
+        text = self.searchable
+        for stem in stems:  # noqa: SIM110 - a third faster than any()
+            if stem in text:
+                return True
+        return False
+
+
+@lru_cache(maxsize=2048)
+def _source(text: str, code: str) -> Side:
+    return Side(text, language(code))
+
+
+def natural(text: str) -> str:
+    """The natural language of a segment or a document: no code, formulas, addresses, sentinels."""
+    return plain(text) if "\n" not in text else "\n".join(map(plain, split(text).segments))
+
+
+# Blocks with the letters, marks, digits and punctuation of a script.
+_BLOCKS = {"Arabic": "\u0600-\u06ff\u0750-\u077f\ufb50-\ufdff\ufe70-\ufefc", "Devanagari": "\u0900-\u097f", "Latin": ""}
+_COMMON = (
+    "\t\n\r -~\u00a0-\u024f\u02bb-\u02bc\u0300-\u036f\u1e00-\u1eff\u2010-\u2027\u2030-\u205e\u2070-\u209f\u20a0-\u20bf"
+    "\u2100-\u214f\u2190-\u21ff\u2200-\u22ff⟦⟧\u200b-\u200f\u202a-\u202e\u2066-\u2069"
+)
+
+
+@lru_cache(maxsize=64)
+def _foreign(script: str, letters: str) -> re.Pattern[str]:
+    """The given letters, and whatever is outside the script, Latin, digits, and common punctuation and symbols."""
+    # Without a known script every letter is welcome.
+    own = _BLOCKS.get(script, r"\w")
+    return re.compile((f"[{re.escape(letters)}]|" if letters else "") + f"[^{_COMMON}{own}]")
+
+
+def _anchors(words: list[str], lexicon: Lexicon) -> list[Concept]:
+    if not words:
+        return []
+    get = lexicon.concepts.get
+    found = [get(words[0].lower()), *map(get, words)]
+    concepts = [concept for concept in found if concept is not None]
+    if not concepts:  # a title in capitals
+        concepts = [concept for word in words if (concept := get(word.lower())) is not None]
+    return list(dict.fromkeys(concepts))

@@ -1,0 +1,151 @@
+"""Gates on content: as long as a translation should be, with the same numbers, units and dates, about the same things, and no loops.
+
+Each gate answers what is wrong with a pair, or an empty string. Whether two texts are about the same things is judged by the words of
+a bilingual lexicon, names that are kept, and numbers: a check of evidence, not of meaning.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections import Counter
+from functools import lru_cache
+
+from hala.data.features import Pair
+from hala.data.lexicon import english_units
+from hala.data.numerals import compare, mixed_digits
+
+_SENTENCE_END = re.compile(r"[.!?؟।…]+[\"'”’»)]*(?=\s|$)")
+_RUN = re.compile(r"([^\s\d])\1{7,}")
+_SHORT_RUN = re.compile(r"(\S)\1{3,}")
+_MONTH_NAMES = ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December"]
+_DAY_NAMES = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
+_DATE = re.compile(rf"\b(?:{'|'.join(_MONTH_NAMES)}|{'|'.join(_DAY_NAMES)})\b")
+# Characters of target per character of source, divided by the expected ratio: (source shorter than, lowest, highest).
+_LENGTH_CLASSES = ((10, 0.2, 6.0), (25, 0.28, 3.4), (60, 0.35, 2.4), (150, 0.5, 1.9), (10**9, 0.5, 1.65))
+
+
+def repetition(pair: Pair) -> str:
+    """No loops: repeated runs of words or a text that compresses much better than its source."""
+    words, source, target = pair.target.tokens, pair.source.text, pair.target.text
+    count = len(words)
+    distinct = pair.target.distinct
+    if count >= 6 and distinct <= 0.5 * count + 1:
+        half = count // 2
+        if words[:half] == words[half : 2 * half] and distinct > 1 and len(source) < 1.5 * len(target):
+            return "the translation stands there twice"
+    if count >= 8 and distinct < 0.8 * count:
+        before, after = most_repeated(pair.source.tokens), most_repeated(words)
+        if after >= 4 and after > 2 * before and 16 * after >= count:
+            return f"the same four words {after} times, {before} in the source"
+    if len(target) >= 80 and (distinct < 0.6 * count or count < len(target) / 20):
+        before_density, after_density = density(source), density(target)
+        if after_density > 1.7 * max(before_density, 1.3):
+            return f"compresses {after_density:.1f} times, the source {before_density:.1f}"
+    if pair.target.longest_token >= 8:
+        longest = max((len(match.group()) for match in _RUN.finditer(target)), default=0)
+        if longest and longest > 2 * max((len(match.group()) for match in _SHORT_RUN.finditer(source)), default=0):
+            return f"one character {longest} times"
+    return ""
+
+
+def most_repeated(words: list[str]) -> int:
+    """How often the most frequent four words in a row occur."""
+    return max(Counter(zip(words, words[1:], words[2:], words[3:], strict=False)).values(), default=0)
+
+
+def density(text: str) -> float:
+    """How many times smaller the text becomes when it is compressed."""
+    data = text.encode("utf-16-le", "surrogatepass")[::2]  # one byte a character, so that scripts compare
+    return len(data) / len(zlib.compress(data, 6)) if data else 1.0
+
+
+def length_ratio(pair: Pair) -> str:
+    """A length that human translations of such a source have; the allowance shrinks as the source grows."""
+    before = pair.source.length
+    if before == 0:
+        return ""
+    low, high = next((low, high) for limit, low, high in _LENGTH_CLASSES if before < limit)
+    slack = 1.25 if pair.language.generic else 1.0
+    if low / slack <= pair.ratio <= high * slack:
+        return ""
+    return f"{before} characters became {pair.target.length}"
+
+
+def numbers(pair: Pair) -> str:
+    """The same numbers, whatever their digits and separators; they may be written as words on either side."""
+    source, target = pair.source, pair.target
+    if not source.digits and not target.digits:
+        return ""
+    if target.digits and mixed_digits(target.bare):
+        return "one number in the digits of two scripts"
+    lost, made = compare(source.numbers, target.numbers, source.bare, target.bare, source.language.code, pair.language.code)
+    return f"missing {lost[:4]}, extra {made[:4]}" if lost or made else ""
+
+
+def units(pair: Pair) -> str:
+    """The unit of a number stays the same unit: kilometres do not become miles."""
+    words = pair.lexicon
+    if words is None or not pair.source.digits:
+        return ""
+    found = _source_units(pair.source.bare)
+    for unit in found:
+        stems = words.units.get(unit)
+        if not stems or pair.holds(stems):
+            continue
+        kind = unit.partition(" ")[0]
+        for other, others in words.units.items():
+            if other.startswith(kind) and other not in found and pair.holds(others) and not _names_unit(pair.source.text, other):
+                return f"{unit} became {other}"
+        if kind == "share" and "%" not in pair.target.text:
+            return "the percent is gone"
+    return ""
+
+
+def _names_unit(source: str, unit: str) -> bool:
+    """Whether an English text has a form of the unit anywhere, with or without a number."""
+    words = re.findall(r"[a-z]+|[$€£¥₹%]", source.lower())
+    known = english_units()
+    return any(known.get(word) == unit for word in words)
+
+
+@lru_cache(maxsize=2048)
+def _source_units(text: str) -> frozenset[str]:
+    """Units that stand beside a number in an English text."""
+    known = english_units()
+    found = (known.get((before or after).lower()) for before, after in _UNIT.findall(text))
+    return frozenset(unit for unit in found if unit)
+
+
+_UNIT = re.compile(r"([$€£¥₹])\s?\d|\d[\s-]?(°\s?[CF]|[%℃℉€£$]|[A-Za-z]{1,11})(?![A-Za-z])")
+
+
+def dates(pair: Pair) -> str:
+    """Months and weekdays stay what they are: January does not become March."""
+    words = pair.lexicon
+    if words is None or ("y" not in pair.source.text and "er" not in pair.source.text and "A" not in pair.source.text):
+        return ""
+    names = _DATE.findall(pair.source.text)
+    if not names:
+        return ""
+    for table, order in ((words.months, _MONTH_NAMES), (words.weekdays, _DAY_NAMES)):
+        wanted = {order.index(name) + 1 for name in names if name in order}
+        lost = [each for each in wanted if not pair.holds(table.get(each, ()))]
+        if lost and not pair.source.text.startswith(("May ", "March ")):
+            others = [each for each in table if each not in wanted and pair.holds(table[each])]
+            if others:
+                return f"{order[lost[0] - 1]} became {order[others[0] - 1]}"
+    return ""
+
+
+def sentences(pair: Pair) -> str:
+    """Not far fewer or more sentences than the source, and an end where the source ends: nothing cut off, summarised or added."""
+    source, target = pair.source, pair.target
+    if source.ends and not target.ends and pair.ratio < (0.85 if source.length >= 60 else 0.6) and source.length >= 25:
+        return "stops in the middle of a sentence"
+    if source.stops < 5:
+        return ""
+    before, after = len(_SENTENCE_END.findall(source.natural)), len(_SENTENCE_END.findall(target.natural))
+    if before >= 5 and not 0.35 * before <= after <= 2 * before + 1:
+        return f"{before} sentences became {after}"
+    return ""

@@ -1,0 +1,223 @@
+"""Gates on form: what a translation must carry over as it is, and what it must not bring in.
+
+Each gate answers what is wrong with a pair, or an empty string.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any
+
+from hala.data.features import Pair
+from hala.data.masks import SENTINEL, emoji, mask
+from hala.data.segments import split
+from hala.languages import fold_digits
+
+_LIST_MARKER = re.compile(r"^[ \t>]*(?:[-*+•]|\d{1,3}[.)])[ \t]+\S", re.MULTILINE)
+_TAG = re.compile(r"</?([A-Za-z][A-Za-z0-9]{0,15})(?:\s[^<>]*)?/?>|<\|[^<>|]{1,40}\|>|〘|〙|\[/?INST\]|</?s>")
+_LITERAL_NEWLINE = re.compile(r"\\[nr](?![A-Za-z])|(?<!\\)\\n(?=[A-Z])")
+_COMMAND = re.compile(r"(?<![A-Za-z])\\[a-z]+|\\[()\[\]]")
+_LOCALE = re.compile(r"/[a-z]{2}-[a-z]{2}(?=/|$)")
+_FENCE = re.compile(r"^[ \t>]*(?:```|~~~)", re.MULTILINE)
+# A letter that names an option: at the start of a line, in brackets, or after a word for option or answer.
+_OPTION = re.compile(
+    r"^[ \t>*-]*\(?([A-H])[.):](?=\s)|(?<!\w)\(([A-H])\)(?!\w)|(?:option|answer|choice)s?(?: is)?:? \(?([A-H])\b(?!['’])",
+    re.MULTILINE,
+)
+_LONE_CAPITAL = re.compile(r"(?<![A-Za-z0-9])[A-H](?![A-Za-z0-9])")
+_GARBAGE = re.compile(
+    r"[\ufffd\u0000-\u0008\u000b\u000c\u000e-\u001f\ue000-\uf8ff]|(?:[^\w\s⟦⟧\u0300-\u036f\u064b-\u0652\u0900-\u0903\u093a-\u094f][ \t]?){7,}"
+    r"|[ØÙÃÂ][\u0080-\u00bf][ØÙÃÂ]|(?:à[¤¥]){2}"
+)
+_PUNCTUATION_PAIRS = (
+    "..",
+    ". .",
+    "--",
+    "**",
+    "!!",
+    "?!",
+    "!?",
+    "؟!",
+    "!؟",
+    "??",
+    "؟؟",
+    "،،",
+    "؛؛",
+    "__",
+    "##",
+    "$$",
+    "~~",
+    "ـــ",
+    "==",
+    "□",
+    "▪",
+    "●",
+    "।।",
+    ",,",
+    "…",
+)
+_WAVY = {"।": ".", "…": "."}
+
+
+def placeholders(pair: Pair) -> str:
+    """Every sentinel, or in unmasked text every protected span, is there as often as in the source, in any order."""
+    source, target = pair.source.text, pair.target.text
+    if "⟦" not in source and "⟦" not in target and "⟧" not in target:
+        before, after = _span_keys(source), _span_keys(target)
+        return "" if before == after else _difference(before, after)
+    numbers, found = (Counter(int(match[1]) for match in SENTINEL.finditer(text)) for text in (source, target))
+    if numbers != found:
+        return _difference(numbers, found)
+    rest = SENTINEL.sub("", target)
+    if "⟦" not in source or (("⟦" in rest or "⟧" in rest) and "⟧" not in SENTINEL.sub("", source)):
+        return "a damaged sentinel"
+    # Code that a model puts into a segment that was masked.
+    return "" if "`" not in rest or "`" in SENTINEL.sub("", source) else "extra `"
+
+
+@lru_cache(maxsize=4096)
+def _span_keys(text: str) -> Counter[str]:
+    # Documentation sites are localised by swapping the locale in the address; that is a good translation.
+    return Counter(fold_digits(_LOCALE.sub("", span.casefold())) for span in mask(text).spans)
+
+
+def _difference(before: Counter[Any], after: Counter[Any]) -> str:
+    return f"missing {list(before - after)[:3]}, extra {list(after - before)[:3]}"
+
+
+def lines(pair: Pair) -> str:
+    """As many lines and list items as in the source; a paragraph wrapped by hand may come back as one line."""
+    source, target = pair.source.text, pair.target.text
+    if "\n" in source or "\n" in target or "\r" in target:
+        before, after = (sum(1 for line in text.splitlines() if line.strip()) for text in (source, target))
+        if after > before or (after < before and len(split(source).segments) > 1):
+            return f"{before} lines became {after}"
+    elif source[:1].isalpha() and target[:1].isalpha():
+        return ""
+    before, after = len(_LIST_MARKER.findall(source)), len(_LIST_MARKER.findall(target))
+    return "" if before == after else f"{before} list items became {after}"
+
+
+def literal_newline(pair: Pair) -> str:
+    """No written-out line break escapes that the source does not have."""
+    if "\\" not in pair.target.text:
+        return ""
+    before, after = (len(_LITERAL_NEWLINE.findall(side.text)) for side in (pair.source, pair.target))
+    return "" if after <= before else f"{after} escapes, {before} in the source"
+
+
+def html(pair: Pair) -> str:
+    """No tags, chat marks or answer wrappers that the source does not have."""
+    target = pair.target.text
+    if "<" not in target and "〘" not in target and "〙" not in target and "INST]" not in target:
+        return ""
+    extra = Counter(match.group().casefold() for match in _TAG.finditer(target))
+    extra -= Counter(match.group().casefold() for match in _TAG.finditer(pair.source.text))
+    return " ".join(sorted(extra))[:80]
+
+
+def latex(pair: Pair) -> str:
+    """Braces and dollars stay balanced and LaTeX commands stay the same, in any order."""
+    source, target = pair.source.text, pair.target.text
+    if "{" in target or "}" in target or "{" in source:
+        opening, closing = target.count("{"), target.count("}")
+        if opening != closing and source.count("{") == source.count("}"):
+            return f"{opening} opening and {closing} closing braces"
+    if "\\" in source:
+        before, after = Counter(_COMMAND.findall(source)), Counter(_COMMAND.findall(target))
+        if before != after:
+            return _difference(before, after)
+    if "$$" in source and source.count("$$") != target.count("$$"):
+        return f"{source.count('$$')} $$ became {target.count('$$')}"
+    return ""
+
+
+def code(pair: Pair) -> str:
+    """Fences open and close as in the source, and JSON is JSON again with the same keys."""
+    source, target = pair.source.text, pair.target.text
+    if "```" in source or "```" in target or "~~~" in source:
+        before, after = len(_FENCE.findall(source)), len(_FENCE.findall(target))
+        if before != after:
+            return f"{before} fences became {after}"
+    opening = source.lstrip()[:1]
+    if opening and opening in "{[" and (shape := _shape(source)) is not None:
+        found = _shape(target)
+        if found != shape:
+            return "no JSON any more" if found is None else f"another JSON: {found[:60]} for {shape[:60]}"
+    return ""
+
+
+def _shape(text: str) -> str | None:
+    """The keys and types of a JSON document in order; None when the text is no JSON, or JSON without keys."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return " ".join(_keys(value)) if isinstance(value, dict | list) else None
+
+
+def _keys(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        yield "{"
+        for key, item in value.items():
+            yield str(key)
+            yield from _keys(item)
+        yield "}"
+    elif isinstance(value, list):
+        yield "["
+        for item in value:
+            yield from _keys(item)
+        yield "]"
+    else:
+        yield "text" if isinstance(value, str) else json.dumps(value)
+
+
+def options(pair: Pair) -> str:
+    """The letters of multiple-choice options stay what they are: A) does not become أ)."""
+    source = pair.source.text
+    if not any(mark in source for mark in ("A", "B", "C", "D", "E")):
+        return ""
+    before = [next(filter(None, match)) for match in _OPTION.findall(source)]
+    if not before:
+        return ""
+    found = [next(filter(None, match)) for match in _OPTION.findall(pair.target.text)]
+    if before == found:
+        return ""
+    lone = Counter(_LONE_CAPITAL.findall(pair.target.text))
+    missing = Counter(before) - lone
+    if missing:
+        return f"missing {' '.join(sorted(missing))}"
+    order = [letter for letter in _LONE_CAPITAL.findall(pair.target.text) if letter in before]
+    starts = len(re.findall(r"^[ \t>*-]*\(?[A-H][.):](?=\s)", source, re.MULTILINE)) == len(before) > 1
+    return f"order {' '.join(before)} became {' '.join(order)}" if starts and order[: len(before)] != before else ""
+
+
+def emoji_kept(pair: Pair) -> str:
+    """Every emoji is there as often as in the source, and none is added."""
+    if pair.source.text.isascii() and not pair.target.foreign:
+        return ""
+    before, after = emoji(pair.source.text), emoji(pair.target.text)
+    return "" if before == after else _difference(before, after)
+
+
+def garbage(pair: Pair) -> str:
+    """No broken characters, and no runs of dots or signs, that the source does not have."""
+    target = pair.target.text
+    if (
+        not pair.target.foreign
+        and not any(mark in target for mark in _PUNCTUATION_PAIRS)
+        and "Ø" not in target
+        and "Ã" not in target
+    ):
+        return ""
+    found = _GARBAGE.search(target)
+    if found is None:
+        return ""
+    known = _GARBAGE.search(pair.source.text)
+    if known is not None and len(found.group()) <= 2 * len(known.group()):
+        return ""
+    return f"{found.group()[:20]!r}"

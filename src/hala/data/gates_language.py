@@ -1,0 +1,214 @@
+"""Gates on language: not the source again, the right script, the right language, and no source words left inside.
+
+Each gate answers what is wrong with a pair, or an empty string.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from functools import lru_cache
+
+from hala.data import identify
+from hala.data.features import WORD, Pair
+from hala.data.lexicon import english_words, kept_words
+from hala.languages import LANGUAGES, Language, script_letters
+
+_LATIN_WORD = re.compile(r"[A-Za-zÀ-ÖØ-öø-ɏ][\w'’.+#&/-]*")
+_FOREIGN_RUN = re.compile(r"[^\W\d_]{2,}")
+_LATIN_STRETCH = re.compile(r"(?<![\w.@/&#-])[A-Za-z][A-Za-z0-9'’.,;:&/+#@_-]*(?: +[A-Za-z0-9][A-Za-z0-9'’.,;:&/+#@_-]*)*")
+_EDGES = ".,;:'’!?"
+
+
+def copy(pair: Pair) -> str:
+    """The source came back, whole or nearly; fine only when it holds nothing but names, acronyms and numbers."""
+    source, target = pair.source, pair.target
+    if not target.latin and pair.language.script not in ("", "Latin") and source.language.script == "Latin":
+        return ""
+    if source.natural == target.natural:
+        return target.text[:60] if source.lettered and not only_names(source.natural) else ""
+    shared = source.lower & target.lower
+    if len(shared) < 0.5 * len(source.lower):
+        return ""
+    left, right = ([word.casefold() for word in WORD.findall(side.natural)] for side in (source, target))
+    if left == right and left:
+        return "" if only_names(source.natural) else target.text[:60]
+    # Names stay as they are in good translations; only words in lower case tell.
+    ordinary = [word for word in WORD.findall(source.natural) if word.islower()]
+    kept = sum((Counter(ordinary) & Counter(right)).values())
+    if (len(ordinary) >= 4 and kept >= 0.8 * len(ordinary)) or (len(ordinary) >= 2 and kept == len(ordinary) >= 0.6 * len(right)):
+        return f"{kept} of {len(ordinary)} words are the source's"
+    return ""
+
+
+def only_names(text: str) -> bool:
+    """Whether every word looks like an acronym or a product name (XML, iOS, GitHub): nothing that a translator must change."""
+    return all(len(word) == 1 or any(character.isupper() for character in word[1:]) for word in WORD.findall(text))
+
+
+def script(pair: Pair) -> str:
+    """Enough letters of the target's script, no third script, no run of untranslated words beyond the language's allowance."""
+    language, target = pair.language, pair.target
+    if not language.script:
+        return ""
+    if target.foreign:
+        third = _third_script(pair)
+        if third:
+            return f"another script: {third}"
+    if not target.latin:
+        return "" if language.script != "Latin" or not target.lettered else f"no {language.script} letters"
+    if language.script == "Latin":
+        return _left_inside(pair)
+    left_over = _left_over(pair)
+    if left_over:
+        return f"untranslated: {left_over[:60]}"
+    return _too_much_latin(pair)
+
+
+def _third_script(pair: Pair) -> str:
+    language = pair.language
+    runs = [
+        run
+        for run in _FOREIGN_RUN.findall(pair.target.natural)
+        if not script_letters(run, "Latin") and not script_letters(run, language.script)
+    ]
+    return next((run[:20] for run in runs if run not in pair.source.text), "")
+
+
+def _left_over(pair: Pair) -> str:
+    """The first stretch of ordinary source words inside a translation; names and titles (Game of Thrones) are none."""
+    frequent, source, keep = pair.source.language.frequent, pair.source, kept_words(pair.language.code)
+    for match in _LATIN_STRETCH.finditer(pair.target.natural):
+        words = [word.strip(_EDGES) for word in match.group().split()]
+        lower = [word for word in words if word.isalpha() and word.islower() and len(word) > 1]
+        if not lower:
+            continue
+        titled = any(character.isupper() or character.isdigit() for character in match.group())
+        if titled and len(lower) >= 4 and sum(word not in frequent for word in lower) >= 4:
+            return match.group()
+        if not titled and len(lower) >= 2 and not all(word in keep for word in lower):
+            return match.group()
+        if not titled and len(lower) == 1 and lower[0] not in keep and not mentioned(lower[0], source.text):
+            word = lower[0]
+            if word in frequent or word in english_words() or (word in source.lower and len(word) > 3):
+                return word
+    return ""
+
+
+def mentioned(word: str, source: str) -> bool:
+    """Whether the source speaks of the word itself, or holds it as a name of something: in quotes, in brackets, before a colon."""
+    return re.search(rf"[\"'“‘(%<\[]{re.escape(word)}|{re.escape(word)}[\"'”’)%>\]:=]", source) is not None
+
+
+def _too_much_latin(pair: Pair) -> str:
+    text, language = pair.target.natural, pair.language
+    latin = [word for word in _LATIN_WORD.findall(text) if len(word) > 1]
+    if not latin:
+        return ""
+    ordinary = sum(len(word) for word in latin if word.isalpha() and word.islower())
+    total = sum(map(len, latin))
+    own = script_letters(text, language.script)
+    if own == 0:
+        return "" if only_names(text) else f"no {language.script} letters"
+    if own + ordinary >= 20 and ordinary > language.latin_share * (own + ordinary):
+        return f"{ordinary} of {own + ordinary} letters in untranslated words"
+    if own + total >= 40 and total > (1 + language.latin_share) / 2 * (own + total):
+        return f"{total} of {own + total} letters in Latin"
+    return ""
+
+
+def _left_inside(pair: Pair) -> str:
+    """Source words inside a translation that shares the source's script: words that the target language cannot spell."""
+    spelling = _spelling(pair.language.code)
+    if spelling is None or pair.source.language.code == pair.language.code:
+        return ""
+    shared = pair.source.lower & pair.target.lower
+    if not shared:
+        return ""
+    # A word that the translation also writes with a capital, or beside one, is part of a name.
+    english = english_words() if pair.source.language.code == "en" else {}
+    frequent, keep = pair.source.language.frequent, kept_words(pair.language.code)
+    strange = [
+        word
+        for word in shared
+        if len(word) > 2 and word.isascii() and word.isalpha() and word not in keep and not spelling.fullmatch(word)
+        and (word in english or word in frequent or len(word) > 3)
+    ]  # fmt: skip
+    if not strange:
+        return ""
+    wanted = set(strange)
+    for match in _LATIN_STRETCH.finditer(pair.target.natural):
+        words = [word.strip(_EDGES) for word in match.group().split()]
+        for index, word in enumerate(words):
+            if word in wanted and word in pair.source.text:
+                beside = words[max(0, index - 1) : index] + words[index + 1 : index + 2]
+                if not any(each[:1].isupper() and each not in words[:1] for each in beside) and not mentioned(
+                    word, pair.source.text
+                ):
+                    return f"untranslated: {word}"
+    return ""
+
+
+@lru_cache(maxsize=16)
+def _spelling(code: str) -> re.Pattern[str] | None:
+    """What a lower-case word of a Latin-script language can look like; None when that is not known."""
+    if code == "vi":
+        onset = "(?:ngh|ng|nh|gh|gi|kh|ph|th|tr|ch|qu|[bcdđghklmnprstvx])?"
+        return re.compile(onset + "[aeiouy]{1,3}(?:ch|ng|nh|[cmnpt])?")
+    if code == "sw":
+        # Open syllables: every word ends in a vowel, and few consonants meet.
+        return re.compile(r"(?:(?:ng'?|nd|nj|nz|ny|mb|mv|[bcdfghjklmnprstvwyz]|ch|dh|gh|kh|sh|th){0,2}[wy]?[aeiou])+")
+    return None
+
+
+def wrong_language(pair: Pair) -> str:
+    """The target's own letters and frequent words, not those of a language that shares its script."""
+    language, target = pair.language, pair.target
+    if language.foreign and target.foreign:
+        foreign = sum(target.natural.count(letter) for letter in language.foreign)
+        if foreign >= 2 and foreign > 0.04 * target.length:
+            return f"{foreign} letters that {language.name} does not use"
+    if language.code == pair.source.language.code or len(target.tokens) < 4:
+        return ""
+    return _rivals(pair)
+
+
+def _rivals(pair: Pair) -> str:
+    """The verdict of the frequent words and marks of each language, and of a trained identifier where these are in doubt."""
+    language, target, words = pair.language, pair.target, pair.target.tokens
+    lower = target.lower
+    if language.marked:
+        marked = target.marked
+        if marked >= 0.3 * len(words):
+            return ""
+        if len(words) >= 6 and marked < 0.15 * len(words):
+            return f"too few letters that mark {language.name}"
+    if not language.frequent:
+        return ""
+    own = len(lower & language.frequent)
+    rival, strength = _strongest(lower, language)
+    if rival is not None and strength > own and strength >= 0.15 * len(lower) and len(words) >= 5:
+        return f"{strength} frequent words of {rival.name}, {own} of {language.name}"
+    if own >= max(1, 0.06 * len(lower)) and own >= strength:
+        return ""
+    if any(mark in target.natural for mark in language.telltale):
+        return ""
+    return _second_voter(pair)
+
+
+def _strongest(words: frozenset[str], language: Language) -> tuple[Language | None, int]:
+    best, most = None, 0
+    for rival in LANGUAGES.values():
+        if rival.script == language.script and rival is not language and (count := len(words & rival.frequent)) > most:
+            best, most = rival, count
+    return best, most
+
+
+def _second_voter(pair: Pair) -> str:
+    language, text = pair.language, pair.target.natural
+    # Names and titles say nothing about the language around them.
+    ordinary = [word for word in pair.target.words if not word[:1].isupper()]
+    if len(ordinary) < 6 or sum(map(len, ordinary)) < 35 or not identify.knows(language.code):
+        return ""
+    found, confidence = identify.identify(text, language.code)
+    return f"reads as {found} ({confidence:.2f})" if found != language.code and confidence >= 0.95 else ""

@@ -1,0 +1,108 @@
+"""Gates on meaning, as far as evidence goes without a model: is the translation about the same things, and about all of them?
+
+Evidence is what a bilingual lexicon knows of the source's words, names and numbers that stand on both sides, and marks. Each piece has
+a weight (the logarithm of how much more often it is seen in translations of other rows), set on pairs that are not in the report.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+
+from hala.data.features import Pair
+from hala.data.names import written_in
+
+_NAME = re.compile(r"(?<=[a-z,;:] )[A-Z][A-Za-z'’-]{2,}|(?<![A-Za-z])[A-Za-z]*[A-Z]{2,}[A-Za-z]*(?![A-Za-z])")
+_LATIN_WORD = re.compile(r"[A-Za-z][A-Za-z'’-]{2,}")
+_NEW_NAME = re.compile(r"(?<=[^\W\d_A-Z] )[A-Z][A-Za-z]{2,}|(?<=[,;:] )[A-Z][A-Za-z]{2,}")
+_QUOTES = re.compile('["“”«»]')
+_SENTENCE_END = re.compile(r"[.!?؟।…]+[\"'”’»)]*(?=\s|$)")
+
+
+def unrelated(pair: Pair) -> str:
+    """About the same things, as far as a bilingual lexicon, names, numbers and marks tell: not another row's translation."""
+    if pair.lexicon is None:
+        return ""
+    lexical = _lexical(pair.found, pair.lexicon.miss)
+    limit = 2.2 if pair.source.length >= 45 else 4.0
+    # Other evidence seldom adds up to six.
+    if lexical > limit - 6.0 and lexical + _other(pair) > limit:
+        hits = sum(hit for _, hit in pair.found)
+        return f"{hits} of {len(pair.found)} known words found"
+    return _shifted(pair) if "\n" in pair.source.text else ""
+
+
+def _lexical(found: list[tuple[bool, bool]], miss: float) -> float:
+    """Evidence from the known words of a source, given which are weak and which were found; below zero speaks for the pair."""
+    score = -1.6
+    for weak, hit in found:
+        if hit:
+            score -= 0.6 if weak else 2.1
+        else:
+            score += min(1.7, miss) if weak else miss
+    return score
+
+
+def _other(pair: Pair) -> float:
+    """Evidence from names, numbers, brackets, quotes, ends and length."""
+    source, target = pair.source, pair.target
+    before, after = source.natural, target.natural
+    off = min(1.2, abs(math.log(max(pair.ratio, 1e-3))))
+    score = 2.0 * off + 2.5 * max(0.0, off - 0.3)
+    score += 1.5 * (("(" in source.text) != ("(" in target.text))
+    score += 1.0 * ((_QUOTES.search(source.text) is None) != (_QUOTES.search(target.text) is None))
+    score += 1.5 * (source.ends != target.ends)
+    score -= 2.5 * sum(1 for number in source.numbers.keys() & target.numbers.keys() if len(number) > 1)
+    concepts = pair.lexicon.concepts if pair.lexicon else {}
+    names = {name for name in _NAME.findall(before) if name not in concepts and name.lower() not in concepts}
+    kept = sum(1 for name in names if name in after)
+    score -= 2.3 * kept
+    if pair.language.script == "Latin":
+        new = {name for name in _NEW_NAME.findall(after) if name not in source.text}
+        return score + min(1.6, 0.4 * (len(names) - kept)) + min(2.0, 0.6 * len(new))
+    transliterated = sum(1 for name in names if name not in after and written_in(name, after, pair.language.script))
+    score += 0.8 * min(3, len(names) - kept - transliterated) - 1.0 * transliterated
+    lower = source.text.lower()
+    return score + min(2.4, 0.8 * sum(1 for word in set(_LATIN_WORD.findall(after)) if word.lower() not in lower))
+
+
+def _shifted(pair: Pair) -> str:
+    """Lines whose translations stand on other lines."""
+    sources, targets = ([line for line in side.text.splitlines() if line.strip()] for side in (pair.source, pair.target))
+    if len(sources) != len(targets) or len(sources) < 2:
+        return ""
+    scores = []
+    for source, target in zip(sources, targets, strict=True):
+        line = Pair(source, target, pair.language, pair.source.language)
+        scores.append(_lexical(line.found, line.lexicon.miss if line.lexicon else 1.5) if len(line.found) >= 2 else 0.0)
+    wrong = [score for score in scores if score > 1.5]
+    return f"{len(wrong)} lines say something else" if len(wrong) > 1 or sum(wrong) > 5.0 else ""
+
+
+def omitted(pair: Pair) -> str:
+    """No part of the source left out: a translation that is short, or has fewer sentences, still speaks of all that the source does."""
+    if pair.lexicon is None or pair.ratio >= 0.95 or pair.source.length < 30:
+        return ""
+    run = longest = 0
+    for weak, hit in pair.found:
+        if not hit:
+            run += 1
+            longest = max(longest, run)
+        elif not weak:
+            run = 0
+    score = 1.15 * run + 0.7 * longest - 9.0 * math.log(max(pair.ratio, 0.2))
+    if score < 3.5:
+        return ""
+    before, after = len(_SENTENCE_END.findall(pair.source.natural)), len(_SENTENCE_END.findall(pair.target.natural))
+    score += 2.7 * max(0, before - after) + 0.8 * _left_open(pair.source.text, pair.target.text)
+    return (
+        f"{run} known words at the end and {before - after} sentences are missing"
+        if score > (7.6 if pair.source.length >= 45 else 10.0)
+        else ""
+    )
+
+
+def _left_open(source: str, target: str) -> bool:
+    """A bracket or quote that the source closes and the translation does not."""
+    brackets = source.count("(") == source.count(")") and target.count("(") != target.count(")")
+    return brackets or (source.count('"') % 2 == 0 and target.count('"') % 2 == 1)
