@@ -217,6 +217,7 @@ def _test(step: Step, config: dict[str, Any], manifest: Manifest, context: Conte
     """
     module = importlib.import_module(VERBS[step.verb]) if step.verb in TESTED else None
     if module is not None:
+        context.progress.step(step.name)
         try:
             found = module.test(step.settings, context, manifest.facts)
         finally:
