@@ -1,10 +1,10 @@
 """How well the task router sorts: on rows labelled by hand, and how often each of its rules fires on real instruction sets.
 
-    .venv/bin/python benchmarks/routing.py --data PATH    # the folder with dolly, gpteacher, gsm8k, mmlu_en; without it, labels only
+    .venv/bin/python benchmarks/routing.py --data PATH    # with dolly, gpteacher, gsm8k, mmlu_en; without --data, labels only
     .venv/bin/python benchmarks/routing.py --page         # write docs/routing.md again from the committed JSON
 
-The labels are in tests/data/routing_rows.jsonl: `dev` rows were looked at while the rules were written, `held` rows were not. Of real
-rows that a rule fired on, benchmarks/routing_read.json says by number which were read by eye, and whether the rule was right.
+The labels are in tests/data/routing_rows.jsonl: `dev` rows were looked at while the rules were written, `held` rows were not.
+Of real rows that a rule fired on, benchmarks/routing_read.json says by id which were read by eye, and whether the rule was right.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def share(hits: int, n: int) -> dict[str, Any]:
 
 
 def score(rows: list[Labelled]) -> dict[str, Any]:
-    """Precision and recall by action, precision by rule, recall by labelled task, and how many adapted rows keep just the right texts."""
+    """Precision and recall by action, precision by rule, recall by task, and how many adapted rows keep just the right texts."""
     routes = [(row, label, route(row)) for row, label in rows]
     right = [(row, label, found) for row, label, found in routes if found.action == label["action"]]
     said, both = (Counter(found.action for *_, found in each) for each in (routes, right))
@@ -169,40 +169,40 @@ def page(result: dict[str, Any]) -> str:
 
 def _introduction() -> list[str]:
     return [
-        "# Routing",
-        "",
-        "<!-- Made by benchmarks/routing.py from the rules and from benchmarks/results/routing.json; change it there. -->",
-        "",
-        "Some instructions are about the words they are written in. Once translated, *Fix the grammar: She have two cat* has no",
-        "fault left, and *What rhymes with moon?* gets an answer that does not rhyme. Before a row is translated, rules decide what",
-        "becomes of it:",
-        "",
-        "| action | what happens |",
-        "|---|---|",
-        "| translate | nothing speaks against it: the whole row is translated |",
-        "| adapt | the row is translated but for the spans that must stay: the sentence to be corrected, the word that is explained,"
-        " the letters of options |",
-        "| keep | the row holds no word to translate (code, formulas): it stays as it is |",
-        "| drop | in another language the answer would be wrong or senseless: the row is rejected with the rule as its reason |",
-        "",
-        "Adapting keeps whole messages or ranges of characters, which the rule finds: `payload` is the text that the task is done",
-        "to, `answer` the whole answer, `reply` the answer or what it quotes, `echo` the part of the answer that repeats the payload,",
-        "`terms` the words in quotation marks and where the answer mentions them, `expansion` the words behind an acronym, `letters`",
-        "those of the options, `bare` an answer that is an expression. Where the first of them is not found, the rule does what",
-        "stands after *else* (translate, if nothing does).",
-        "",
-        "In a conversation each user turn is looked at (and the system turn, for the language of the answers): drop beats keep, keep",
-        "beats adapt. Of a long turn, the first 1,200 and the last 400 characters are looked at, where instructions stand.",
-        "",
-        f"Rules exist for these source languages: {', '.join(languages())}. For any other, nothing but `{NOTHING}` fires. They are",
-        "independent of the target language. A rule marked *weak* is often wrong; a model can be asked about its rows, and",
-        "then rule and vote are both recorded.",
-        "",
+        f"""# Routing
+
+<!-- Made by benchmarks/routing.py from the rules and from benchmarks/results/routing.json; change it there. -->
+
+Some instructions are about the words they are written in. Once translated, *Fix the grammar: She have two cat* has no fault
+left, and *What rhymes with moon?* gets an answer that does not rhyme. Before a row is translated, rules decide what becomes
+of it:
+
+| action | what happens |
+|---|---|
+| translate | nothing speaks against it: the whole row is translated |
+| adapt | the row is translated but for the spans that must stay: the sentence to be corrected, the word that is explained |
+| keep | the row holds no word to translate (code, formulas): it stays as it is |
+| drop | in another language the answer would be wrong or senseless: the row is rejected, and the rule is the reason |
+
+An adapted row keeps whole messages or ranges of characters, which its rule finds: `payload` is the text that the task is done
+to, `answer` the whole answer, `reply` the answer or what it quotes, `echo` the part of the answer that repeats the payload,
+`terms` the words in quotation marks and where the answer mentions them (`words` the same, or a list after a colon), `expansion`
+the words behind an acronym, `letters` those of the options, `bare` an answer that is an expression. Where the first of them is
+not found, the rule does what stands after *else*, and nothing else means translate.
+
+In a conversation each user turn is looked at (and the system turn, for the language of the answers): drop beats keep, keep
+beats adapt. Of a long turn the first 1,200 and the last 400 characters count, where instructions stand; of a question with
+lettered options, what stands right before them.
+
+Rules exist for these source languages: {", ".join(languages())}. For any other, nothing but `{NOTHING}` fires. They do not
+depend on the target language. On the rows of a rule marked *weak* a model can be asked; rule and vote are then both recorded,
+and any answer but one of the offered words leaves the rule's action.
+"""
     ]
 
 
 def _rules() -> list[str]:
-    lines = ["## The rules", "", "In the order in which they are tried, from `src/hala/data/routes/en.yaml`.", ""]
+    lines = ["## The rules", "", "In the order in which they are tried, from [en.yaml](../src/hala/data/routes/en.yaml).", ""]
     lines += ["| rule | action | because | fires on | not on |", "|---|---|---|---|---|"]
     table = rules_for("en")
     assert table is not None
@@ -220,40 +220,31 @@ def _cell(text: str) -> str:
 
 
 def _measured(result: dict[str, Any]) -> list[str]:
+    dev, held, first = (result[part]["rows"] for part in ("dev", "held", "first_look"))
     lines = [
-        "## Measured on labelled rows",
-        "",
-        f"{result['dev']['rows'] + result['held']['rows']} instructions were written and labelled by hand before any rule was: "
-        f"{result['dev']['rows']} to write the rules by, {result['held']['rows']} held out.",
-        "*First look* is the result on the held-out rows when the rules were run on them for the first time, and the one to quote;",
-        "afterwards its mistakes were looked at, and *now* is what the rules do today. One person wrote rows and rules, so even the",
-        "first look flatters; the real sets below do not. 95% intervals are Wilson's.",
-        "",
-        "| | first look | now, held out | now, development |",
-        "|---|---|---|---|",
+        f"""## Measured on labelled rows
+
+{dev + held} instructions were written and labelled by hand before any rule was: {dev} to write the rules by, {held} held out.
+*First look* is the first run on the {first} rows held out, and the one to quote; afterwards its mistakes were looked at, and
+*now* is what the rules do today. One hand wrote rows and rules, so even the first look flatters. 95% intervals are Wilson's.
+
+| | first look | now, held out | now, development |
+|---|---|---|---|"""
     ]
     parts = (result["first_look"], result["held"], result["dev"])
     for kind in ("precision", "recall"):
         for action in ACTIONS:
             lines.append(f"| {kind} of {action} | " + " | ".join(_share(part[kind][action]) for part in parts) + " |")
     lines.append("| adapted rows that keep just the right texts | " + " | ".join(_share(part["kept"]) for part in parts) + " |")
-    lines += [
-        "",
-        "By task as labelled, the share that is routed as it should be; by rule, the share of its rows where the action is right:",
-    ]
-    lines += [
-        "",
-        "| task or rule | recall, first look | recall now, all rows | precision, first look | precision now, all rows |",
-    ]
-    lines += ["|---|---|---|---|---|"]
-    first = result["first_look"]
-    for name in sorted({*first["tasks"], *first["rules"], *_sum(result, "tasks"), *_sum(result, "rules")}):
-        cells = [
-            first["tasks"].get(name),
-            _sum(result, "tasks").get(name),
-            first["rules"].get(name),
-            _sum(result, "rules").get(name),
-        ]
+    lines.append("""
+Recall by task as it was labelled (routed as it should be), and precision by rule (the action is right for the row):
+
+| task or rule | recall, first look | recall now, all rows | precision, first look | precision now, all rows |
+|---|---|---|---|---|""")
+    tasks, rules = _sum(result, "tasks"), _sum(result, "rules")
+    looked = result["first_look"]
+    for name in sorted({*looked["tasks"], *looked["rules"], *tasks, *rules}):
+        cells = (looked["tasks"].get(name), tasks.get(name), looked["rules"].get(name), rules.get(name))
         lines.append(f"| {name} | " + " | ".join(_share(cell) if cell else "–" for cell in cells) + " |")
     return [*lines, ""]
 
@@ -273,20 +264,42 @@ def _share(part: dict[str, Any]) -> str:
 
 
 def _real(result: dict[str, Any]) -> list[str]:
-    lines = ["## On real sets", ""]
-    for name, part in result["data"].items():
+    dolly = result["first_look_real"]["dolly"]
+    right = dolly["fired"] - len(dolly["wrong"])
+    lines = [
+        """## On real sets
+
+What fired in the first half of each set was read while the rules were written. *First look* is the second half, read once the
+rules were done; rows by `multiple_choice` are not in it, for there are too many.
+
+| set | rows of the second half | a rule fired | it was right | rows wrongly held back or adapted |
+|---|---|---|---|---|"""
+    ]
+    for name, part in sorted(result["first_look_real"].items()):
+        wrong = len(part["wrong"])
+        lines.append(
+            f"| {name} | {part['rows']:,} | {part['fired']} | {_share(share(part['fired'] - wrong, part['fired']))} |"
+            f" {wrong} = {wrong / part['rows']:.2%} |"
+        )
+    lines.append(f"""
+Of the dolly rows that no rule fired on, those that mention words, letters, languages and the like were read too:
+{len(dolly["missed"])} should have been caught, so recall there was {_share(share(right, right + len(dolly["missed"])))}. Real
+questions are more varied than written examples. Jokes whose point is a second meaning are the kind that no rule knows.
+
+What the rules do now, after the mistakes in both halves were looked at:
+""")
+    for name, part in sorted(result["data"].items()):
         actions = ", ".join(f"{action} {part['actions'].get(action, 0):,}" for action in ACTIONS)
         lines += [
-            f"**{name}**: {part['rows']:,} rows of {part['characters']} characters, {actions}; {part['microseconds']} µs a row"
-            f" ({result['machine']['cpu']}).",
+            f"**{name}**: {part['rows']:,} rows of {part['characters']} characters; {actions}; {part['microseconds']} µs of one"
+            f" core a row ({result['machine']['cpu']}).",
             "",
         ]
         if part["rules"]:
-            lines += ["| rule | rows | of 10,000 | read by eye | right |", "|---|---|---|---|---|"]
-            for rule, found in part["rules"].items():
-                share_of = 1e4 * found["fired"] / part["rows"]
+            lines += ["| action and rule | rows | of 10,000 | read by eye | right |", "|---|---|---|---|---|"]
+            for rule, found in sorted(part["rules"].items(), key=lambda item: (-item[1]["fired"], item[0])):
                 read = f"{found['read']} | {found['right']}" if found["read"] else "– | –"
-                lines.append(f"| {rule} | {found['fired']:,} | {share_of:.1f} | {read} |")
+                lines.append(f"| {rule} | {found['fired']:,} | {1e4 * found['fired'] / part['rows']:.1f} | {read} |")
             lines.append("")
         if "options" in part:
             lines += [
@@ -311,7 +324,8 @@ def main() -> None:
         result["held"], result["dev"] = score(labelled("held")), score(labelled("dev"))
         result.setdefault("first_look", result["held"])
         if options.data:
-            read = json.loads(READ.read_text(encoding="utf-8")) if READ.exists() else {}
+            noted = json.loads(READ.read_text(encoding="utf-8"))
+            read, result["first_look_real"] = noted["read"], noted["first_look"]
             result["machine"] = machine()
             result["data"] = {name: fired(list(reader(options.data)), read.get(name, {})) for name, reader in SETS.items()}
         RESULT.write_text(json.dumps(result, indent=1, sort_keys=True) + "\n", encoding="utf-8")

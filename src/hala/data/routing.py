@@ -16,12 +16,11 @@ the answer would be wrong or senseless (rhymes, letters of a word). The rules ar
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from hala.data.masks import has_letters
-from hala.data.routing_keeps import FINDERS, Keep, merged, replies
-from hala.data.routing_rules import Action, Rule, RuleTable, rules_for
+from hala.data.routing_keeps import FINDERS, Keep, merged, options, replies, sentence
+from hala.data.routing_rules import Action, Rule, RuleTable, prefixes, rules_for
 from hala.data.segments import split
 from hala.records import Message, Row
 
@@ -31,12 +30,12 @@ NOTHING = "nothing_to_translate"
 _HEAD, _TAIL = 1_200, 400
 _STRENGTH = {"translate": 0, "adapt": 1, "keep": 2, "drop": 3}
 _PROSE = re.compile(r"(?<!\w)[^\W\d_]{2,30},? [^\W\d_]{2,30},? [^\W\d_]{2}")
-_CODE = re.compile(
-    r"\b(?:functions?|programs?|programming|scripts?|(?<!morse )cod(?:e|ing)|python|java(?:script)?|typescript|c\+\+|c#|golang"
-    r"|kotlin|php|bash|awk|sql|quer(?:y|ies)|algorithms?|linked list|arrays?|dataframe|pandas|excel|spreadsheet|time complexity"
-    r"|implement|regex|regular expressions?|one-liner|class method|app|html|css|json)\b|\bin (?:rust|ruby|go|r|c|swift|perl)\b|```",
-    re.IGNORECASE,
+_CODE_WORDS = (
+    "function|functions|program|programming|script|scripts|coding|python|java|javascript|typescript|golang|kotlin|php|bash|awk"
+    "|sql|query|queries|algorithm|algorithms|array|arrays|dataframe|pandas|excel|spreadsheet|implement|regex|regular expression"
+    "|app|html|css|json|linked list|time complexity|one-liner|in c|in r|in go|in rust|in ruby|in swift|in perl"
 )
+_CODE = re.compile(rf"\b(?:{prefixes(_CODE_WORDS.split('|'))}|(?<!morse )code)\b|\bc[#+]|```")
 _STATEMENT = (
     r" *(?:def|import|from|function|class|public|const|let|var|return|if|for|while|SELECT|INSERT|UPDATE|DELETE|CREATE|#include)\b"
 )
@@ -81,8 +80,10 @@ def route(row: Row, rules: RuleTable | None = None, source: str = "en") -> Route
     if table is None:
         return found
     for index, message in enumerate(row.messages):
-        if message.role in ("user", "system"):
+        if message.role == "user" or message.role == "system":
             other = _route_turn(row.messages, index, table)
+            if other is TRANSLATE:
+                continue
             if _STRENGTH[other.action] > _STRENGTH[found.action]:
                 found = other
             elif other.action == "adapt" == found.action:
@@ -109,39 +110,49 @@ def _route_turn(messages: tuple[Message, ...], index: int, table: RuleTable) -> 
     """The route by the first rule that fires on this turn; later rules that adapt as well add what they keep."""
     content, role = messages[index].content, messages[index].role
     found = TRANSLATE
-    for start, end in _windows(content):
-        for rule in table.may_fire(content[start:end]):
-            if (role == "system" and not rule.system) or (found.rule and rule.action != "adapt"):
+    windows = _windows(content)
+    for start, end in windows:
+        lowered = content[start:end].lower()
+        rules = table.may_fire(lowered)
+        if not rules:
+            continue
+        code = any(not rule.code for rule in rules) and _about_code(lowered, messages, index)
+        lettered = len(windows) > 1 or any("letters" in rule.keeps for rule in rules)
+        asked = _question(content, start, end) if lettered else (start, end)
+        for rule in rules:
+            if (code and not rule.code) or (role == "system" and not rule.system) or (found.rule and rule.action != "adapt"):
                 continue
-            other = _apply(rule, messages, index, start, end)
+            other = _apply(rule, messages, index, *((start, end) if "letters" in rule.keeps else asked))
             if other is None:
                 continue
             if other.action != "adapt":
-                return found if found.rule else other
+                return other
             found = _both(found, other) if found.rule else other
     return found
+
+
+def _question(content: str, start: int, end: int) -> tuple[int, int]:
+    """Of a text with lettered options, the end of what stands before them: the options and a passage to be read ask nothing."""
+    marks = options(content)
+    return (max(start, marks[0][0] - _TAIL), min(end, marks[0][0])) if marks else (start, end)
 
 
 def _both(first: Route, second: Route) -> Route:
     return replace(first, certain=first.certain or second.certain, keep=merged((*first.keep, *second.keep)))
 
 
-def _windows(content: str) -> Iterator[tuple[int, int]]:
+def _windows(content: str) -> tuple[tuple[int, int], ...]:
     if len(content) <= _HEAD + _TAIL:
-        yield 0, len(content)
-    else:
-        yield 0, _HEAD
-        yield len(content) - _TAIL, len(content)
+        return ((0, len(content)),)
+    return (0, _HEAD), (len(content) - _TAIL, len(content))
 
 
 def _apply(rule: Rule, messages: tuple[Message, ...], index: int, start: int, end: int) -> Route | None:
     """The route by one rule, or None when it does not fire here."""
     content = messages[index].content
     for match in rule.pattern.finditer(content, start, end):
-        if rule.unless is not None and rule.unless.search(_sentence(content, match)):
+        if rule.unless is not None and rule.unless.search(content[slice(*sentence(content, match))]):
             continue
-        if not rule.code and _about_code(messages, index, start, end):
-            return None
         if rule.action != "adapt":
             return Route(rule.action, rule.name, rule.certain)
         first, *others = (FINDERS[name](messages, index, match) for name in rule.keeps)
@@ -152,14 +163,7 @@ def _apply(rule: Rule, messages: tuple[Message, ...], index: int, start: int, en
     return None
 
 
-def _about_code(messages: tuple[Message, ...], index: int, start: int, end: int) -> bool:
-    if _CODE.search(messages[index].content, start, end):
-        return True
-    return any(_CODE_ANSWER.search(messages[reply].content) for reply in replies(messages, index))
-
-
-def _sentence(content: str, match: re.Match[str]) -> str:
-    """The sentence or line around a match."""
-    start = max(content.rfind(mark, 0, match.start()) for mark in ".?!\n") + 1
-    ends = [place for mark in ".?!\n" if (place := content.find(mark, match.end())) >= 0]
-    return content[start : min(ends, default=len(content)) + 1]
+def _about_code(lowered: str, messages: tuple[Message, ...], index: int) -> bool:
+    return _CODE.search(lowered) is not None or any(
+        _CODE_ANSWER.search(messages[reply].content) for reply in replies(messages, index)
+    )

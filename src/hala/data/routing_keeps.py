@@ -14,6 +14,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
+from functools import lru_cache
 
 from hala.records import Message
 
@@ -103,12 +104,19 @@ def quotes(text: str) -> list[tuple[int, int]]:
     return [match.span(match.lastindex or 0) for match in QUOTED.finditer(text)]
 
 
+def sentence(text: str, match: re.Match[str]) -> tuple[int, int]:
+    """Start and end of the sentence or line around a match."""
+    start = max(text.rfind(mark, 0, match.start()) for mark in ".?!\n") + 1
+    ends = [place for mark in ".?!\n" if (place := text.find(mark, match.end())) >= 0]
+    return start, min(ends, default=len(text) - 1) + 1
+
+
 def payload(messages: Messages, index: int, match: re.Match[str]) -> list[Keep]:
     """The text that the task is done to: in quotation marks, after a colon, on further lines, or before the instruction."""
     text = messages[index].content
     known = quotes(text)
     end = _break(text, match.end(), known)
-    first = max(text.rfind(mark, 0, match.start()) for mark in ".?!\n") + 1
+    first, _ = sentence(text, match)
     inside = [span for span in known if first <= span[0] and span[1] < end]
     if inside:
         return [Keep(index, *span) for span in inside]
@@ -199,7 +207,9 @@ def _words(messages: Messages, keep: Keep) -> list[str]:
 def terms(messages: Messages, index: int, match: re.Match[str]) -> list[Keep]:
     """The words that the question is about, in quotation marks or named by the rule, and where the answer mentions them."""
     text = messages[index].content
-    spans = quotes(text) or [match.span(name) for name, value in match.groupdict().items() if value]
+    start, end = sentence(text, match)
+    spans = [span for span in quotes(text) if start <= span[0] and span[1] <= end] or quotes(text)
+    spans = spans or [match.span(name) for name, value in match.groupdict().items() if value]
     found = [Keep(index, *span) for span in spans]
     wanted = {text[start:end].casefold().strip(".,;:!?") for start, end in spans} - {""}
     if not wanted:
@@ -255,8 +265,8 @@ def _spells(tokens: list[str], initials: str) -> int | None:
 def letters(messages: Messages, index: int, match: re.Match[str]) -> list[Keep]:
     """The letters of the options, and those that the answer names; nothing when the answer names none."""
     text = messages[index].content
-    options = _options(text)
-    named = {text[start:end].strip("()[].:").upper() for start, end in options}
+    marks = options(text)
+    named = {text[start:end].strip("()[].:").upper() for start, end in marks}
     picked = []
     for place in replies(messages, index):
         for found in _PICKED.finditer(messages[place].content):
@@ -265,13 +275,14 @@ def letters(messages: Messages, index: int, match: re.Match[str]) -> list[Keep]:
             piece = messages[place].content[start:end]
             if piece.strip("()[].: \n").upper() in named:
                 picked.append(Keep(place, end - len(piece.lstrip()), end))
-    return [Keep(index, *span) for span in options] + picked if picked and options else []
+    return [Keep(index, *span) for span in marks] + picked if picked and marks else []
 
 
-def _options(text: str) -> list[tuple[int, int]]:
+@lru_cache(maxsize=4)  # the question before the options is looked for as well
+def options(text: str) -> tuple[tuple[int, int], ...]:
     """The marks of the longest run A, B, C ... in one style, at the starts of lines if any is; empty when there are not two."""
     marks = list(_OPTION.finditer(text))
-    at_lines = [mark for mark in marks if not text[: mark.start()].rpartition("\n")[2].strip()]
+    at_lines = [mark for mark in marks if not text[text.rfind("\n", 0, mark.start()) + 1 : mark.start()].strip()]
     for some in (at_lines, marks):
         runs: dict[str, list[tuple[int, int]]] = {}
         for mark in some:
@@ -283,8 +294,8 @@ def _options(text: str) -> list[tuple[int, int]]:
                 run.append(mark.span())
         best = max(runs.values(), key=len, default=[])
         if len(best) > 1:
-            return best
-    return []
+            return tuple(best)
+    return ()
 
 
 def bare(messages: Messages, index: int, match: re.Match[str]) -> list[Keep]:

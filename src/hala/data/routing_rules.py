@@ -60,9 +60,9 @@ class RuleTable:
     digest: str = ""
     """SHA-256 of the file that the rules were read from."""
 
-    def may_fire(self, text: str) -> list[Rule]:
-        """The rules with a stem in the text, in the order of the table."""
-        found = set(self.trigger.findall(text.lower()))
+    def may_fire(self, lowered: str) -> list[Rule]:
+        """The rules with a stem in a text in lower case, in the order of the table."""
+        found = set(self.trigger.findall(lowered))
         return [self.rules[n] for n in sorted(frozenset().union(*map(self.numbers.__getitem__, found)))] if found else []
 
 
@@ -87,8 +87,8 @@ def languages() -> tuple[str, ...]:
 @lru_cache(maxsize=32)
 def rules_for(source: str) -> RuleTable | None:
     """The rules of a source language by its code, regional subtags ignored; None where there are none."""
-    path = ROUTES / f"{source.partition('-')[0].lower()}.yaml"
-    return read_rules(path) if path.name in {f"{code}.yaml" for code in languages()} else None
+    code = source.partition("-")[0].lower()
+    return read_rules(ROUTES / f"{code}.yaml") if code in languages() else None
 
 
 def read_rules(path: Path) -> RuleTable:
