@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hala.data.masks import has_letters, mask, mask_pair, plain, unmask
+from hala.data.masks import emoji, has_letters, mask, mask_pair, plain, unmask
 from hala.records import Verdict
 
 PIECES = [
@@ -88,3 +88,9 @@ def test_pairs_share_numbers() -> None:
 def test_letters_outside_spans() -> None:
     """Only letters outside protected spans need a translator."""
     assert has_letters("see `x`") and not has_letters("`x` 42 $y$ ⟦1⟧") and plain("see ⟦1⟧ `x`").split() == ["see"]
+
+
+def test_emoji_are_counted_not_masked() -> None:
+    """An emoji stays in the text for the translator to place; joined, toned and flagged ones count as one each."""
+    assert mask("Well done 😀!").spans == ()
+    assert emoji("😀 👍🏽 👩‍👩‍👧 🇪🇬 ❤️ 1️⃣ 😀 → • © 5") == {"😀": 2, "👍🏽": 1, "👩‍👩‍👧": 1, "🇪🇬": 1, "❤": 1, "1⃣": 1}

@@ -101,11 +101,11 @@ def _with_whole(source: str, found: list[Block], lines: Sequence[str]) -> list[B
         if end > start:
             whole.append(Block("raw", start, end, closed))
             position = starts[end] - 1 if end < len(starts) else len(source)
-    return sorted([*_without(found, whole), *whole], key=lambda block: block.start)
+    return sorted([*_without(found, whole, source, starts), *whole], key=lambda block: block.start)
 
 
-def _without(found: list[Block], whole: list[Block]) -> Iterator[Block]:
-    """What the blocks cover outside of `whole`."""
+def _without(found: list[Block], whole: list[Block], source: str, starts: list[int]) -> Iterator[Block]:
+    """What the blocks cover outside of `whole`; what an HTML block holds behind a page in it is looked at anew."""
     for block in found:
         start = block.start
         for each in whole:
@@ -113,8 +113,11 @@ def _without(found: list[Block], whole: list[Block]) -> Iterator[Block]:
                 if each.start > start:
                     yield block._replace(start=start, end=each.start)
                 start = each.end
-        if start < block.end:
-            yield block._replace(start=start)
+        if start == block.start:
+            yield block
+        elif start < block.end:
+            rest = parsed(source[starts[start] : starts[block.end] if block.end < len(starts) else None], block.end - start)
+            yield from (each._replace(start=each.start + start, end=each.end + start) for each in rest)
 
 
 def _whole_end(

@@ -24,7 +24,7 @@ from hala.data.codelines import code_lines
 from hala.data.lines import body_of, html_body_of, is_atom, is_table_rule, kind_of, table_rows, unwrapped, wraps
 from hala.data.markdown import SENTENCE_LINE, Block, blocks, lines_of
 from hala.data.masks import find_spans, has_letters
-from hala.data.payloads import decoded, encoded, manner, stretches, value_spans
+from hala.data.payloads import Stretch, decoded, encoded, manner, stretches, value_spans
 from hala.data.sentences import cut, split_clauses, split_sentences
 
 
@@ -36,7 +36,7 @@ class Part(NamedTuple):
     kind: str = ""
     """What a segment is: paragraph, heading, item, quote, cell or value."""
     source: str = ""
-    """What an engine is asked when that is not `text` itself: a wrapped paragraph on one line, a JSON string decoded."""
+    """What an engine is asked when that is not `text` itself: a wrapped paragraph on one line, a cell or JSON decoded."""
     form: str = ""
     """How a JSON string is written: json, with a when letters beyond ASCII are escaped and / when slashes are; else empty."""
 
@@ -86,13 +86,13 @@ def join(document: Document, translations: Sequence[str]) -> str:
 
 def _written(part: Part, translation: str) -> str:
     """A translation as it stands in the document: an unchanged one is the text itself, letter for letter."""
-    if not part.source:
-        return (
-            _PIPE.sub(r"\\|", translation) if part.kind == "cell" and "|" in translation and "|" not in part.text else translation
-        )
-    if translation == part.source:
+    if part.source and translation == part.source:
         return part.text
-    return encoded(translation, "a" in part.form[4:], "/" in part.form) if part.form else translation
+    if part.form:
+        return encoded(translation, "a" in part.form[4:], "/" in part.form)
+    if part.kind == "cell" and "|" in translation and not _PIPE.search(part.text):
+        return _PIPE.sub(r"\\|", translation)
+    return translation
 
 
 def pieces(segment: str, language: str = "en") -> list[Part]:
@@ -148,18 +148,23 @@ class _Splitter:
             return ""
         lines = lines_of(text)
         found = blocks(lines)
-        indented = [block for block in found if block.kind == "indented"]
         position = 0
         for block in found:
             if block.kind != "indented":
-                self._running(lines, position, block.start, indented)
+                self._between(lines, position, block.start, found)
                 position = block.end
                 if block.kind == "fence" and not block.closed:
                     self.open_block = "fence"
                     return self._open_fence(lines[block.start :])
                 self._block(lines[block.start : block.end], block)
-        self._running(lines, position, len(lines), indented)
+        self._between(lines, position, len(lines), found)
         return ""
+
+    def _between(self, lines: list[str], start: int, end: int, found: list[Block]) -> None:
+        """The running text from one line to another, in which only indentation makes blocks."""
+        if start < end:
+            indented = [(block.start - start, block.end - start) for block in found if start <= block.start < end]
+            self._running(lines[start:end], indented)
 
     def _block(self, lines: list[str], block: Block) -> None:
         if block.kind == "fence" and self.values:
@@ -168,7 +173,7 @@ class _Splitter:
             for line in lines:
                 self._cells(line)
         elif block.kind == "html":
-            self._html(lines)
+            self._running(lines, [], html=True)
         elif block.kind == "raw" and block.closed:
             self._raw(lines)
         else:
@@ -191,20 +196,19 @@ class _Splitter:
         self.kept.append(lines[-1][:end])
         self._text(lines[-1][end:])
 
-    def _running(self, lines: list[str], start: int, end: int, indented: list[Block]) -> None:
-        """Running text: first the stretches of several lines in it, then what is left line by line."""
-        if start >= end:
-            return
-        text = "".join(lines[start:end])
+    def _running(self, lines: list[str], indented: list[tuple[int, int]], html: bool = False) -> None:
+        """Running text, or HTML around it: first the stretches of several lines in it, then what is left line by line."""
+        text = "".join(lines)
         found = stretches(text)
-        inside = [(block.start - start, block.end - start) for block in indented if start <= block.start < end]
         if not found:
-            self._lines(lines[start:end], inside)
+            self._html(lines) if html else self._lines(lines, indented)
             return
-        starts = list(accumulate(map(len, lines[start:end]), initial=0))
+        starts = list(accumulate(map(len, lines), initial=0))
         position = 0
-        for stretch in found:
-            self._between(text, position, stretch.start, starts, inside)
+        for stretch in (*found, Stretch(len(text), len(text), "")):
+            if position < stretch.start:
+                between = lines_of(text[position : stretch.start])
+                self._html(between) if html else self._lines(between, _shifted(indented, starts, position, stretch.start))
             if stretch.kind == "json" and self.values:
                 self._payload(text[stretch.start : stretch.end])
             else:
@@ -212,14 +216,6 @@ class _Splitter:
             if not stretch.closed:
                 self.open_block = stretch.kind
             position = stretch.end
-        self._between(text, position, len(text), starts, inside)
-
-    def _between(self, text: str, start: int, end: int, starts: list[int], indented: list[tuple[int, int]]) -> None:
-        """Running text from one offset to another; `starts` are the offsets of the lines, by whose numbers `indented` goes."""
-        if start < end:
-            first, last = bisect_right(starts, start) - 1, bisect_left(starts, end)
-            inside = [(max(low, first) - first, min(high, last) - first) for low, high in indented if low < last and high > first]
-            self._lines(lines_of(text[start:end]), inside)
 
     def _payload(self, text: str) -> None:
         """Machine text: the strings under the listed keys are documents of their own, all else is kept."""
@@ -307,7 +303,8 @@ class _Splitter:
         """The body as one segment, or as several of at most `max_chars` where sentences and clauses allow."""
         if len(body) <= self.max_chars:
             self._flush()
-            self.parts.append(Part(body, True, kind, unwrapped(body)))
+            escaped = kind == "cell" and "\\|" in body and not _PIPE.search(body)
+            self.parts.append(Part(body, True, kind, body.replace("\\|", "|") if escaped else unwrapped(body)))
             return
         for piece in cut(body, self.max_chars, self.language):
             for part in _padded(piece, kind):
@@ -316,3 +313,9 @@ class _Splitter:
                     self.parts.append(part._replace(source=unwrapped(part.text)))
                 else:
                     self.kept.append(part.text)
+
+
+def _shifted(indented: list[tuple[int, int]], starts: list[int], start: int, end: int) -> list[tuple[int, int]]:
+    """The ranges of lines within the offsets `start` to `end`, counted from there; `starts` are the offsets of all lines."""
+    first, last = bisect_right(starts, start) - 1, bisect_left(starts, end)
+    return [(max(low, first) - first, min(high, last) - first) for low, high in indented if low < last and high > first]

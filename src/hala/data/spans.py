@@ -66,7 +66,7 @@ _WORD = re.compile(
     r"|(?<![A-Za-z0-9_.+-])[A-Za-z0-9_.+-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63})*\.[A-Za-z]{2,24}"
     rf"|(?<![A-Za-z0-9@.-])(?:[A-Za-z0-9-]{{1,63}}\.){{1,20}}(?:{_TLD})(?![A-Za-z0-9_-]|\.[A-Za-z0-9])(?:/[A-Za-z0-9\-._~/?#&=%+]*[A-Za-z0-9/])?"
     rf"|(?<![A-Za-z0-9_/.~-])(?:[A-Za-z0-9_.-]++/)*[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*\.(?:{_EXTENSIONS})(?![A-Za-z0-9_])"
-    r"|(?<![A-Za-z0-9_/.<])(?:~|\.{1,2})?/(?:[A-Za-z0-9_.@-]+/)+[A-Za-z0-9_@-]*(?:\.[A-Za-z0-9_-]+)*"
+    r"|(?<![A-Za-z0-9_/.<])(?:(?:~|\.{1,2})?/(?:[A-Za-z0-9_.@-]+/)+|(?:~|\.{1,2})/(?=[A-Za-z]))[A-Za-z0-9_@-]*(?:\.[A-Za-z0-9_-]+)*"
     r"|(?<![A-Za-z0-9_])[A-Za-z_][A-Za-z0-9]*(?:_+[A-Za-z0-9]+)+(?:\(\))?(?![A-Za-z0-9_])|(?<![A-Za-z0-9_.])[A-Za-z_][A-Za-z0-9_.]*\(\)"
 )
 _CONNECTED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.+~/@:-")
@@ -126,7 +126,11 @@ def _word(text: str, trigger: int, low: int, searched: int) -> tuple[tuple[int, 
     if text[trigger] == "(":
         if trigger and text[trigger - 1] == "]" and (link := _DESTINATION.match(text, trigger + 1)):
             return link.span(), searched
-        if text[trigger + 2 : trigger + 3] == ")" and text[trigger + 1] in "ABCDEFGH":
+        if (
+            text[trigger + 2 : trigger + 3] == ")"
+            and text[trigger + 1] in "ABCDEFGH"
+            and not text[trigger - 1 : trigger].isalnum()
+        ):
             return (trigger, trigger + 3), searched
         if text[trigger + 1 : trigger + 2] != ")":
             return None, searched

@@ -1,0 +1,77 @@
+"""Spans are found in any text, in time that grows with its length."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hala.data.spans import find_spans
+
+PIECES = [
+    "a.",
+    "b/",
+    "_",
+    "@",
+    "<a ",
+    ">",
+    "[",
+    "](",
+    "{",
+    '{"',
+    "}",
+    "`",
+    "$",
+    "\\(",
+    "\\)",
+    "%s",
+    "--x",
+    "http://",
+    "www.",
+    "(",
+    ")",
+    " ",
+    "é",
+    "⟦",
+]
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.text() | st.lists(st.sampled_from(PIECES), max_size=30).map("".join))
+def test_spans_are_in_order(text: str) -> None:
+    """Spans lie within the text, left to right, none empty, none over another."""
+    position = 0
+    for start, end in find_spans(text):
+        assert position <= start < end <= len(text)
+        position = end
+
+
+@pytest.mark.parametrize(
+    ("text", "spans"),
+    [
+        ('Say {"a": [1, {"b": 2}]} twice', ['{"a": [1, {"b": 2}]}']),
+        ('Say {"a": broken', []),
+        ("See https://x.org/{id}/a?q={query}#top.", ["https://x.org/{id}/a?q={query}#top"]),
+        ("{see https://x.org/a}", ["https://x.org/a"]),
+        ("Open ~/a/b.md, ../c and C:\\a\\b.txt.", ["~/a/b.md", "../c", "C:\\a\\b.txt"]),
+        ("A @user_name wrote to a.b@c.org", ["@user_name", "a.b@c.org"]),
+        ("So \\begin{pmatrix} 1 & 2 \\\\ 3 \\end{pmatrix} and \\( open", ["\\begin{pmatrix} 1 & 2 \\\\ 3 \\end{pmatrix}", "\\("]),
+        ("the \\[source of this\\] is unknown", ["\\[", "\\]"]),
+        ("Print a\\nB and <|end|> {% if x %}", ["\\n", "<|end|>", "{% if x %}"]),
+        ("The answer is B. Answer: A good dog", ["B"]),
+        ("Write <https://x.org> or <!DOCTYPE html>", ["<https://x.org>", "<!DOCTYPE html>"]),
+        ("He (D) said option C, or f(A)", ["(D)", "C"]),
+    ],
+)
+def test_spans(text: str, spans: list[str]) -> None:
+    """What must not be translated is found where it begins and ends."""
+    assert [text[start:end] for start, end in find_spans(text)] == spans
+
+
+@pytest.mark.parametrize(
+    "unit", ["a.", "a/", "a_", "a@", "<a ", "[", '{"a":[', "`", "$a ", "\\(", "\\begin{a}", "http://", "C:\\", "(A", "../"]
+)
+def test_hostile_repetition_ends(unit: str) -> None:
+    """A sign repeated eight thousand times does not hang the search."""
+    text = unit * 8000
+    assert all(start < end for start, end in find_spans(text))
