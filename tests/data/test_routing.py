@@ -198,7 +198,7 @@ def test_a_wrong_rule_is_named(tmp_path: Path, action: str, pattern: str, more: 
     """A file of rules with a mistake stops with the file, the rule and the mistake."""
     path = tmp_path / "xx.yaml"
     path.write_text(FILE.format(action=action, pattern=pattern, more=more), encoding="utf-8")
-    with pytest.raises(InputError, match="xx.yaml, rule 'one': ") as raised:
+    with pytest.raises(InputError, match=r"xx\.yaml, rule 'one': ") as raised:
         read_rules(path)
     assert said in str(raised.value)
     path.write_text("rules: 3", encoding="utf-8")
