@@ -23,7 +23,7 @@ _SIGN = re.compile(
     r"|import |from |using |package |else|try|except|elif |def |class |return |echo |SELECT |DELETE |DROP |WHERE |JOIN |FROM "
     r"|sudo |pip|np[mx] |yarn |git |docker |kubectl |apt|brew |cd |mkdir |chmod )"
 )
-# What one line of a program looks like, in the languages that instruction data holds most.
+# How one line of a program begins, in the languages that instruction data holds most.
 _STATEMENTS = (
     r"#include\b|#!/|<\?php|//|/\*|\*/|\}|\{$|>>> |\$ \w",
     r"import [\w.{*]+(?: as \w+|.* from .*)?;?$|from [\w.]+ import |using [\w.]+;$|package [\w.]+;?$",
@@ -39,12 +39,15 @@ _STATEMENTS = (
     r"|git (?:clone|add|commit|push|pull|init|checkout|remote)|docker (?:run|build|pull|exec|compose)"
     r"|kubectl (?:get|apply|run|create|logs)) \S",
     r"cd [\w./~-]+$|mkdir [\w./~-]+$|chmod [-+\w]+ \S+$",
-    # An assignment; "Speed = 5 miles" and "Speed = distance over time" are sentences of a worked answer.
-    r"[@$]{0,2}[\w.\[\]'\"]+ ?(?:[-+*/]?=|:=|<-) ?(?!.*(?:\b\d+|[A-Za-z]{2}) [A-Za-z]{3,}(?: |$))\S(?:.*[;)\]}\w'\"])?$",
-    r"[@$]?[a-z_][\w.]* ?[-+*/]?= ?(?:[\[{\"']|lambda |[\w.]+\().*[)\]}\"'\w;]$",
-    r"[\w.]+\(.*\)[;,{:]?$|[\w.]+\($|\"[^\"]{1,60}\" ?: ?(?:[\"\[{\d-]|true|false|null)|[\w-]+ ?: ?[^;]+;$",
 )
-_STATEMENT = re.compile("|".join(_STATEMENTS))
+_KEYWORD = re.compile("|".join(_STATEMENTS))
+# An assignment; "Speed = 5 miles" and "Speed = distance over time" are sentences of a worked answer.
+_ASSIGNED = re.compile(
+    r"[@$]?[a-z_][\w.]* ?[-+*/]?= ?(?:[\[{\"']|lambda |[\w.]+\().*[)\]}\"'\w;]$"
+    r"|[@$]{0,2}[\w.\[\]'\"]+ ?(?:[-+*/]?=|:=|<-) ?(?!.*(?:\b\d+|[A-Za-z]{2}) [A-Za-z]{3,}(?: |$))\S(?:.*[;)\]}\w'\"])?$"
+)
+_CALLED = re.compile(r"[\w.]+\((?:.*\)[;,{:]?)?$")
+_KEYED = re.compile(r"\"[^\"]{1,60}\" ?: ?(?:[\"\[{\d-]|true|false|null)|[\w-]+ ?: ?[^;]+;$")
 _ASSIGNMENT = re.compile(r"[@$]?[a-z_][\w.]* = \S")
 # In capitals, these read as SQL however much like a sentence they look.
 _SQL = re.compile(
@@ -76,7 +79,7 @@ def code_lines(lines: Sequence[str], indented: Sequence[tuple[int, int]] | None 
         indented = [(block.start, block.end) for block in blocks(lines) if block.kind == "indented"]
     for start, end in indented:
         _mark_indented(lines, code, start, end)
-    if not any(code) and not _SIGN.search("\n" + "".join(lines)):
+    if True not in code and not _SIGN.search("\n" + "".join(lines)):
         return code
     bare = [line.strip() for line in lines]
     filled = [index for index, line in enumerate(bare) if line]
@@ -128,12 +131,18 @@ def _is_indented_text(line: str) -> bool:
 def _is_statement(line: str) -> bool:
     if "# " in line or "// " in line:
         line = _COMMENT.sub("", line)
-    last = line[-1]
     if line[0].isupper() and _SQL.match(line):
         return True
-    if last == "{" or (last == ";" and _PAREN.search(line) is not None) or _STATEMENT.match(line) is not None:
-        return not _is_text(line)
-    return False
+    last = line[-1]
+    found = (
+        last == "{"
+        or (last == ";" and _PAREN.search(line) is not None)
+        or ("=" in line and _ASSIGNED.match(line) is not None)
+        or ("(" in line and _CALLED.match(line) is not None)
+        or (":" in line and _KEYED.match(line) is not None)
+        or _KEYWORD.match(line) is not None
+    )
+    return found and not _is_text(line)
 
 
 def _is_certain(line: str) -> bool:

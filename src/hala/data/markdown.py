@@ -38,7 +38,8 @@ _MARK = re.compile("[\ufeff\u200b-\u200f\u202a-\u202e\u2066-\u2069]")
 
 _CONTAINER = re.compile(r"\n[ \t]*(?:[-*+](?=[ \t\n])|\d{1,9}[.)](?=[ \t\n])|>)")
 _MARKER = re.compile(r"[ \t>]*(?:[-*+]|\d{1,9}[.)])[ \t]")
-_HTML = re.compile(r"\n(?:[ \t>]|[-*+][ \t]|\d{1,9}[.)][ \t])*<[A-Za-z/!?]")
+_TAG = re.compile(r"<[A-Za-z/!?]")
+_BEFORE_TAG = re.compile(r"(?:[ \t>]|[-*+][ \t]|\d{1,9}[.)][ \t])*")
 _LABEL = re.compile(r"\n(?:[ \t>]|[-*+][ \t]|\d{1,9}[.)][ \t])*\[")
 _RULE = re.compile(r"\n[ \t>]*[|:-][-:| \t]*(?=\n|\Z)")
 _QUOTED_CODE = re.compile(r"> *(?:\t| {5})")
@@ -65,11 +66,17 @@ _DEFINITION = re.compile(r"(?:[ \t>]|[-*+][ \t]|\d{1,9}[.)][ \t])*\[[^\]^]")
 
 def lines_of(text: str) -> list[str]:
     """The lines of a text with their ends; a line ends with \\n, \\r\\n or \\r and nothing else."""
-    return _LINE.findall(text)
+    if "\r" in text:
+        return _LINE.findall(text)
+    lines = [line + "\n" for line in text.split("\n")]
+    lines[-1] = lines[-1][:-1]
+    return lines if lines[-1] else lines[:-1]
 
 
 def blocks(lines: Sequence[str]) -> list[Block]:
     """The blocks that are no running text, in order. Line numbers are those of `lines` whatever the text holds."""
+    if len(lines) == 1 and lines[0][0].isalpha():
+        return []
     source = "\n" + "".join(lines)
     if "\r" in source:
         source = _RETURN.sub("\n", source)
@@ -141,7 +148,7 @@ def _whole_end(
 def _is_flat(source: str) -> bool:
     """Whether no container, HTML, table or definition can matter: then fences and indentation are all there is."""
     if (
-        ("<" in source and _HTML.search(source))
+        ("<" in source and _has_html(source))
         or ("]:" in source and _LABEL.search(source))
         or ("|" in source and _RULE.search(source))
     ):
@@ -155,6 +162,15 @@ def _is_flat(source: str) -> bool:
     if not (fenced or indented) or not _CONTAINER.search(source):
         return True
     return fenced and not _NESTED_FENCE.search(source) and not _flat_outside(source)
+
+
+def _has_html(source: str) -> bool:
+    """Whether a tag stands first in a line, or in an item or quotation."""
+    for tag in _TAG.finditer(source):
+        start = tag.start()
+        if _BEFORE_TAG.fullmatch(source, source.rfind("\n", 0, start) + 1, start):
+            return True
+    return False
 
 
 def _flat_outside(source: str) -> bool:

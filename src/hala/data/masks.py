@@ -15,8 +15,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from hala.data.spans import find_spans
 from hala.records import Verdict, rejected
@@ -33,8 +33,7 @@ _PICTURE = (
 _EMOJI = re.compile(f"[\U0001f1e6-\U0001f1ff]{{2}}|[0-9#*]\ufe0f?\u20e3|{_PICTURE}(?:\u200d{_PICTURE})*")
 
 
-@dataclass(frozen=True, slots=True)
-class Masked:
+class Masked(NamedTuple):
     """A segment as an engine sees it, and the texts behind ⟦1⟧, ⟦2⟧, ... in that order."""
 
     text: str
@@ -105,7 +104,7 @@ def plain(text: str) -> str:
 
 def has_letters(text: str) -> bool:
     """Whether anything outside the protected spans can be translated at all."""
-    return _LETTER.search(text) is not None and _LETTER.search(plain(text)) is not None
+    return _LETTER.search(mask(text).text) is not None
 
 
 def emoji(text: str) -> Counter[str]:

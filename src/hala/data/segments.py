@@ -70,9 +70,7 @@ def split(text: str, max_chars: int = 2000, values: tuple[str, ...] = (), langua
     A segment is a line without its prefix and padding, a hard-wrapped paragraph, a table cell, or a JSON string under one of the
     keys in `values`. Code, formulas, other JSON, tags and lines without letters are skeleton.
     """
-    splitter = _Splitter(max_chars, values, language)
-    splitter.document(text)
-    return splitter.finished()
+    return _Splitter(text, max_chars, values, language).document()
 
 
 def join(document: Document, translations: Sequence[str]) -> str:
@@ -81,7 +79,12 @@ def join(document: Document, translations: Sequence[str]) -> str:
     if len(translations) != count:
         raise ValueError(f"{len(translations)} translations for a document of {count} segments")
     rest = iter(translations)
-    return "".join([_written(part, next(rest)) if part.translate else part.text for part in document.parts])
+    return "".join(
+        [
+            part.text if not part.translate else _written(part, next(rest)) if part.source or part.kind == "cell" else next(rest)
+            for part in document.parts
+        ]
+    )
 
 
 def _written(part: Part, translation: str) -> str:
@@ -115,204 +118,180 @@ def _padded(piece: str, kind: str) -> list[Part]:
 
 
 class _Splitter:
-    """Walks through one document from block to line to segment and collects its parts."""
+    """Walks through a text from block to line to segment; what is not found to be a segment is skeleton."""
 
-    def __init__(self, max_chars: int, values: tuple[str, ...], language: str) -> None:
+    def __init__(self, text: str, max_chars: int, values: tuple[str, ...], language: str) -> None:
+        self.text = text
         self.max_chars = max_chars
         self.values = values
         self.language = language
         self.parts: list[Part] = []
-        self.kept: list[str] = []
+        self.position = 0
         self.open_block = ""
 
-    def finished(self) -> Document:
-        """All parts so far, neighbouring skeleton as one."""
-        self._flush()
+    def document(self) -> Document:
+        """All of the text. What follows an open fence is looked at anew, and after twenty of them kept."""
+        start, passes = 0, 0
+        while start < len(self.text) and passes < 20:
+            start, passes = self._until_open_fence(start), passes + 1
+        if self.position < len(self.text):
+            self.parts.append(Part(self.text[self.position :], False))
         return Document(tuple(self.parts), self.open_block)
 
-    def _flush(self) -> None:
-        if self.kept:
-            if kept := "".join(self.kept):
-                self.parts.append(Part(kept, False))
-            self.kept = []
+    def _add(self, start: int, end: int, kind: str, source: str = "", form: str = "") -> None:
+        """A segment, after the skeleton before it; segments come in order."""
+        if start > self.position:
+            self.parts.append(Part(self.text[self.position : start], False))
+        self.parts.append(Part(self.text[start:end], True, kind, source, form))
+        self.position = end
 
-    def document(self, text: str) -> None:
-        """All of a text; what follows an open fence is a text of its own, and after twenty of them kept."""
-        for _ in range(20):
-            text = self._until_open_fence(text)
-        self.kept.append(text)
-
-    def _until_open_fence(self, text: str) -> str:
-        """Blocks, and the running text between them; returns what follows a fence that is never closed."""
-        if not text:
-            return ""
-        lines = lines_of(text)
+    def _until_open_fence(self, start: int) -> int:
+        """Blocks, and the running text between them; returns where text goes on after a fence that is never closed."""
+        lines = lines_of(self.text[start:])
         found = blocks(lines)
+        if not found:
+            self._running(lines, start, [])
+            return len(self.text)
+        starts = list(accumulate(map(len, lines), initial=start))
         position = 0
-        for block in found:
-            if block.kind != "indented":
-                self._between(lines, position, block.start, found)
-                position = block.end
-                if block.kind == "fence" and not block.closed:
-                    self.open_block = "fence"
-                    return self._open_fence(lines[block.start :])
-                self._block(lines[block.start : block.end], block)
-        self._between(lines, position, len(lines), found)
-        return ""
+        for block in (*found, Block("end", len(lines), len(lines))):
+            if block.kind == "indented":
+                continue
+            if position < block.start:
+                inside = [(each.start - position, each.end - position) for each in found if position <= each.start < block.start]
+                self._running(lines[position : block.start], starts[position], inside)
+            position = block.end
+            if block.kind == "fence" and not block.closed:
+                self.open_block = "fence"
+                return starts[block.start + _meant_end(lines[block.start :])]
+            self._block(lines[block.start : block.end], starts[block.start], block)
+        return len(self.text)
 
-    def _between(self, lines: list[str], start: int, end: int, found: list[Block]) -> None:
-        """The running text from one line to another, in which only indentation makes blocks."""
-        if start < end:
-            indented = [(block.start - start, block.end - start) for block in found if start <= block.start < end]
-            self._running(lines[start:end], indented)
-
-    def _block(self, lines: list[str], block: Block) -> None:
+    def _block(self, lines: list[str], start: int, block: Block) -> None:
         if block.kind == "fence" and self.values:
-            self._payload("".join(lines))
+            self._payload(start, start + sum(map(len, lines)))
         elif block.kind == "table":
             for line in lines:
-                self._cells(line)
+                self._cells(line, start)
+                start += len(line)
         elif block.kind == "html":
-            self._running(lines, [], html=True)
+            self._running(lines, start, [], html=True)
         elif block.kind == "raw" and block.closed:
-            self._raw(lines)
-        else:
-            self.kept += lines
+            # Text may follow on the line that closes it.
+            rest = lines[-1].rpartition(">")[2]
+            self._text(rest, start + sum(map(len, lines)) - len(rest))
 
-    def _open_fence(self, lines: list[str]) -> str:
-        """A fence that is never closed: kept up to a line that was meant to close it, or to a paragraph after a blank line."""
-        for number, line in enumerate(lines[1:], 1):
-            closes = _CLOSING_FENCE.match(line) is not None
-            if closes or (not lines[number - 1].strip() and SENTENCE_LINE.match(line)):
-                self.kept += lines[: number + closes]
-                return "".join(lines[number + closes :])
-        self.kept += lines
-        return ""
-
-    def _raw(self, lines: list[str]) -> None:
-        """HTML that is kept whole; text may follow on the line that closes it."""
-        end = lines[-1].rfind(">") + 1
-        self.kept += lines[:-1]
-        self.kept.append(lines[-1][:end])
-        self._text(lines[-1][end:])
-
-    def _running(self, lines: list[str], indented: list[tuple[int, int]], html: bool = False) -> None:
+    def _running(self, lines: list[str], start: int, indented: list[tuple[int, int]], html: bool = False) -> None:
         """Running text, or HTML around it: first the stretches of several lines in it, then what is left line by line."""
         text = "".join(lines)
         found = stretches(text)
         if not found:
-            self._html(lines) if html else self._lines(lines, indented)
+            self._html(lines, start) if html else self._lines(lines, start, indented)
             return
         starts = list(accumulate(map(len, lines), initial=0))
         position = 0
         for stretch in (*found, Stretch(len(text), len(text), "")):
             if position < stretch.start:
                 between = lines_of(text[position : stretch.start])
-                self._html(between) if html else self._lines(between, _shifted(indented, starts, position, stretch.start))
+                if html:
+                    self._html(between, start + position)
+                else:
+                    self._lines(between, start + position, _shifted(indented, starts, position, stretch.start))
             if stretch.kind == "json" and self.values:
-                self._payload(text[stretch.start : stretch.end])
-            else:
-                self.kept.append(text[stretch.start : stretch.end])
+                self._payload(start + stretch.start, start + stretch.end)
             if not stretch.closed:
                 self.open_block = stretch.kind
             position = stretch.end
 
-    def _payload(self, text: str) -> None:
-        """Machine text: the strings under the listed keys are documents of their own, all else is kept."""
-        escaped, slashes = manner(text)
+    def _payload(self, start: int, end: int) -> None:
+        """Machine text: the strings under the listed keys are documents of their own."""
+        escaped, slashes = manner(self.text[start:end])
         form = "json" + "a" * escaped + "/" * slashes
-        position = 0
-        for start, end in value_spans(text, 0, len(text), self.values):
-            self.kept.append(text[position:start])
-            self._value(text[start:end], form)
-            position = end
-        self.kept.append(text[position:])
+        for low, high in value_spans(self.text, start, end, self.values):
+            text, offsets = decoded(self.text[low:high])
+            if any("\ud800" <= character <= "\udfff" for character in text):
+                continue
+            position = 0
+            for part in split(text, self.max_chars, (), self.language).parts:
+                after = position + len(part.text)
+                if part.translate:
+                    source = part.source or part.text
+                    self._add(low + offsets[position], low + offsets[after], "value", source, form)
+                position = after
 
-    def _value(self, raw: str, form: str) -> None:
-        text, offsets = decoded(raw)
-        if not text.isprintable() and any("\ud800" <= character <= "\udfff" for character in text):
-            self.kept.append(raw)
-            return
-        position = 0
-        for part in split(text, self.max_chars, (), self.language).parts:
-            written = raw[offsets[position] : offsets[position + len(part.text)]]
-            position += len(part.text)
-            if part.translate:
-                self._flush()
-                self.parts.append(Part(written, True, "value", part.source or part.text, form))
-            else:
-                self.kept.append(written)
-
-    def _lines(self, lines: list[str], indented: list[tuple[int, int]]) -> None:
+    def _lines(self, lines: list[str], start: int, indented: list[tuple[int, int]]) -> None:
         """Lines of running text: code is kept, a line is a segment, lines wrapped by hand are one."""
         code = code_lines(lines, indented)
         rows = table_rows(lines) if any(["|" in line for line in lines]) else ()
         edges = {edge for block in indented for edge in block}
-        index, count = 0, len(lines)
-        while index < count:
-            line = lines[index]
-            last = index + 1
-            if code[index] or line.isspace() or (line[:1] in " [" and _DEFINITION.match(line)):
-                self.kept.append(line)
-            elif index in rows:
-                self._cells(line)
-            else:
-                while last < count and len(lines[last - 1]) > 49 and wraps(lines[last - 1], lines[last]):
+        last, count = 0, len(lines)
+        while last < count:
+            line = text = lines[last]
+            index, last = last, last + 1
+            if index in rows and not code[index]:
+                self._cells(line, start)
+            elif not (code[index] or line.isspace() or (line[0] in " [" and _DEFINITION.match(line))):
+                while last < count and len(line) > 49 and wraps(line, lines[last]):
                     if code[last] or last in rows or last in edges:
                         break
+                    line = lines[last]
+                    text += line
                     last += 1
-                self._text("".join(lines[index:last]) if last > index + 1 else line)
-            index = last
+                self._text(text, start)
+            start += len(text)
 
-    def _cells(self, line: str) -> None:
+    def _cells(self, line: str, start: int) -> None:
         """The cells of a table row; a pipe inside a protected span or after a backslash separates nothing."""
         if is_table_rule(line):
-            self.kept.append(line)
             return
         protected = find_spans(line)
         position = 0
         for match in _PIPE.finditer(line):
-            if any(start < match.start() < end for start, end in protected):
-                continue
-            self._text(line[position : match.start()], "cell")
-            self.kept.append("|")
-            position = match.end()
-        self._text(line[position:], "cell")
+            if not any(low < match.start() < high for low, high in protected):
+                self._text(line[position : match.start()], start + position, "cell")
+                position = match.end()
+        self._text(line[position:], start + position, "cell")
 
-    def _html(self, lines: list[str]) -> None:
+    def _html(self, lines: list[str], start: int) -> None:
         """An HTML block: the words between its tags, line by line; a tag may run over several."""
         inside = False
         for line in lines:
-            start, end, inside = html_body_of(line, inside)
-            self.kept.append(line[:start])
-            self._text(line[start:end])
-            self.kept.append(line[end:])
+            low, high, inside = html_body_of(line, inside)
+            self._text(line[low:high], start + low)
+            start += len(line)
 
-    def _text(self, text: str, kind: str = "") -> None:
-        """One line, cell or wrapped paragraph."""
+    def _text(self, text: str, offset: int, kind: str = "") -> None:
+        """One line, cell or wrapped paragraph: the body as one segment, or several where it is longer than `max_chars`."""
         start, end = body_of(text)
         body = text[start:end]
         if not has_letters(body) or is_atom(body):
-            self.kept.append(text)
             return
-        self.kept.append(text[:start])
-        self._segments(body, kind or (kind_of(text[:start]) if start else "paragraph"))
-        self.kept.append(text[end:])
-
-    def _segments(self, body: str, kind: str) -> None:
-        """The body as one segment, or as several of at most `max_chars` where sentences and clauses allow."""
+        kind = kind or (kind_of(text[:start]) if start else "paragraph")
+        offset += start
         if len(body) <= self.max_chars:
-            self._flush()
-            escaped = kind == "cell" and "\\|" in body and not _PIPE.search(body)
-            self.parts.append(Part(body, True, kind, body.replace("\\|", "|") if escaped else unwrapped(body)))
+            source = _without_escapes(body) if kind == "cell" else unwrapped(body)
+            self._add(offset, offset + len(body), kind, source)
             return
         for piece in cut(body, self.max_chars, self.language):
             for part in _padded(piece, kind):
                 if part.translate:
-                    self._flush()
-                    self.parts.append(part._replace(source=unwrapped(part.text)))
-                else:
-                    self.kept.append(part.text)
+                    self._add(offset, offset + len(part.text), kind, unwrapped(part.text))
+                offset += len(part.text)
+
+
+def _meant_end(lines: list[str]) -> int:
+    """Where a fence that is never closed was meant to end: after a line that nearly closes it, or before a sentence."""
+    for number, line in enumerate(lines[1:], 1):
+        if _CLOSING_FENCE.match(line):
+            return number + 1
+        if not lines[number - 1].strip() and SENTENCE_LINE.match(line):
+            return number
+    return len(lines)
+
+
+def _without_escapes(body: str) -> str:
+    """The words of a cell with its escaped pipes plain; empty when there are none, or plain ones beside them."""
+    return body.replace("\\|", "|") if "\\|" in body and not _PIPE.search(body) else ""
 
 
 def _shifted(indented: list[tuple[int, int]], starts: list[int], start: int, end: int) -> list[tuple[int, int]]:
