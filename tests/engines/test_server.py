@@ -7,6 +7,7 @@ import random
 import socket
 import threading
 import time
+import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -40,6 +41,7 @@ class Handler(BaseHTTPRequestHandler):
             self.server.paths.append(self.path)
             self.server.keys.append(self.headers.get("Authorization"))
             self.server.connections.add(self.client_address)
+            self.server.ids.append(self.headers["X-Request-Id"])
         self.server.script(self, body, number)
 
     def send(self, status: int, content: bytes | dict[str, Any], **headers: str) -> None:
@@ -75,6 +77,7 @@ class Server(ThreadingHTTPServer):
         self.paths: list[str] = []
         self.keys: list[str | None] = []
         self.connections: set[Any] = set()
+        self.ids: list[str] = []
         self.url = f"http://127.0.0.1:{self.server_address[1]}/v1"
 
     def handle_error(self, request: Any, client_address: Any) -> None:
@@ -158,6 +161,14 @@ def test_body_of_a_request(serve: Callable[[Script], Server], monkeypatch: pytes
         }
     ]
     assert (server.paths, server.keys) == (["/v1/chat/completions"], ["Bearer sk-test"])
+
+
+def test_every_try_has_an_id_of_its_own(serve: Callable[[Script], Server]) -> None:
+    """Ids tell tries apart, and have the form of a UUID: llama-cpp-python's server refuses any other."""
+    server = serve(lambda h, body, n: echo(h, body, n) if n > 1 else bad_status(h, 500))
+    ask(connect(server.url), make_requests(10))
+    assert len(set(server.ids)) == 20
+    assert all(str(uuid.UUID(each)) == each and uuid.UUID(each).version == 4 for each in server.ids)
 
 
 def test_pull_is_lazy(serve: Callable[[Script], Server]) -> None:

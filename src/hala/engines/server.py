@@ -75,7 +75,7 @@ class ServerEngine:
         # Bodies are read under a size limit, so they must come unpacked: a packed one could grow without bound.
         self.headers = [("content-type", "application/json"), ("accept", "application/json"), ("accept-encoding", "identity")]
         self.headers += [("user-agent", "hala")] + ([("authorization", f"Bearer {self.key}")] if self.key else [])
-        self.run = f"hala{uuid.uuid4().hex[:16]}-"  # what the ids of all requests of this engine begin with
+        self.run = str(uuid.uuid4())[:24]  # what the ids of all requests of this engine begin with
         self.sent = 0  # requests sent so far, all tries
         self.reached = False  # whether the server has ever answered a request
         self.echoes = False  # whether it sends ids back
@@ -247,7 +247,7 @@ class _Call:
     async def _try(self, line: Line, request_id: str, body: bytes, limit: int) -> Completion | Failure:
         engine = self.engine
         engine.sent += 1
-        tag = f"{engine.run}{engine.sent:08x}"
+        tag = f"{engine.run}{engine.sent:012x}"  # some servers take nothing but the form of a UUID
         try:
             reply = await line.post([*engine.headers, ("x-request-id", tag)], body, limit, keep=engine.echoes)
         except BrokenError as error:
