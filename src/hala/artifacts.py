@@ -22,7 +22,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hala.digests import digest_file, digest_files, take
+from hala.digests import digest_file as digest_file
+from hala.digests import digest_files, take
 from hala.errors import CorruptError, DiskError
 
 MANIFEST = "manifest.json"

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from hala.weights.checkpoint import Array
 from hala.weights.numerics import BF16, Scratch
-from hala.weights.schemes import FP8_VALUES, MODES, SCHEMES, Mode, Scheme, decode, expand, quantise, rows_at_once
+from hala.weights.schemes import FP8_VALUES, MODES, SCHEMES, Mode, Scheme, decode, expand, quantise, rows_at_once, scales_of
 from hala.weights.unpacking import to_torch
 
 DTYPES = [np.dtype(kind) for kind in (ml_dtypes.bfloat16, "float16", "float32", "float64")]
@@ -199,3 +199,17 @@ def test_int8_counts_half_steps() -> None:
     found = quantise(weight, SCHEMES["int8-dynamic"], "float32-scale")
     assert found.scales.tolist() == [[1.0], [1.0]]
     assert found.codes.tolist() == [[127, 2, 4, -2, 0], [-128, 1, 0, 0, 0]]
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize(("scheme", "mode"), FORMATS)
+@given(matrices(rows=260, columns=140), st.sampled_from([0.0, float("nan"), float("inf"), float("-inf")]))
+def test_scales_alone_are_those_of_the_codes(
+    scheme: str, mode: Mode, dtype: np.dtype[np.generic], matrix: Array, bad: float
+) -> None:
+    """Scales are written before the codes that belong to them: both must come from one formula, and refuse the same weights."""
+    weight = (matrix.astype(np.float64) / 3).astype(dtype)
+    weight[-1, -1] += dtype.type(bad)
+    found, scales = quantise(weight, SCHEMES[scheme], mode), scales_of(weight, SCHEMES[scheme], mode, Scratch())
+    assert (scales is not None) == found.finite == (bad == 0)
+    assert scales is None or (scales.dtype == found.scales.dtype and scales.tobytes() == found.scales.tobytes())

@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 from hala.errors import CorruptError, InputError
 from hala.weights.checkpoint import Array, open_checkpoint
 from hala.weights.compress import compress
-from hala.weights.schemes import MODES, SCHEMES, Mode, decode, quantise, scale_dtype
+from hala.weights.schemes import MODES, SCHEMES, Mode, decode, quantise, scale_dtype, scales_of
 from hala.weights.unpacking import to_torch
 from hala.weights.verification import reload, verify, within_rounding
 
@@ -195,6 +195,12 @@ def test_an_error_of_the_arithmetic_is_found(folders: dict[str, Path], tmp_path:
         part.scales[-1] *= part.scales.dtype.type(1.25)
         return part
 
+    def wrong_scales(*given: Any) -> Array:
+        scales = scales_of(*given)
+        scales[-1] *= scales.dtype.type(1.25)
+        return scales
+
+    monkeypatch.setattr(room, "scales_of", wrong_scales)
     for module in (room, verification):
         monkeypatch.setattr(module, "quantise", wrong)
     for module in (accelerated, verification):

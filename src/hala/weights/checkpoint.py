@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import shutil
 from dataclasses import dataclass
@@ -203,14 +204,16 @@ def read_into(info: TensorInfo, start: int, values: Array) -> None:
     """Fills a contiguous array with elements of a tensor, from `start` on. Raises: InputError when the file ends early."""
     if not values.size:
         return
-    with info.file.open("rb", buffering=0) as handle:
-        handle.seek(info.start + start * values.itemsize)
-        view = values.reshape(-1).view(np.uint8).data
+    view, position = values.reshape(-1).view(np.uint8).data, info.start + start * values.itemsize
+    descriptor = os.open(info.file, os.O_RDONLY)
+    try:
         while view:  # one call reads at most 2 GB
-            got = handle.readinto(view)
+            got = os.preadv(descriptor, [view], position)
             if not got:
                 raise InputError(f"{info.file} is cut off inside tensor {info.name}.", AGAIN)
-            view = view[got:]
+            view, position = view[got:], position + got
+    finally:
+        os.close(descriptor)
 
 
 def numpy_dtype(code: str) -> np.dtype[Any]:

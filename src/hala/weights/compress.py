@@ -10,10 +10,10 @@ compress a 111B teacher. The result is a compressed-tensors checkpoint that vLLM
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -23,7 +23,7 @@ from hala.weights.checkpoint import Checkpoint, complete_config, fingerprint, nu
 from hala.weights.headers import TensorInfo
 from hala.weights.layout import SHARD_BYTES, Output, Unit
 from hala.weights.numerics import BF16, BLOCK, Scratch, widen
-from hala.weights.schemes import MODES, SCHEMES, Mode, Scheme, quantise, rows_at_once, scale_dtype
+from hala.weights.schemes import MODES, SCHEMES, Mode, Scheme, quantise, rows_at_once, scale_dtype, scales_of
 from hala.weights.selection import FLOATS, IGNORE, quantization_config, reasons
 from hala.weights.writer import Job, Progress, Write, build
 
@@ -112,7 +112,7 @@ def compress(
     config = quantization_config(source.tensors, names, how)
     job = Job(
         settings={**settings, "source": fingerprint(source)},
-        units=tuple(plan_unit(info, how if info.name in names else None, mode) for info in source.tensors.values()),
+        units=plan_units(source, how, mode, names),
         config={**complete_config(source.config), "quantization_config": config},
         side=source.path,
         report="compress.json",
@@ -120,7 +120,11 @@ def compress(
         summary=lambda _: extra or {},
     )
 
+    matrices = {f"{name}_scale": source.tensors[name] for name in names}
+
     def make(name: str, write: Write) -> dict[str, Any]:
+        if name in matrices:
+            return write_scales(matrices[name], how, mode, write)
         info = source.tensors[name]
         return asdict(quantise_tensor(info, how, mode, write, place) if name in names else copy_tensor(info, why[name], write))
 
@@ -160,6 +164,13 @@ def planned_bytes(
     return sum(plan_unit(info, None if why[name] else how, mode).size for name, info in source.tensors.items())
 
 
+def plan_units(source: Checkpoint, scheme: Scheme, mode: Mode, names: Set[str]) -> tuple[Unit, ...]:
+    """Each output is a unit: scales lie before all codes of a shard, and made first they let its digest follow the codes."""
+    infos = source.tensors.values()
+    planned = [plan_unit(info, scheme if info.name in names else None, mode) for info in infos]
+    return tuple(Unit(output.name, (output,)) for unit in planned for output in unit.outputs)
+
+
 def plan_unit(info: TensorInfo, scheme: Scheme | None, mode: Mode) -> Unit:
     """What is written for a tensor: itself, or codes and scales."""
     if scheme is None:
@@ -170,11 +181,12 @@ def plan_unit(info: TensorInfo, scheme: Scheme | None, mode: Mode) -> Unit:
 
 
 def quantise_tensor(info: TensorInfo, scheme: Scheme, mode: Mode, write: Write, device: str = "cpu") -> TensorReport:
-    """Writes codes and scales of a matrix, some rows at a time; those whose error is measured are always done on the CPU."""
+    """Writes the codes of a matrix, some rows at a time; those whose error is measured are always done on the CPU."""
     scratch, quantise_block = LOCAL.__dict__.setdefault("scratch", Scratch()), on_device(device)
     rows, columns = info.shape
-    dtype, error, norm, zero_rows, scales = numpy_dtype(info.dtype), 0.0, 0.0, 0, []
-    for first, count, measure in pieces(rows, rows_at_once(scheme, columns), joined=device != "cpu"):
+    dtype, error, norm, zero_rows = numpy_dtype(info.dtype), 0.0, 0.0, 0
+    joined = 2 if device == "cpu" else SAMPLE - 1  # a CPU works best on what fits into its cache, a GPU on a lot at once
+    for first, count, measure in pieces(rows, rows_at_once(scheme, columns), joined):
         weight = scratch.take("weight", (count, columns), dtype)
         read_into(info, first * columns, weight)
         part = None if measure else quantise_block(weight, scheme, mode, scratch)
@@ -182,23 +194,35 @@ def quantise_tensor(info: TensorInfo, scheme: Scheme, mode: Mode, write: Write, 
         if not part.finite:
             refuse_infinite(info)
         write(info.name, first * columns, part.codes)
-        scales.append(part.scales)
         error, norm, zero_rows = error + part.error, norm + part.norm, zero_rows + part.zero_rows
-    every = np.concatenate(scales)
-    write(f"{info.name}_scale", 0, every)
-    size = info.count + every.nbytes
-    return TensorReport(info.name, scheme.dtype, (error / norm) ** 0.5 if norm else 0.0, info.size, size, zero_rows)
+    after = plan_unit(info, scheme, mode).size
+    return TensorReport(info.name, scheme.dtype, (error / norm) ** 0.5 if norm else 0.0, info.size, after, zero_rows)
 
 
-def pieces(rows: int, step: int, *, joined: bool) -> Iterator[tuple[int, int, bool]]:
-    """First row, number of rows, and whether the error is measured, of each block; `joined` makes one of those in between.
+def write_scales(info: TensorInfo, scheme: Scheme, mode: Mode, write: Write) -> dict[str, Any]:
+    """Writes the scales of a matrix; its report comes with its codes. Raises: InputError when it has NaN or Inf."""
+    scratch = LOCAL.__dict__.setdefault("scratch", Scratch())
+    rows, columns = info.shape
+    step, scales = 4 * rows_at_once(scheme, columns), []
+    for first in range(0, rows, step):
+        weight = scratch.take("weight", (min(step, rows - first), columns), numpy_dtype(info.dtype))
+        read_into(info, first * columns, weight)
+        part = scales_of(weight, scheme, mode, scratch)
+        if part is None:
+            refuse_infinite(info)
+        scales.append(part)
+    write(f"{info.name}_scale", 0, np.concatenate(scales))
+    return {}
 
-    A CPU works best on what fits into its cache, a GPU on a lot at once.
-    """
+
+def pieces(rows: int, step: int, joined: int) -> Iterator[tuple[int, int, bool]]:
+    """First row, number of rows, and whether the error is measured, of each block; up to `joined` others are one."""
     first = 0
     while first < rows:
-        measure = is_measured(first // step, rows, step)
-        count = min(step if measure or not joined else (SAMPLE - 1) * step, rows - first)
+        number = first // step
+        measure = is_measured(number, rows, step)
+        blocks = 1 if measure else min(joined, SAMPLE - number % SAMPLE)
+        count = min(blocks * step, rows - first)
         yield first, count, measure
         first += count
 
@@ -230,7 +254,7 @@ def is_finite(values: np.ndarray[Any, Any]) -> bool:
     return bool(np.isfinite(values).all()) if size else True
 
 
-def refuse_infinite(info: TensorInfo) -> None:
+def refuse_infinite(info: TensorInfo) -> NoReturn:
     """Raises InputError naming the tensor and how many of its values are NaN or Inf."""
     bad = 0
     for first in range(0, info.count, BLOCK):

@@ -27,7 +27,7 @@ from hala.weights.checkpoint import Array, numpy_dtype
 from hala.weights.layout import Unit, make_header, shard_size
 
 # Bytes that stay in memory behind the writing: so many for the disk to take them, and so many where the digest is not there yet.
-LEAST, MOST = 1 << 26, 1 << 30
+LEAST, MOST = 1 << 26, 1 << 29
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -48,16 +48,11 @@ class Wake:
                 old.append(self.pieces.popleft())
                 self.bytes -= old[-1][2]
         for piece in old:
-            self.let_go(*piece)
+            let_go(*piece)
 
     def is_digested(self, shard: Shard, start: int, size: int) -> bool:
         """Whether a piece need not be read again."""
         return start + size <= shard.digest.done
-
-    def let_go(self, shard: Shard, start: int, size: int) -> None:
-        """The disk has the piece by now, memory no longer."""
-        with shard.opened() as descriptor:
-            advise(descriptor, start, size)
 
 
 class Shard:
@@ -137,6 +132,12 @@ def put(descriptor: int, position: int, data: bytes | memoryview) -> None:
     while view:
         done = os.pwrite(descriptor, view, position)
         view, position = view[done:], position + done
+
+
+def let_go(shard: Shard, start: int, size: int) -> None:
+    """Frees the memory of a piece that the disk has by now."""
+    with shard.opened() as descriptor:
+        advise(descriptor, start, size)
 
 
 def advise(descriptor: int, start: int, size: int) -> None:

@@ -71,6 +71,11 @@ def scale_dtype(source: np.dtype[Any], mode: Mode) -> np.dtype[Any]:
     return np.dtype(np.float32) if mode == "float32-scale" else source
 
 
+def working_dtype(source: np.dtype[Any], mode: Mode) -> np.dtype[Any]:
+    """The dtype in which weights are divided by their scales."""
+    return np.dtype(np.float64 if scale_dtype(source, mode) == np.float64 else np.float32)
+
+
 def find_scales(largest: Array, scheme: Scheme, source: np.dtype[Any], mode: Mode) -> Array:
     """The scales of rows or blocks with these largest magnitudes, in the dtype that is stored."""
     work = scale_dtype(source, mode)
@@ -78,6 +83,19 @@ def find_scales(largest: Array, scheme: Scheme, source: np.dtype[Any], mode: Mod
     if not scales.all():
         scales[scales == 0] = float(ml_dtypes.finfo(work).eps)  # type: ignore[no-untyped-call]
     return np.asarray(scales)
+
+
+def scales_of(weight: Array, scheme: Scheme, mode: Mode, scratch: Scratch) -> Array | None:
+    """The scales that `quantise` gives some rows, in a tenth of its time; None where a value is NaN or Inf."""
+    if weight.dtype == BF16:
+        values: Array = scratch.take("bits", weight.shape, np.dtype(np.uint16))
+        np.bitwise_and(weight.view(np.uint16), 0x7FFF, out=values)  # ordered like the magnitudes themselves
+    else:
+        values = np.abs(weight.astype(working_dtype(weight.dtype, mode)))
+    largest = blockwise(values, scheme.side) if scheme.side else values.max(axis=1)[:, None]
+    if weight.dtype == BF16:
+        largest = (largest.astype(np.uint32) << 16).view(np.float32)
+    return find_scales(largest, scheme, weight.dtype, mode) if np.isfinite(largest).all() else None
 
 
 def quantise(weight: Array, scheme: Scheme, mode: Mode, scratch: Scratch | None = None, *, measure: bool = True) -> Quantised:
@@ -90,7 +108,7 @@ def quantise(weight: Array, scheme: Scheme, mode: Mode, scratch: Scratch | None 
     """
     scratch = scratch or Scratch()
     work = scale_dtype(weight.dtype, mode)
-    values = scratch.take("values", weight.shape, np.dtype(np.float64 if work == np.float64 else np.float32))
+    values = scratch.take("values", weight.shape, working_dtype(weight.dtype, mode))
     widen(weight, values)
     largest = row_maxima(weight, values, scratch)
     if not np.isfinite(largest).all():

@@ -54,7 +54,7 @@ class Job:
 
 
 def build(dst: Path, job: Job, make: Make, progress: Progress | None = None, threads: int | None = None) -> list[Note]:
-    """The notes of all units in order. Finished units of an earlier, interrupted call with the same settings are kept.
+    """The notes of all units in order, empty ones left out. Finished units of an earlier, interrupted call are kept.
 
     `make` runs in several threads (by default one a core). Raises: DriftError when `dst` was begun with other settings,
     InputError when it holds another checkpoint, DiskError.
@@ -71,7 +71,7 @@ def build(dst: Path, job: Job, make: Make, progress: Progress | None = None, thr
                 write_units(work, shards, journal, make, progress, threads or workers())
         if lost := sorted(lost_units(shards, (work, dst))):
             raise DiskError(f"the parts of {dst} with {lost[0]} are gone.", "Run it again; what is missing is made again.")
-        notes = [journal.notes[unit.key] for unit in job.units]
+        notes = [note for unit in job.units if (note := journal.notes[unit.key])]
         finish(work, dst, job, shards, notes)
     return notes
 
