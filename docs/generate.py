@@ -65,7 +65,8 @@ PARTS: dict[str, tuple[type[recipe.Section], str]] = {
     ),
     "recovery": (recipe.Recovery, "The key `recovery` of `compress`."),
     "search": (recipe.Search, "The key `search` of `merge`."),
-    "judge": (recipe.Judge, "The key `judge` of `filter`; engine keys too."),
+    "judge": (recipe.Judge, "The keys `judge` of `filter` and `vote` of `translate`; engine keys too."),
+    "other": (recipe.Other, "The key `other` of `translate`; engine keys too."),
     "new": (recipe.New, "The key `new` of `tune`."),
 }
 
