@@ -37,7 +37,7 @@ _MARKS = re.compile("^[\ufeff\u200b-\u200f\u202a-\u202e\u2066-\u2069]+", re.MULT
 _MARK = re.compile("[\ufeff\u200b-\u200f\u202a-\u202e\u2066-\u2069]")
 
 _CONTAINER = re.compile(r"\n[ \t]*(?:[-*+](?=[ \t\n])|\d{1,9}[.)](?=[ \t\n])|>)")
-_MARKER = re.compile(r"[ \t>]*(?:[-*+]|\d{1,9}[.)])[ \t]")
+_MARKER = re.compile(r"[-*+]|\d[.)]")
 _TAG = re.compile(r"<[A-Za-z/!?]")
 _BEFORE_TAG = re.compile(r"(?:[ \t>]|[-*+][ \t]|\d{1,9}[.)][ \t])*")
 _LABEL = re.compile(r"\n(?:[ \t>]|[-*+][ \t]|\d{1,9}[.)][ \t])*\[")
@@ -52,6 +52,12 @@ _BEFORE_INDENTED = re.compile(
     r"(?=\n(?: {4}| {0,3}\t)[ \t]*[^ \t\n])"
 )
 _INDENTED_RUN = re.compile(r"(?:\n(?: {4}| {0,3}\t)[^\n]*|\n[ \t]*(?=\n|\Z))+")
+# The same under items and quotations: indentation that follows a line of a paragraph there makes no code.
+_BEFORE_NESTED = re.compile(
+    r"\n(?:[ \t>]|(?:[-*+]|\d{1,9}[.)])(?=[ \t\n]))*"
+    r"(?:#{1,6}(?:[ \t][^\n]*)?|=+[ \t]*|(?:-[ \t]*)+|(?:\*[ \t]*){3,}|(?:_[ \t]*){3,})?"
+    r"(?=\n(?: {4}| {0,3}\t)[ \t]*[^ \t\n])"
+)
 _UNDERLINED = re.compile(r"\n {0,3}=+[ \t]*\n(?: {4}| {0,3}\t)")
 _RAW = re.compile(r"[ \t>]*<(?:(!--)|(\?)|(!\[CDATA\[)|(![A-Za-z])|(pre|script|style|textarea)\b)", re.IGNORECASE)
 # A page, a script, a picture: kept whole from the line of its first tag to that of its last, whatever blank lines lie between.
@@ -161,7 +167,7 @@ def _is_flat(source: str) -> bool:
         return False
     if not (fenced or indented) or not _CONTAINER.search(source):
         return True
-    return fenced and not _NESTED_FENCE.search(source) and not _flat_outside(source)
+    return not (fenced and _NESTED_FENCE.search(source)) and not _nested_code(source)
 
 
 def _has_html(source: str) -> bool:
@@ -173,15 +179,15 @@ def _has_html(source: str) -> bool:
     return False
 
 
-def _flat_outside(source: str) -> bool:
-    """Whether both containers and indentation remain when the fences at the margin are taken out."""
+def _nested_code(source: str) -> bool:
+    """Whether, between the fences at the margin, an item or quotation may hold indented code."""
     rest: list[str] = []
     position = 0
     for start, end, _ in _fences(source):
         rest.append(source[position:start])
         position = end
-    outside = "".join((*rest, source[position:]))
-    return _CONTAINER.search(outside) is not None and _INDENTED.search(outside) is not None
+    outside = "\n".join((*rest, source[position:]))
+    return _BEFORE_NESTED.search(outside) is not None and _CONTAINER.search(outside) is not None
 
 
 def _fences(source: str) -> list[tuple[int, int, bool]]:
@@ -258,7 +264,9 @@ def parsed(source: str, count: int) -> list[Block]:
             found.append(Block("fence", start, end, _closes(lines, start, end, token.markup)))
         elif token.type == "code_block":
             # "-     word" is code to the letter of the standard, and an item to whoever wrote it.
-            if not _MARKER.match(lines[start]):
+            first = lines[start].rstrip()
+            before = first[: len(first) - len(token.content.split("\n", 1)[0].strip())]
+            if not _MARKER.search(before):
                 found.append(Block("indented", start, _filled_end(lines, end)))
         elif token.type == "html_block":
             found.append(Block("raw" if _is_raw(token.content) else "html", start, end))
