@@ -6,12 +6,17 @@ CPU_WHEELS := --extra-index-url https://download.pytorch.org/whl/cpu
 # The CPU build where there is no NVIDIA GPU, unless pip was already told where its wheels are.
 TORCH_SOURCE ?= $(if $(PIP_FIND_LINKS)$(shell command -v nvidia-smi),,$(CPU_WHEELS))
 
-.PHONY: quickstart test check bench lock clean
+.PHONY: quickstart test nightly check lock clean
 
 quickstart: .venv/ready
 	$(BIN)/hala run recipes/quickstart.yaml
 
 test: .venv/ready
+	$(BIN)/python -m pytest
+
+# What takes too long for every change: a translation killed 100 times, and the tests again.
+nightly: .venv/ready
+	HALA_KILLS=100 $(BIN)/python -m pytest --timeout 3600 tests/verbs/test_translate_kills.py tests/test_resume.py
 	$(BIN)/python -m pytest
 
 check: .venv/ready
