@@ -87,7 +87,7 @@ def blocks(lines: Sequence[str]) -> list[Block]:
     if "\r" in source:
         source = _RETURN.sub("\n", source)
     front: list[Block] = []
-    if source.startswith(("\n---", "\n\ufeff---")) and (match := _FRONT.match(source, 1) or _FRONT.match(source[1:])):
+    if source.startswith(("\n---", "\n\ufeff---")) and (match := _FRONT.match(source[1:])):
         front = [Block("front", 0, match[0].count("\n") or len(lines))]
         source = "\n" * (1 + front[0].end) + source.split("\n", 1 + front[0].end)[-1]
     if not source.isascii() and _MARK.search(source):
