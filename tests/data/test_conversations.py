@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from hala.data.conversations import Turns, assemble, prepare, thinking_spans
+from hala.data.conversations import Turns, assemble, prepare
 from hala.data.routing import Route
 from hala.data.routing_keeps import Keep
 from hala.data.translating import Text, Translated
@@ -92,14 +90,3 @@ def test_translated_rows_are_decided_at_once(lang: str, original: tuple[Message,
     """A row in the target language, or with a source of its own, is not translated again."""
     prepared = prepare(Row("r", CHAT, lang, original=original), "ar", Turns())
     assert prepared.texts == () and prepared.verdict is not None and prepared.verdict.reason == "already_translated"
-
-
-@settings(max_examples=100)
-@given(st.lists(st.sampled_from(["<think>", "</think>", "<reasoning>", "</reasoning>", "a\n", "b "]), max_size=8))
-def test_thinking_is_found_only_where_it_ends(pieces: list[str]) -> None:
-    """Spans are whole, in order and apart; a passage that never ends is text."""
-    text = "".join(pieces)
-    spans = thinking_spans(text)
-    assert all(text[start:end].startswith("<") and text[start:end].endswith(">") for start, end in spans)
-    assert all(one[1] <= two[0] for one, two in zip(spans, spans[1:], strict=False))
-    assert spans or not ("<think>" in text and "</think>" in text.partition("<think>")[2])

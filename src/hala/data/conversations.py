@@ -11,18 +11,17 @@ All turns that are translated come back or the row is rejected: never half a con
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
+from hala.data.payloads import thinking_span
 from hala.data.translating import Text, Translated
 from hala.records import KEPT, Message, Row, Verdict, rejected
 
 if TYPE_CHECKING:
     from hala.data.routing import Route
 
-_THINKING = re.compile(r"<(think|thinking|reasoning|thought)>.*?</\1>", re.DOTALL)
 Range = tuple[int, int]
 Policy = Literal["translate", "keep", "drop"]
 
@@ -68,7 +67,8 @@ def prepare(row: Row, target: str, turns: Turns, route: Route | None = None) -> 
             continue
         keep = ranges.get(place, [])
         if turns.thinking == "keep" and message.role == "assistant":
-            keep = [*keep, *thinking_spans(message.content)]
+            thoughts = thinking_span(message.content)
+            keep = [*keep, thoughts] if thoughts else keep
         texts.append(Text(message.content, _joined(keep)))
         places.append(place)
     return Prepared(row, tuple(texts), tuple(places))
@@ -90,18 +90,13 @@ def assemble(prepared: Prepared, results: Sequence[Translated], target: str) -> 
     return replace(row, messages=tuple(messages), original=row.messages, lang=target, notes=notes), KEPT
 
 
-def thinking_spans(text: str) -> list[tuple[int, int]]:
-    """Start and end of each passage of thinking, tags included; one that is never closed is none."""
-    return [match.span() for match in _THINKING.finditer(text)] if "<" in text else []
-
-
 def _policy(role: str, turns: Turns) -> Policy:
     return turns.system if role == "system" else turns.tool if role == "tool" else "translate"
 
 
 def _without_dropped(row: Row, turns: Turns, ranges: dict[int, list[Range]]) -> tuple[Row, dict[int, list[Range]]]:
     """The row without the turns and the thinking that the policy drops; ranges follow."""
-    if turns.thinking == "drop" and any(thinking_spans(m.content) for m in row.messages if m.role == "assistant"):
+    if turns.thinking == "drop" and any(thinking_span(m.content) for m in row.messages if m.role == "assistant"):
         row = replace(row, messages=tuple(_without_thinking(message) for message in row.messages))
         ranges = {place: spans for place, spans in ranges.items() if row.messages[place].role != "assistant"}
     left = [place for place, message in enumerate(row.messages) if _policy(message.role, turns) != "drop"]
@@ -112,12 +107,8 @@ def _without_dropped(row: Row, turns: Turns, ranges: dict[int, list[Range]]) -> 
 
 
 def _without_thinking(message: Message) -> Message:
-    if message.role != "assistant":
-        return message
-    text = message.content
-    for start, end in reversed(thinking_spans(text)):
-        text = text[:start] + text[end:].lstrip("\n")
-    return Message(message.role, text)
+    thoughts = thinking_span(message.content) if message.role == "assistant" else None
+    return Message(message.role, message.content[thoughts[1] :]) if thoughts else message
 
 
 def _joined(ranges: Sequence[Range]) -> tuple[Range, ...]:
