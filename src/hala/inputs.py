@@ -97,7 +97,9 @@ def _tree_digest(path: Path) -> str:
 
     Another kind of folder, or a file, is read whole. Raises: InputError when the checkpoint is malformed.
     """
-    if not os.path.isfile(path / "config.json"):
+    from hala.weights.ctranslate import is_ctranslate
+
+    if not os.path.isfile(path / "config.json") or is_ctranslate(path):
         return artifacts.digest_tree(path)
     from hala.weights.checkpoint import open_checkpoint
 

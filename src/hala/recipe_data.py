@@ -166,8 +166,9 @@ class LocalSettings(Section):
 class EngineSettings(LocalSettings):
     """How a model is run, here or elsewhere."""
 
-    engine: Literal["local", "vllm", "server", "echo"] = "local"
-    """`local` is transformers, `vllm` is for GPUs, `server` any OpenAI-compatible endpoint, `echo` returns the input."""
+    engine: Literal["local", "vllm", "server", "ctranslate", "echo"] = "local"
+    """`local` is transformers, `vllm` is for GPUs, `server` any OpenAI-compatible endpoint, `ctranslate` for translators that are
+    no language models (OPUS-MT, NLLB, M2M-100), `echo` returns the input."""
     url: Annotated[str | None, Execution()] = None
     """Address of the server, ending in /v1."""
     api_key_env: Annotated[str | None, Execution()] = None
@@ -182,3 +183,9 @@ class EngineSettings(LocalSettings):
     """GPUs that share one copy of the model (vllm)."""
     max_model_len: int | None = None
     """Longest prompt plus answer in tokens (vllm); none means the model's own."""
+    compute_type: Literal[
+        "auto", "int8", "int8_float32", "int8_float16", "int8_bfloat16", "int16", "float16", "bfloat16", "float32"
+    ] = "auto"
+    """Arithmetic (ctranslate); `auto` is int8 on a CPU and the fastest there is on a GPU."""
+    beam_size: int = Field(default=1, ge=1, le=64)
+    """Translations that are followed at once (ctranslate): 1 is greedy and fastest, 4 is usual where quality comes first."""

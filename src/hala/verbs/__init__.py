@@ -59,8 +59,11 @@ def trained_for(model: str) -> dict[str, str]:
     return {key: value for key, value in content.items() if isinstance(value, str) and value}
 
 
-def open_engine(settings: EngineSettings, model: str, revision: str | None = None) -> Engine:
-    """A ready engine; close it after use. Raises RecipeError when the settings lack what the engine needs."""
+def open_engine(settings: EngineSettings, model: str, revision: str | None = None, languages: Languages | None = None) -> Engine:
+    """A ready engine; close it after use. `languages` are those of a translation, which some translators must be told.
+
+    Raises RecipeError when the settings lack what the engine needs.
+    """
     if settings.engine != "echo" and not model:
         raise RecipeError(f"the {settings.engine} engine needs a model.", "Add --model (or `model:`), or use the echo engine.")
     if settings.engine == "echo":
@@ -91,8 +94,32 @@ def open_engine(settings: EngineSettings, model: str, revision: str | None = Non
             max_model_len=settings.max_model_len,
             dtype=settings.dtype,
         )
+    if settings.engine == "ctranslate":
+        return _open_ctranslate(settings, model, revision, languages)
     from hala.engines.local import LocalEngine
     from hala.weights.loading import load_model
 
     loaded = load_model(model, settings.dtype, revision=revision, native=True)
     return LocalEngine(*loaded, batch_tokens=settings.batch_tokens)
+
+
+def _open_ctranslate(settings: EngineSettings, model: str, revision: str | None, languages: Languages | None) -> Engine:
+    """A translator of sentences, told where sentences end in the source language."""
+    if languages is None:
+        raise RecipeError("the ctranslate engine only translates.", "Choose engine: local, vllm or server for a judge or a vote.")
+    from functools import partial
+
+    from hala.data.sentences import split_sentences
+    from hala.engines.ctranslate import CTranslateEngine, pick_compute_type
+    from hala.languages import language
+    from hala.weights.ctranslate import prepare
+
+    compute_type = pick_compute_type(settings.compute_type)
+    return CTranslateEngine(
+        prepare(model, revision, None if compute_type == "auto" else compute_type),
+        languages=(language(languages.source), language(languages.target)),
+        compute_type=compute_type,
+        beam_size=settings.beam_size,
+        batch_tokens=settings.batch_tokens,
+        split=partial(split_sentences, language=languages.source),
+    )
