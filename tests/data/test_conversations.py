@@ -31,7 +31,10 @@ def translated(texts: tuple[Text, ...]) -> list[Translated]:
     return found
 
 
-def through(row: Row, turns: Turns = Turns(), route: Route | None = None) -> tuple[Row, Verdict]:
+DEFAULT = Turns()
+
+
+def through(row: Row, turns: Turns = DEFAULT, route: Route | None = None) -> tuple[Row, Verdict]:
     """The row after a translation into capitals."""
     prepared = prepare(row, "ar", turns, route)
     return assemble(prepared, translated(prepared.texts), "ar")
