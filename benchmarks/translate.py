@@ -95,11 +95,11 @@ def real_rows(data: Path) -> list[tuple[str, str]]:
 
 
 def made_rows() -> list[tuple[str, str]]:
-    """Rows of about a thousand characters from the world that ships with hala."""
+    """A question or request and some sentences, from the world that ships with hala."""
     from hala.data import world
 
     sentences = [row.original[0].content for row in world.pairs("train", 4000, 0) if row.original]
-    return [(sentences[i], "\n\n".join(" ".join(sentences[i + j : i + j + 6]) for j in (1, 7, 13))) for i in range(0, 3900, 20)]
+    return [(sentences[i], "\n\n".join(" ".join(sentences[i + j : i + j + 2]) for j in (1, 3))) for i in range(0, 3900, 5)]
 
 
 def write_rows(file: Path, pairs: list[tuple[str, str]], rows: int) -> int:
@@ -186,7 +186,6 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=5000)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--flat", action="store_true")
-    parser.add_argument("--profile", action="store_true")
     chosen = parser.parse_args()
     engine = Words()
     translators.open_engine = lambda *_: engine  # type: ignore[assignment,return-value]
