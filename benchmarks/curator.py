@@ -99,7 +99,7 @@ def left_in_english(source: str, target: str) -> bool:
     prose = source
     for pattern in CHECKS.values():
         prose = pattern.sub("\n", prose)
-    lines = re.findall(r"(?m)^(?![ \t]{4})[A-Z][a-z]+(?: [a-z]+){3,}[.!?]", prose)
+    lines = re.findall(r"(?m)^(?![ \t]{4})[A-Z][a-z]+(?:,? [a-z]+){3,}.*[.!?]$", prose)
     return any(line in target for line in lines)
 
 

@@ -20,7 +20,7 @@ def page() -> str:
     """The page with its tables made anew; a benchmark that was not run has none."""
     parts = [
         part(json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8")))
-        for name, part in (("translate", overhead), ("translate", flat), ("local", local), ("server", server), ("curator", curator))
+        for name, part in PARTS
         if (RESULTS / f"{name}.json").exists()
     ]
     before, rest = PAGE.read_text(encoding="utf-8").split(BEGIN, 1)
@@ -68,9 +68,9 @@ def curator(found: Result) -> str:
     whole = found["whole"]
     lines = [
         f"**Twenty nasty documents** against the translation stage of NeMo Curator {found['nemo_curator']}"
-        " (`benchmarks/curator.py`). Both get the worst model there is, one that changes every Latin letter that it is shown: what"
-        " stays, the tool protected; the rest it left to the model's good will. Curator's prompt asks for code to be copied, which a"
-        " good model often does, and the documents are ours, written to be nasty. Whole at the end:"
+        " (`benchmarks/curator.py`). Both get the worst model there is, one that changes every Latin letter that it is shown:"
+        " what stays, the tool protected; the rest it left to the model's good will. Curator's prompt asks for code to be copied,"
+        " which a good model often does, and the documents are ours, written to be nasty. Whole at the end:"
         f" hala {whole['hala']}, Curator {whole['curator']} of {found['documents']}.",
         "",
         "| document | Curator loses | hala loses | requests, Curator / hala |",
@@ -80,6 +80,9 @@ def curator(found: Result) -> str:
         wrong = {side: ", ".join(row[side]["wrong"]) or "nothing" for side in ("curator", "hala")}
         lines.append(f"| {name} | {wrong['curator']} | {wrong['hala']} | {row['curator']['shown']} / {row['hala']['shown']} |")
     return "\n".join(lines)
+
+
+PARTS = (("translate", overhead), ("translate", flat), ("local", local), ("server", server), ("curator", curator))
 
 
 if __name__ == "__main__":
