@@ -10,6 +10,7 @@ import pytest
 
 from hala.errors import RecipeError
 from hala.pipeline import VERBS
+from hala.recipe import Translate, Tune
 from hala.recipe_file import load, references
 
 FOLDER = Path(__file__).parents[1] / "recipes"
@@ -39,7 +40,18 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_there_are_recipes() -> None:
     """The sweep below is about something."""
-    assert {"quickstart.yaml", "docs-en-ar.yaml"} <= {path.name for path in RECIPES}
+    assert {"quickstart.yaml", "docs-en-ar.yaml", "laptop.yaml"} <= {path.name for path in RECIPES}
+
+
+def test_laptop_recipe_wants_no_gpu() -> None:
+    """What is meant for a laptop translates in int8 on the processor, trains in bounded passes and makes no FP8."""
+    steps = load(FOLDER / "laptop.yaml", []).steps
+    assert [step.verb for step in steps.values()] == ["translate", "filter", "tune", "merge", "evaluate"]
+    corpus, sft = steps["corpus"].settings, steps["sft"].settings
+    assert isinstance(corpus, Translate) and isinstance(sft, Tune)
+    assert (corpus.engine, corpus.compute_type, corpus.prompt) == ("ctranslate", "int8", "{text}")
+    assert corpus.data[0].take == 4000 and corpus.data[0].licence
+    assert sft.gradient_checkpointing and sft.micro_tokens == sft.max_length == 1024
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.name)
