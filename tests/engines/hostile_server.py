@@ -342,7 +342,7 @@ FOREIGN: dict[str, Fault] = {"answer of another": other_answer}
 """Only with ids can anybody know."""
 
 FAULTS = {**AGAIN, **LOST, **STOPS, **FOREIGN}
-EXCUSED = ("502", "503", "504", "529")  # tries that a request need not pay for
+EXCUSED = ("502", "503", "504", "529", *(name for name in AGAIN if name.startswith("429")))  # what a request need not pay for
 
 
 class Server:

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
+import signal
 import socket
+import ssl
+import subprocess
+import sys
 import threading
 import time
 import uuid
@@ -12,6 +17,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -428,6 +434,32 @@ def test_forbidden_text_costs_its_row_and_a_forbidden_client_the_run(serve: Call
     assert sum(server.tries.values()) < 100
 
 
+def test_rate_limit_costs_time_and_no_row(serve: Callable[[Script], Server]) -> None:
+    """A server that takes two requests every ten milliseconds and turns the others away answers every row in the end."""
+    taken: Counter[int] = Counter()
+    lock = threading.Lock()
+
+    def script(handler: Handler, body: dict[str, Any], number: int) -> None:
+        moment = int(time.monotonic() * 100)
+        with lock:
+            taken[moment] += 1
+            late = taken[moment] > 2
+        bad_status(handler, 429) if late else echo(handler, body, number)
+
+    engine = connect(serve(script).url, in_flight=16, retries=0)
+    engine.policy = replace(engine.policy, longest_pause=0.1, patience=30.0)
+    engine.reached = True
+    assert Counter(c.finish for c in ask(engine, make_requests(60)).values()) == {"stop": 60}
+
+
+def test_quota_that_is_used_up_stops_the_run(serve: Callable[[Script], Server]) -> None:
+    """A server that turns everything away is not asked forever."""
+    server = serve(lambda h, body, n: bad_status(h, 429))
+    with pytest.raises(EngineError, match="status 429"):
+        ask(connect(server.url, in_flight=8, retries=1), make_requests(200))
+    assert len(server.bodies) <= 2 * (FEWEST_FAILED + 8)
+
+
 def test_server_that_takes_no_request_stops_the_run(serve: Callable[[Script], Server]) -> None:
     """Settings that a server refuses are one error after twenty refusals, not a data set of rejected rows."""
     server = serve(lambda h, body, n: bad_status(h, 400))
@@ -609,3 +641,47 @@ def test_caller_that_leaves_ends_the_thread(serve: Callable[[Script], Server]) -
         list(engine.complete(source(), Sampling()))
     assert [thread for thread in threading.enumerate() if thread.name == "hala-server"] == []
     assert threading.active_count() <= before + 4  # the server's own
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    """A certificate for 127.0.0.1 with its key, known to nobody."""
+    openssl = shutil.which("openssl") or pytest.skip("openssl is not installed")
+    file = tmp_path / "server.pem"
+    words = [openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
+    words += ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(file), "-out", f"{file}.crt"]
+    subprocess.run(words, check=True, capture_output=True)
+    file.write_text(file.read_text() + Path(f"{file}.crt").read_text())
+    return file
+
+
+def test_https_trusts_only_known_authorities(
+    serve: Callable[[Script], Server], certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Over https a server whose certificate nobody vouches for gets neither data nor key; SSL_CERT_FILE vouches for one's own."""
+    server = serve(echo)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    url = server.url.replace("http:", "https:")
+    with pytest.raises(EngineError, match="certificate"):
+        ask(connect(url, retries=1), make_requests(1))
+    assert server.bodies == []
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    assert {c.text for c in ask(connect(url, in_flight=2), make_requests(6)).values()} == {f"TEXT {n}" for n in range(6)}
+
+
+def test_interrupt_ends_a_run_at_once(serve: Callable[[Script], Server]) -> None:
+    """Ctrl-C while a server keeps every request open ends the program in a moment, not after the deadline."""
+    server = serve(lambda handler, body, number: time.sleep(5))
+    program = (
+        "import sys; from hala.engines.server import ServerEngine; from hala.records import *\n"
+        "requests = (Request(str(n), (Message('user', 'x'),)) for n in range(9))\n"
+        f"list(ServerEngine({server.url!r}, 'm', in_flight=4).complete(requests, Sampling()))"
+    )
+    process = subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.PIPE, text=True)
+    while len(server.bodies) < 4:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=20)
+    assert errors.rstrip().endswith("KeyboardInterrupt")

@@ -20,7 +20,7 @@ MAX_BODY = 8 << 20  # bytes; the longest answers are under 1 MB
 FINISHES: dict[str, Finish] = {"stop": "stop", "length": "length", "repetition": "length"}
 Kind = Literal["unreached", "away", "broken", "busy", "refused", "useless"]
 STATUSES: dict[int, Kind] = {502: "away", 503: "away", 504: "away", 529: "away", 500: "broken"}
-STATUSES |= {408: "busy", 409: "busy", 425: "busy", 429: "busy"}  # every other status refuses
+STATUSES |= {408: "broken", 409: "broken", 425: "broken", 429: "busy"}  # every other status refuses
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +28,8 @@ class Failure:
     """A try that gave no answer, and the seconds the server asked to wait before another.
 
     `unreached`: there was no connection; `away`: something before the server says that it is not there; `broken`: the exchange
-    broke, or what came was no answer to this request; `busy`: not now; `refused`: not this request; `useless`: an answer of
-    which no try will be better.
+    broke, or what came was no answer to this request; `busy`: too many requests; `refused`: not this request; `useless`: an
+    answer of which no try will be better.
     """
 
     kind: Kind
@@ -53,7 +53,7 @@ class Policy:
     unless the server asks for more, up to `longest_asked`.
 
     A server that has answered before gets `patience` seconds to come back before it counts as dead (vLLM needs minutes), and is
-    asked after `rest` seconds first.
+    asked after `rest` seconds first. As long may requests be turned away for their number at no cost while others are answered.
     """
 
     tries: int = 6

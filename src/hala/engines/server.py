@@ -39,7 +39,7 @@ from hala.records import Completion, Request, Sampling
 CONNECT_SECONDS = 10.0
 TOTAL = 5  # a whole exchange may take this many times as long as its head
 PARTING_SECONDS = 1.0  # how long the exchanges get to end when a run stops early
-MOST_TRIES = 100  # tries of one request in all, those that a missing server cost included
+MOST_TRIES = 100  # tries of one request in all, those included that cost it nothing
 FEWEST_FAILED = 20  # failed requests below which no share of them says anything
 
 
@@ -169,6 +169,7 @@ class _Call:
         self.asked: asyncio.Queue[Request] = asyncio.Queue()
         self.breaker = Breaker(engine.policy.rest)
         self.loop = asyncio.new_event_loop()
+        self.answered = self.loop.time()  # when the last answer came
         self.serving: asyncio.Task[None] | None = None
         # A daemon: a server that is slow to let go must not hold up the end of the program.
         self.thread = threading.Thread(target=self._run, name="hala-server", daemon=True)
@@ -231,13 +232,15 @@ class _Call:
             outcome = await self._try(line, request.id, body, limit)
             if isinstance(outcome, Completion):
                 self.breaker.succeed()
+                self.answered = self.loop.time()
                 engine.count(None)
                 return outcome
             self._weigh(outcome, probe)
             paid += not self._is_free(outcome)
             if not outcome.again or paid >= engine.policy.tries or number == MOST_TRIES:
                 break
-            await asyncio.sleep(engine.policy.wait(request.id, max(paid, 1), outcome.wait))
+            step = number if outcome.kind == "busy" else max(paid, 1)  # of a missing server the breaker sets the pace
+            await asyncio.sleep(engine.policy.wait(request.id, step, outcome.wait))
         assert isinstance(outcome, Failure)
         if not engine.reached and outcome.kind in ("unreached", "away"):
             raise engine.dead(f"no server at {engine.shown} after {paid} tries: {outcome.reason}.")
@@ -268,7 +271,9 @@ class _Call:
             raise engine.dead(f"the server at {engine.shown} failed {straight} times in a row: {failure.reason}.")
 
     def _is_free(self, failure: Failure) -> bool:
-        """Whether the try costs the request nothing: the server is away, and no request can be the reason."""
+        """Whether the try costs the request nothing: it cannot be the reason."""
+        if failure.kind == "busy":  # a rate limit that lets others through lets this one through too, in time
+            return self.engine.reached and self.loop.time() - self.answered < self.engine.policy.patience
         return (failure.kind == "unreached" and self.engine.reached) or (failure.kind == "away" and self.breaker.open)
 
 
