@@ -76,9 +76,9 @@ def open_work(settings: Translate, context: Context) -> Work:
             if remembers
             else None
         )
-        engine = keep(closing(open_engine(settings, model, settings.revision)))
+        engine = keep(closing(open_engine(settings, model, settings.revision, context.languages)))
         other = (
-            (keep(closing(open_engine(second, context.locate(second.model), second.revision))), plan_of_second)
+            (keep(closing(open_engine(second, context.locate(second.model), second.revision, context.languages))), plan_of_second)
             if second
             else None
         )
@@ -104,13 +104,15 @@ def open_router(source: str, voter: Engine | None) -> Router:
 def other_plan(plan: Plan, other: Other, context: Context) -> Plan:
     """The plan for the other translator: its own prompt, and no question of confidence."""
     trained = translation_facts(context.locate(other.model), plan.source.code, plan.target.code)
-    return replace(plan, prompt=other.prompt or trained.get("prompt") or "default", min_confidence=0.0)
+    prompt = other.prompt or trained.get("prompt") or default_prompt(other)
+    return replace(plan, prompt=prompt, min_confidence=0.0, context=plan.context and other.engine != "ctranslate")
 
 
 def identity(settings: EngineSettings, model: str, digests: Mapping[str, str]) -> str:
     """What tells the answers of one translator from those of another: content, engine and arithmetic; empty when not known."""
     digest = digests.get(model) or next((value for key, value in digests.items() if _names(key, model)), "")
-    return f"{digest} {settings.engine} {settings.dtype}" if digest and model else ""
+    how = f"{settings.compute_type} {settings.beam_size}" if settings.engine == "ctranslate" else settings.dtype
+    return f"{digest} {settings.engine} {how}" if digest and model else ""
 
 
 def _names(key: str, model: str) -> bool:
@@ -133,19 +135,26 @@ def translation_facts(model: str, source: str, target: str) -> dict[str, str]:
     return trained
 
 
+def default_prompt(settings: EngineSettings) -> str:
+    """The prompt for a checkpoint that names none: the released translator's, and the bare text for what is no chat model."""
+    return "{text}" if settings.engine == "ctranslate" else "default"
+
+
 def make_plan(settings: Translate, model: str, source: str, target: str) -> Plan:
     """The settings with what the checkpoint itself says about its prompt. Raises RecipeError when languages disagree."""
     trained = translation_facts(model, source, target)
-    if settings.min_confidence and settings.engine != "local":
+    if settings.min_confidence and settings.engine not in ("local", "ctranslate"):
         raise RecipeError(
             f"the {settings.engine} engine does not tell how sure the model is.",
-            "Use engine: local, or leave min_confidence out.",
+            "Use engine: local or ctranslate, or leave min_confidence out.",
         )
+    if settings.context and settings.engine == "ctranslate":
+        raise RecipeError("the ctranslate engine takes no context: its models know one sentence.", "Leave context out.")
     gates = settings.gates
     if settings.engine == "echo" and gates == ("default",):
         gates = ("none",)  # the echo gives the source back on purpose
     return Plan(
-        prompt=settings.prompt or trained.get("prompt") or "default",
+        prompt=settings.prompt or trained.get("prompt") or default_prompt(settings),
         source=language(source),
         target=language(target),
         sampling=Sampling(settings.max_tokens, settings.temperature, seed=settings.seed),
