@@ -246,11 +246,9 @@ def fence_lost(rng: Random, pairs: Sequence[Good], at: int) -> Spoilt:
 
 
 def cut_off(rng: Random, pairs: Sequence[Good], at: int) -> Spoilt | None:
-    """F16: the end missing: in the middle of a sentence, or whole sentences of several, or the engine's limit reached."""
+    """F16: the end missing: in the middle of a sentence, or one to three sentences of four."""
     pair = pairs[at]
-    way = rng.randrange(4)
-    if way == 0:
-        return pair.source, pair.target, "length"
+    way = rng.randrange(3)
     if way == 1:
         words = _words(pair.target)
         return (pair.source, " ".join(words[: int(len(words) * rng.uniform(0.25, 0.7))]), "stop") if len(words) >= 8 else None
@@ -259,6 +257,11 @@ def cut_off(rng: Random, pairs: Sequence[Good], at: int) -> Spoilt | None:
         return None
     kept = rng.randrange(1, 3) if way == 2 else 3
     return " ".join(each.source for each in some), " ".join(each.target for each in some[:kept]), "stop"
+
+
+def at_the_limit(rng: Random, pairs: Sequence[Good], at: int) -> Spoilt:
+    """F16: the engine stopped at its limit of tokens."""
+    return pairs[at].source, pairs[at].target, "length"
 
 
 def lines_lost(rng: Random, pairs: Sequence[Good], at: int) -> Spoilt:
@@ -318,8 +321,9 @@ def unit_changed(rng: Random, pairs: Sequence[Good], at: int) -> Spoilt | None:
     tables = [*_unit_stems(pair, words.units), *_date_stems(pair, words.months), *_date_stems(pair, words.weekdays)]
     rng.shuffle(tables)
     for old, new in tables:
-        if old in pair.target:
-            return pair.source, pair.target.replace(old, new), "stop"
+        word = re.compile(rf"(?<![^\W\d_]){re.escape(old)}(?![^\W\d_]|[\u0900-\u0903\u093a-\u094f])", re.IGNORECASE)
+        if word.search(pair.target):
+            return pair.source, word.sub(new, pair.target), "stop"
     return None
 
 
@@ -331,7 +335,7 @@ def _date_stems(pair: Good, table: dict[int, tuple[str, ...]]) -> list[tuple[str
     names = _MONTHS if len(table) == 12 else _DAYS
     named = [number for number in table if re.search(rf"(?<!^){names[number - 1]}\b", pair.source)]
     return [
-        (_written(old), _written(table[number % len(table) + 1][0])) for number in named for old in table[number] if len(old) > 2
+        (old, _written(table[number % len(table) + 1][0])) for number in named for old in map(_written, table[number])
     ]
 
 
@@ -341,7 +345,7 @@ def _unit_stems(pair: Good, table: dict[str, tuple[str, ...]]) -> list[tuple[str
     swaps: list[tuple[str, str]] = []
     for unit in sorted(found):
         others = [other for other in table if other.split()[0] == unit.split()[0] and other not in found]
-        swaps += [(_written(old), _written(table[other][0])) for other in others for old in table[unit] if len(old) > 2]
+        swaps += [(old, _written(table[other][0])) for other in others for old in map(_written, table[unit])]
     return swaps
 
 
@@ -395,6 +399,7 @@ PLANTS: dict[str, Plant] = {
     "F14 JSON broken": json_broken,
     "F15 fence lost": fence_lost,
     "F16 cut off or shortened": cut_off,
+    "F16 stopped at the token limit": at_the_limit,
     "F17 lines lost": lines_lost,
     "F18 dots and garbage": garbled,
     "F20 number changed": number_changed,

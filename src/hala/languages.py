@@ -128,8 +128,12 @@ def script_share(text: str, target: Language) -> float:
     return min(1.0, script_letters(text, target.script) / total) if total else 1.0
 
 
+# Digits of the scripts that have their own, beside ASCII.
+_NATIVE_DIGITS = re.compile("[" + "".join(chr(point) for point in range(0x80, 0x11000) if chr(point).isdecimal()) + "]")
+
+
 def fold_digits(text: str) -> str:
-    """`text` with every decimal digit of any script as its ASCII digit."""
-    if text.isascii():
+    """`text` with every decimal digit of any script as its ASCII digit; the text itself when there is nothing to fold."""
+    if text.isascii() or _NATIVE_DIGITS.search(text) is None:
         return text
-    return re.sub(r"\d", lambda match: str(int(match.group())), text)
+    return _NATIVE_DIGITS.sub(lambda match: str(int(match.group())), text)

@@ -1,6 +1,7 @@
 """What gates look at: the two sides of a translation, each with features that are computed once and only when asked for.
 
-Every gate reads the same `Pair`. Sources recur, once for each try, so that their sides are kept for a while.
+Every gate reads the same `Pair`. Sources recur, once for each try, so that their sides are kept for a while. `plain` is the feature
+that makes most segments cheap: a text of letters, digits and common punctuation can hold no code, markup, emoji or garbage.
 
 >>> from hala.data.features import Pair
 >>> from hala.languages import language
@@ -17,24 +18,32 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, Generic, TypeVar, overload
 
-from hala.data.lexicon import Concept, Lexicon, lexicon
-from hala.data.masks import SENTINEL, plain
-from hala.data.numerals import numbers
+from hala.data.lexicon import Concept, Lexicon, between, lexicon, spaced
+from hala.data.masks import SENTINEL, mask, plain
+from hala.data.numerals import numbers_of
 from hala.data.segments import split
-from hala.languages import Language, language
+from hala.languages import Language, fold_digits
 from hala.records import Finish
 
 T = TypeVar("T")
 WORD = re.compile(r"[^\W\d_]+(?:['’\-][^\W\d_]+)*")
 _LETTER = re.compile(r"[^\W\d_]")
-_DIGIT = re.compile("[0-9٠-٩۰-۹०-९]")
+_DIGIT = re.compile("[0-9٠-٩۰-۹०-९]").search
 _LATIN = re.compile("[A-Za-zÀ-ÖØ-öø-ɏ]")
-_END = re.compile(r"[.!?؟।…⁇|:：؛;][\"'”’»›)\]*_`⟧\s]*\Z")
-_SEPARATORS = str.maketrans(dict.fromkeys('.,;:!?"()[]{}<>/\\-*_=|', " "))
+_CLOSERS = " \t\r\n\"'”’»›)]*_`⟧"
+_ENDS = frozenset(".!?؟।…⁇|:：؛;")
+# Blocks with the letters, marks, digits and punctuation of a script.
+_BLOCKS = {"Arabic": "\u0600-\u06ff\u0750-\u077f\ufb50-\ufdff\ufe70-\ufefc", "Devanagari": "\u0900-\u097f", "Latin": ""}
+_LETTERS = "\u00c0-\u024f\u02bb-\u02bc\u0300-\u036f\u1e00-\u1eff"
+_COMMON = (
+    f"\t\n\r -~\u00a0-\u00bf{_LETTERS}\u2010-\u2027\u2030-\u205e\u2070-\u209f\u20a0-\u20bf\u2100-\u214f\u2190-\u21ff\u2200-\u22ff⟦⟧"
+    "\u200b-\u200f\u202a-\u202e\u2066-\u2069"
+)
+_PLAIN = f" !\"'(),\\-.0-9:;?A-Za-z{_LETTERS}«»–—‘’“”…\u200c\u200d"
 
 
 class lazy(Generic[T]):  # noqa: N801 - reads as a decorator
-    """An attribute that is computed on first use. (functools.cached_property takes a lock, which costs more than most features.)"""
+    """An attribute that is computed on first use. (The one of functools takes a lock, which costs more than most features.)"""
 
     def __init__(self, compute: Callable[[Any], T]) -> None:
         self.compute = compute
@@ -58,6 +67,17 @@ class Side:
     def __init__(self, text: str, language: Language) -> None:
         self.text = text
         self.language = language
+        self.plain = plain = (
+            (_searches.get(language.code) or _odd(language))(text) is None
+            and text[:1].isalpha()
+            and text.count(".") == text.count(". ") + text.endswith(".")  # no dot inside a word: no file or address
+            and "--" not in text
+            and "()" not in text
+        )
+        """Whether there are only letters, digits and common punctuation, a letter first, and so no code, markup or emoji."""
+        if plain:
+            length = len(text) if text[-1:].isalpha() or text[-1:] in _ENDS else len(text.strip())
+            self.__dict__.update(natural=text, bare=text, length=length, lettered=True, spans=(), foreign="")
 
     @lazy
     def natural(self) -> str:
@@ -80,52 +100,53 @@ class Side:
         return SENTINEL.sub(" ", self.text) if "⟦" in self.text else self.text
 
     @lazy
+    def spans(self) -> tuple[str, ...]:
+        """Code, addresses and other protected spans, sentinels among them."""
+        return mask(self.text).spans
+
+    @lazy
     def digits(self) -> bool:
         """Whether there are any digits outside sentinels."""
-        return _DIGIT.search(self.bare) is not None
+        text = self.bare
+        if not text.isascii():
+            return _DIGIT(text) is not None
+        some = "1" in text or "2" in text or "0" in text or "3" in text or "5" in text
+        return some or "4" in text or "6" in text or "7" in text or "8" in text or "9" in text
 
     @lazy
     def numbers(self) -> Counter[str]:
         """Numbers in ASCII digits, with how often they occur."""
-        return numbers(self.bare) if self.digits else Counter()
+        return numbers_of(self.folded) if self.digits else Counter()
+
+    @lazy
+    def folded(self) -> str:
+        """The text without sentinels, in ASCII digits; the same object as `bare` when it has no others."""
+        return fold_digits(self.bare)
+
+    @lazy
+    def spaced(self) -> str:
+        """The natural language in lower case, with spaces for punctuation and around it."""
+        return spaced(self.natural)
 
     @lazy
     def tokens(self) -> list[str]:
-        """Words with the punctuation that touches them."""
-        return self.natural.split()
-
-    @lazy
-    def distinct(self) -> int:
-        """How many different tokens there are."""
-        return len(set(self.tokens))
-
-    @lazy
-    def longest_token(self) -> int:
-        """Characters of the longest token."""
-        return max(map(len, self.tokens), default=0)
-
-    @lazy
-    def marked(self) -> int:
-        """How many tokens have a letter with a mark (any beyond ASCII)."""
-        return sum(not token.isascii() for token in self.tokens)
-
-    @lazy
-    def stops(self) -> int:
-        """How many characters can end a sentence."""
-        text = self.text
-        return text.count(".") + text.count("!") + text.count("?")
-
-    @lazy
-    def words(self) -> list[str]:
-        """Words of letters, as they are written."""
-        if self.natural.isascii():
-            return self.natural.translate(_SEPARATORS).split()
-        return WORD.findall(self.natural)
+        """Words in lower case, numbers among them, in order."""
+        return self.spaced.split()
 
     @lazy
     def lower(self) -> frozenset[str]:
         """Distinct words in lower case."""
-        return frozenset(self.natural.lower().translate(_SEPARATORS).split())
+        return frozenset(self.tokens)
+
+    @lazy
+    def marked(self) -> int:
+        """How many words have a letter with a mark (any beyond ASCII)."""
+        return len(self.tokens) - sum(map(str.isascii, self.tokens))
+
+    @lazy
+    def words(self) -> list[str]:
+        """Words as they are written."""
+        return between(self.natural).split()
 
     @lazy
     def latin(self) -> bool:
@@ -135,13 +156,19 @@ class Side:
     @lazy
     def foreign(self) -> str:
         """The first character that ordinary text in the language has no use for: another script, emoji, controls; or empty."""
-        match = _foreign(self.language.script, self.language.foreign).search(self.text)
+        match = _foreign(self.language.script, self.language.foreign)(self.text)
         return match.group() if match else ""
 
     @lazy
     def ends(self) -> bool:
         """Whether a sentence ends at the end of the text."""
-        return _END.search(self.text) is not None
+        return self.text.rstrip(_CLOSERS)[-1:] in _ENDS
+
+    @lazy
+    def stops(self) -> int:
+        """How many characters can end a sentence."""
+        text = self.text
+        return text.count(".") + text.count("!") + text.count("?")
 
     def anchors(self, words: Lexicon) -> list[Concept]:
         """What the text speaks of, as far as the lexicon of the other language knows it, in order and without repetition."""
@@ -157,7 +184,7 @@ class Pair:
     def __init__(
         self, source: str, target: str, to: Language, source_language: Language, finish: Finish = "stop", kind: str = ""
     ) -> None:
-        self.source = _source(source, source_language.code)
+        self.source = _source(source, source_language)
         self.target = Side(target, to)
         self.language = to
         self.finish = finish
@@ -176,15 +203,15 @@ class Pair:
         return lexicon(self.language.code) if self.source.language.code == "en" else None
 
     @lazy
+    def searchable(self) -> str:
+        """The translation as the lexicon looks for words in it."""
+        return self.lexicon.simple(self.target.spaced) if self.lexicon is not None else ""
+
+    @lazy
     def found(self) -> list[tuple[bool, bool]]:
         """For each known word of the source in turn: whether it proves little, and whether the translation has it."""
         words = self.lexicon
         return [(concept.weak, self.holds(concept.stems)) for concept in self.source.anchors(words)] if words is not None else []
-
-    @lazy
-    def searchable(self) -> str:
-        """The translation as the lexicon looks for words in it."""
-        return self.lexicon.searchable(self.target.natural) if self.lexicon else ""
 
     def holds(self, stems: tuple[str, ...]) -> bool:
         """Whether the translation has one of a lexicon's stems."""
@@ -195,9 +222,17 @@ class Pair:
         return False
 
 
-@lru_cache(maxsize=2048)
-def _source(text: str, code: str) -> Side:
-    return Side(text, language(code))
+_sources: dict[str, Side] = {}
+
+
+def _source(text: str, language: Language) -> Side:
+    """The side of a source: the same for every try, as long as not too many others come between."""
+    side = _sources.get(text)
+    if side is None or side.language is not language:
+        if len(_sources) > 4096:
+            _sources.clear()
+        side = _sources[text] = Side(text, language)
+    return side
 
 
 def natural(text: str) -> str:
@@ -205,28 +240,40 @@ def natural(text: str) -> str:
     return plain(text) if "\n" not in text else "\n".join(map(plain, split(text).segments))
 
 
-# Blocks with the letters, marks, digits and punctuation of a script.
-_BLOCKS = {"Arabic": "\u0600-\u06ff\u0750-\u077f\ufb50-\ufdff\ufe70-\ufefc", "Devanagari": "\u0900-\u097f", "Latin": ""}
-_COMMON = (
-    "\t\n\r -~\u00a0-\u024f\u02bb-\u02bc\u0300-\u036f\u1e00-\u1eff\u2010-\u2027\u2030-\u205e\u2070-\u209f\u20a0-\u20bf"
-    "\u2100-\u214f\u2190-\u21ff\u2200-\u22ff⟦⟧\u200b-\u200f\u202a-\u202e\u2066-\u2069"
-)
+Search = Callable[[str], "re.Match[str] | None"]
+
+
+_searches: dict[str, Search] = {}
+
+
+def _odd(language: Language) -> Search:
+    """Finds what is no letter of the script or of Latin, digit or common punctuation, and letters foreign to the language."""
+    own, letters = _BLOCKS.get(language.script, ""), language.foreign
+    if not letters:
+        search = _searches[language.code] = re.compile(f"[^{_PLAIN}{own}]").search
+        return search
+    welcome = re.compile(f"[{own}]")
+    # Cut the strangers out of the block, so that one search finds them too.
+    own = "".join(
+        character for character in map(chr, range(0x600, 0x700)) if welcome.match(character) and character not in letters
+    )
+    search = _searches[language.code] = re.compile(f"[^{_PLAIN}{re.escape(own)}]").search
+    return search
 
 
 @lru_cache(maxsize=64)
-def _foreign(script: str, letters: str) -> re.Pattern[str]:
-    """The given letters, and whatever is outside the script, Latin, digits, and common punctuation and symbols."""
+def _foreign(script: str, letters: str) -> Search:
+    """Finds the given letters, and whatever is outside the script, Latin, digits, and common punctuation and symbols."""
     # Without a known script every letter is welcome.
     own = _BLOCKS.get(script, r"\w")
-    return re.compile((f"[{re.escape(letters)}]|" if letters else "") + f"[^{_COMMON}{own}]")
+    return re.compile((f"[{re.escape(letters)}]|" if letters else "") + f"[^{_COMMON}{own}]").search
 
 
 def _anchors(words: list[str], lexicon: Lexicon) -> list[Concept]:
-    if not words:
-        return []
     get = lexicon.concepts.get
-    found = [get(words[0].lower()), *map(get, words)]
-    concepts = [concept for concept in found if concept is not None]
-    if not concepts:  # a title in capitals
-        concepts = [concept for word in words if (concept := get(word.lower())) is not None]
-    return list(dict.fromkeys(concepts))
+    found = [concept for concept in map(get, words) if concept is not None]
+    if words and (first := get(words[0].lower())) is not None:
+        found.insert(0, first)
+    if not found:  # a title in capitals
+        found = [concept for word in words if (concept := get(word.lower())) is not None]
+    return list(dict.fromkeys(found))

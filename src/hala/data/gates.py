@@ -17,9 +17,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from hala.data.features import Pair, natural
-from hala.data.gates_answers import answered, preamble, question, refusal
-from hala.data.gates_content import dates, length_ratio, numbers, repetition, sentences, units
-from hala.data.gates_form import code, emoji_kept, garbage, html, latex, lines, literal_newline, options, placeholders
+from hala.data.gates_answers import answered, outspoken, preamble, question, refusal
+from hala.data.gates_content import counted, dates, length_ratio, numbers, repetition, sentences, units
+from hala.data.gates_form import code, emoji_kept, formed, garbage, html, latex, lines, literal_newline, options, placeholders
 from hala.data.gates_language import copy, script, wrong_language
 from hala.data.gates_meaning import omitted, unrelated
 from hala.data.numerals import number_words
@@ -30,6 +30,8 @@ __all__ = ["GATES", "Gate", "check", "natural"]
 
 Gate = Callable[[Pair], str]
 """What is wrong with a pair; empty when nothing is."""
+_Steps = list[tuple[Callable[[Pair], bool] | None, list[tuple[str, Gate]]]]
+_plans: dict[int, tuple[Mapping[str, Gate], int, _Steps]] = {}
 
 
 def check(
@@ -46,11 +48,30 @@ def check(
     `kind` is what the segment is in its document (paragraph, heading, item, quote, cell, value), where that is known.
     """
     pair = Pair(source, target, language, source_language or LANGUAGES["en"], finish, kind)
-    for name, gate in (GATES if gates is None else gates).items():
-        detail = gate(pair)
-        if detail:
-            return rejected(name, detail)
+    for needed, steps in _plan(GATES if gates is None else gates):
+        if needed is None or needed(pair):
+            for name, gate in steps:
+                detail = gate(pair)
+                if detail:
+                    return rejected(name, detail)
     return KEPT
+
+
+def _plan(gates: Mapping[str, Gate]) -> _Steps:
+    """The gates in their order, those that share a reason to look at a pair together with it: most pairs need few of them."""
+    known = _plans.get(id(gates))
+    if known is not None and known[0] is gates and known[1] == len(gates):
+        return known[2]
+    steps: _Steps = []
+    for name, gate in gates.items():
+        needed = _NEEDED.get(gate)
+        if not steps or steps[-1][0] is not needed:
+            steps.append((needed, []))
+        steps[-1][1].append((name, gate))
+    if len(_plans) > 100:
+        _plans.clear()
+    _plans[id(gates)] = (gates, len(gates), steps)
+    return steps
 
 
 def truncated(pair: Pair) -> str:
@@ -96,4 +117,10 @@ GATES: dict[str, Gate] = {
     "answered": answered,
     "unrelated": unrelated,
     "omitted": omitted,
+}
+# Where this does not hold for a pair, these gates have nothing to object to.
+_NEEDED: dict[Gate, Callable[[Pair], bool]] = {
+    **dict.fromkeys([refusal, preamble], outspoken),
+    **dict.fromkeys([html, literal_newline, placeholders, lines, latex, code, options, emoji_kept, garbage], formed),
+    **dict.fromkeys([numbers, units], counted),
 }

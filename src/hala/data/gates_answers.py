@@ -7,62 +7,80 @@ has, with its verb and its nouns in the answer, passes; that takes a model that 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from functools import lru_cache
 
 from hala.data.features import Pair
-from hala.data.phrases import ASSENTS, INTERJECTIONS, INTERROGATIVES, NOTES, OPENINGS, REFUSALS, Phrases
+from hala.data.phrases import ASSENTS, FIRST_WORDS, HINTS, INTERJECTIONS, INTERROGATIVES, NOTES, OPENINGS, REFUSALS
 
 _SENTENCE_END = re.compile(r"[.!?؟।…]+[\"'”’»)]*(?=\s|$)")
-_FIRST_WORD = re.compile(
-    r"[\W_]*(?:please |kindly |now |then |first |next |briefly |shortly )*([A-Z]?[a-z]+)(?![A-Za-z-]| off\b)"
-)
+_BEFORE_VERBS = frozenset(["please", "kindly", "now", "then", "first", "next", "briefly"])
+# A word, mostly alone, and a mark behind it.
+_ASSENT = re.compile(r"\W*(?:जी |si )?[^\W\d_]\S*?(?: vậy| rồi)?\s?[،,.!।]")
 _ANY_QUESTION = re.compile("[?؟;⁇]")
+
+
+def outspoken(pair: Pair) -> bool:
+    """Whether the translation has any word of a refusal, an announcement or a note: else these gates have nothing to object to."""
+    return _opens(pair) or _hinted(pair)
+
+
+def _opens(pair: Pair) -> bool:
+    """Whether the first word can open an announcement."""
+    words = pair.target.tokens
+    return not words or words[0] in _said(pair.language.code, pair.target.latin)[0]
+
+
+def _hinted(pair: Pair) -> bool:
+    """Whether any phrase of a refusal or a note is there."""
+    hints, text = _said(pair.language.code, pair.target.latin)[1], pair.target.spaced
+    if pair.target.lower.isdisjoint(hints):
+        return False
+    for word in hints.keys() & pair.target.lower:
+        for phrase in hints[word]:
+            if phrase in text:
+                return True
+    return False
+
+
+@lru_cache(maxsize=64)
+def _said(code: str, latin: bool) -> tuple[frozenset[str], dict[str, tuple[str, ...]]]:
+    """First words of announcements, and the phrases of refusals and notes by their first word; English ones too where there is Latin."""
+    codes = tuple(dict.fromkeys((code, "en") if latin else (code,)))
+    hints: dict[str, tuple[str, ...]] = {}
+    for phrase in " ".join(HINTS.get(each, "") for each in codes).split():
+        words = phrase.split("_")
+        hints[words[0]] = (*hints.get(words[0], ()), f" {' '.join(words)} ")
+    return frozenset(" ".join(FIRST_WORDS.get(each, "") for each in codes).split()), hints
 
 
 def refusal(pair: Pair) -> str:
     """No refusal or talk about being a model unless the source has it too."""
-    text = pair.target.text
-    head = text if len(text) <= 300 else text[:300]
-    lower = head.lower()
-    for phrases in _spoken(REFUSALS, pair.language.code, pair.target.latin):
-        found = phrases.find(head, lower)
-        if found and not _source_says(pair):
-            return found[:60]
+    text = pair.target.text[:300]
+    for code in _codes(pair) if _hinted(pair) else ():
+        found = REFUSALS[code].search(text) if code in REFUSALS else None
+        if found and not any(REFUSALS[each].search(pair.source.text) for each in _source_codes(pair) if each in REFUSALS):
+            return found.group().strip()[:60]
     return ""
 
 
 def preamble(pair: Pair) -> str:
     """No announcement before the translation and no note after it."""
     text = pair.target.text
-    for code in (pair.language.code, "en"):
-        opening = OPENINGS.get(code)
-        found = opening.match(text) if opening is not None and (code != "en" or pair.target.latin) else None
+    opens, hinted = _opens(pair), _hinted(pair)
+    for code in _codes(pair):
+        found = (opens and OPENINGS[code].match(text)) or (hinted and NOTES[code].search(text)) if code in OPENINGS else None
         if found and not _expected(pair):
             return found.group().strip()[:60]
-    lower = text.lower()
-    for phrases in _spoken(NOTES, pair.language.code, pair.target.latin):
-        note = phrases.find(text, lower)
-        if note and not _expected(pair):
-            return note[:60]
     return ""
 
 
-def _spoken(table: Mapping[str, Phrases], code: str, latin: bool) -> list[Phrases]:
-    """The phrases of the target language, and the English ones where there is any Latin letter."""
-    return _phrases(table is REFUSALS, code, latin)
+def _codes(pair: Pair) -> tuple[str, ...]:
+    """The languages that a model may speak in: the target's, and English where there is any Latin letter."""
+    return (pair.language.code, "en") if pair.target.latin else (pair.language.code,)
 
 
-@lru_cache(maxsize=64)
-def _phrases(refusals: bool, code: str, latin: bool) -> list[Phrases]:
-    table = REFUSALS if refusals else NOTES
-    codes = dict.fromkeys((code, "en") if latin else (code,))
-    return [table[each] for each in codes if each in table]
-
-
-def _source_says(pair: Pair) -> bool:
-    text = pair.source.text
-    return any(code in REFUSALS and REFUSALS[code].find(text) for code in (pair.source.language.code, "en", pair.language.code))
+def _source_codes(pair: Pair) -> tuple[str, ...]:
+    return (pair.source.language.code, "en", pair.language.code)
 
 
 def _expected(pair: Pair) -> bool:
@@ -70,12 +88,13 @@ def _expected(pair: Pair) -> bool:
     text = pair.source.text
     if INTERJECTIONS.search(text):
         return True
-    codes = (pair.source.language.code, "en", pair.language.code)
-    return any((code in OPENINGS and OPENINGS[code].match(text)) or (code in NOTES and NOTES[code].find(text)) for code in codes)
+    return any(OPENINGS[code].match(text) or NOTES[code].search(text) for code in _source_codes(pair) if code in OPENINGS)
 
 
 def question(pair: Pair) -> str:
     """A text that ends in a question still asks: an answer in its place is no translation."""
+    if "?" not in pair.source.text:
+        return ""
     text = pair.source.text.rstrip(" \t\n\"'”’)*_")
     if not text.endswith("?") or not pair.language.question or _ANY_QUESTION.search(pair.target.text):
         return ""
@@ -88,25 +107,25 @@ def question(pair: Pair) -> str:
 
 def answered(pair: Pair) -> str:
     """No yes or no before the translation, and the verb of an instruction is translated: nobody answered or obeyed the text."""
-    assent = ASSENTS.get(pair.language.code)
-    found = assent.match(pair.target.text) if assent is not None else None
-    if found and not _assents(pair):
-        return f"opens with {found.group().strip()}"
+    code, words = pair.language.code, pair.target.tokens
+    if words and words[0] in ASSENTS.get(code, ()):
+        found = _ASSENT.match(pair.target.text)
+        source = ASSENTS.get(pair.source.language.code)
+        expected = source is None or pair.source.words[:1] and pair.source.words[0].lower() in source
+        if found and not expected and not INTERJECTIONS.search(pair.source.text):
+            return f"opens with {found.group().strip()}"
     return _obeyed(pair)
-
-
-def _assents(pair: Pair) -> bool:
-    source = ASSENTS.get(pair.source.language.code)
-    if source is None:
-        return True
-    return source.match(pair.source.text) is not None or INTERJECTIONS.search(pair.source.text) is not None
 
 
 def _obeyed(pair: Pair) -> str:
     """The verb of an instruction that opens the source, when the translation has none of its renderings."""
-    words = pair.lexicon
-    if words is None:
+    lexicon, words = pair.lexicon, pair.source.words
+    if lexicon is None or not words:
         return ""
-    match = _FIRST_WORD.match(pair.source.natural)
-    stems = words.requests.get(match[1].lower()) if match else None
-    return f"nothing for {match[1].lower()}" if match and stems and not pair.holds(stems) else ""
+    place = 1 if len(words) > 1 and words[0].lower() in _BEFORE_VERBS else 0
+    verb = words[place].lower()
+    stems = lexicon.requests.get(verb)
+    if stems is None or pair.holds(stems) or words[place].isupper() or words[place + 1 : place + 2] == ["off"]:
+        return ""
+    joined = f"{words[place]}-" in pair.source.text  # a write-off
+    return "" if joined else f"nothing for {verb}"

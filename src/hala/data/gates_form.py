@@ -9,11 +9,10 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator
-from functools import lru_cache
 from typing import Any
 
 from hala.data.features import Pair
-from hala.data.masks import SENTINEL, emoji, mask
+from hala.data.masks import SENTINEL, emoji
 from hala.data.segments import split
 from hala.languages import fold_digits
 
@@ -33,41 +32,31 @@ _GARBAGE = re.compile(
     r"[\ufffd\u0000-\u0008\u000b\u000c\u000e-\u001f\ue000-\uf8ff]|(?:[^\w\s⟦⟧\u0300-\u036f\u064b-\u0652\u0900-\u0903\u093a-\u094f][ \t]?){7,}"
     r"|[ØÙÃÂ][\u0080-\u00bf][ØÙÃÂ]|(?:à[¤¥]){2}"
 )
-_PUNCTUATION_PAIRS = (
-    "..",
-    ". .",
-    "--",
-    "**",
-    "!!",
-    "?!",
-    "!?",
-    "؟!",
-    "!؟",
-    "??",
-    "؟؟",
-    "،،",
-    "؛؛",
-    "__",
-    "##",
-    "$$",
-    "~~",
-    "ـــ",
-    "==",
-    "□",
-    "▪",
-    "●",
-    "।।",
-    ",,",
-    "…",
-)
-_WAVY = {"।": ".", "…": "."}
+
+
+def formed(pair: Pair) -> bool:
+    """Whether there is anything but running text: else no gate on form has anything to object to."""
+    return not (pair.source.plain and pair.target.plain) or _SIGNS in pair.target.spaced or _lettered(pair.source.text)
+
+
+_SIGNS = " " * 7
+"""What a run of signs looks like in a text with spaces for punctuation."""
+
+
+def _lettered(source: str) -> bool:
+    """Whether letters in the source may name options, as far as that is cheap to see."""
+    return "B" in source and (
+        ") " in source or "B." in source or "B:" in source or "swer" in source or "ption" in source or "oice" in source
+    )
 
 
 def placeholders(pair: Pair) -> str:
     """Every sentinel, or in unmasked text every protected span, is there as often as in the source, in any order."""
     source, target = pair.source.text, pair.target.text
     if "⟦" not in source and "⟦" not in target and "⟧" not in target:
-        before, after = _span_keys(source), _span_keys(target)
+        if not pair.source.spans and not pair.target.spans:
+            return ""
+        before, after = _span_keys(pair.source.spans), _span_keys(pair.target.spans)
         return "" if before == after else _difference(before, after)
     numbers, found = (Counter(int(match[1]) for match in SENTINEL.finditer(text)) for text in (source, target))
     if numbers != found:
@@ -79,10 +68,9 @@ def placeholders(pair: Pair) -> str:
     return "" if "`" not in rest or "`" in SENTINEL.sub("", source) else "extra `"
 
 
-@lru_cache(maxsize=4096)
-def _span_keys(text: str) -> Counter[str]:
+def _span_keys(spans: tuple[str, ...]) -> Counter[str]:
     # Documentation sites are localised by swapping the locale in the address; that is a good translation.
-    return Counter(fold_digits(_LOCALE.sub("", span.casefold())) for span in mask(text).spans)
+    return Counter(fold_digits(_LOCALE.sub("", span.casefold())) for span in spans)
 
 
 def _difference(before: Counter[Any], after: Counter[Any]) -> str:
@@ -179,9 +167,7 @@ def _keys(value: Any) -> Iterator[str]:
 def options(pair: Pair) -> str:
     """The letters of multiple-choice options stay what they are: A) does not become أ)."""
     source = pair.source.text
-    if not any(mark in source for mark in ("A", "B", "C", "D", "E")):
-        return ""
-    before = [next(filter(None, match)) for match in _OPTION.findall(source)]
+    before = [next(filter(None, match)) for match in _OPTION.findall(source)] if _lettered(source) else []
     if not before:
         return ""
     found = [next(filter(None, match)) for match in _OPTION.findall(pair.target.text)]
@@ -198,7 +184,7 @@ def options(pair: Pair) -> str:
 
 def emoji_kept(pair: Pair) -> str:
     """Every emoji is there as often as in the source, and none is added."""
-    if pair.source.text.isascii() and not pair.target.foreign:
+    if not pair.target.foreign and (pair.source.text.isascii() or not pair.source.foreign):
         return ""
     before, after = emoji(pair.source.text), emoji(pair.target.text)
     return "" if before == after else _difference(before, after)
@@ -207,14 +193,8 @@ def emoji_kept(pair: Pair) -> str:
 def garbage(pair: Pair) -> str:
     """No broken characters, and no runs of dots or signs, that the source does not have."""
     target = pair.target.text
-    if (
-        not pair.target.foreign
-        and not any(mark in target for mark in _PUNCTUATION_PAIRS)
-        and "Ø" not in target
-        and "Ã" not in target
-    ):
-        return ""
-    found = _GARBAGE.search(target)
+    suspicious = pair.target.foreign or _SIGNS in pair.target.spaced or "Ø" in target or "Ã" in target or "à¤" in target
+    found = _GARBAGE.search(target) if suspicious else None
     if found is None:
         return ""
     known = _GARBAGE.search(pair.source.text)

@@ -16,15 +16,22 @@ from hala.languages import LANGUAGES, Language, script_letters
 
 _LATIN_WORD = re.compile(r"[A-Za-zÀ-ÖØ-öø-ɏ][\w'’.+#&/-]*")
 _FOREIGN_RUN = re.compile(r"[^\W\d_]{2,}")
-_LATIN_STRETCH = re.compile(r"(?<![\w.@/&#-])[A-Za-z][A-Za-z0-9'’.,;:&/+#@_-]*(?: +[A-Za-z0-9][A-Za-z0-9'’.,;:&/+#@_-]*)*")
+_LATIN_STRETCH = re.compile(
+    r"(?:(?<![A-Za-z0-9_.@/\\&#-])[A-Za-z]|(?<=[\d ]/)[A-Z])[A-Za-z0-9'’.,;:&/+#@_-]*(?: +[A-Za-z0-9][A-Za-z0-9'’.,;:&/+#@_-]*)*"
+)
 _EDGES = ".,;:'’!?"
+
+
+# Small words inside names and titles.
+_IN_NAMES = frozenset(["and", "for", "of", "the", "in", "to", "on", "with", "a", "an", "by", "at"])
 
 
 def copy(pair: Pair) -> str:
     """The source came back, whole or nearly; fine only when it holds nothing but names, acronyms and numbers."""
     source, target = pair.source, pair.target
-    if not target.latin and pair.language.script not in ("", "Latin") and source.language.script == "Latin":
-        return ""
+    if pair.language.script not in ("", "Latin") and source.language.script == "Latin":
+        if not target.latin or target.marked > 0.6 * len(target.tokens):
+            return ""
     if source.natural == target.natural:
         return target.text[:60] if source.lettered and not only_names(source.natural) else ""
     shared = source.lower & target.lower
@@ -59,10 +66,10 @@ def script(pair: Pair) -> str:
         return "" if language.script != "Latin" or not target.lettered else f"no {language.script} letters"
     if language.script == "Latin":
         return _left_inside(pair)
-    left_over = _left_over(pair)
-    if left_over:
+    latin = [word for word in _LATIN_WORD.findall(target.natural) if len(word) > 1]
+    if any(map(str.islower, latin)) and (left_over := _left_over(pair)):
         return f"untranslated: {left_over[:60]}"
-    return _too_much_latin(pair)
+    return _too_much_latin(pair, latin)
 
 
 def _third_script(pair: Pair) -> str:
@@ -83,27 +90,34 @@ def _left_over(pair: Pair) -> str:
         lower = [word for word in words if word.isalpha() and word.islower() and len(word) > 1]
         if not lower:
             continue
-        titled = any(character.isupper() or character.isdigit() for character in match.group())
-        if titled and len(lower) >= 4 and sum(word not in frequent for word in lower) >= 4:
+        titled = any(character.isupper() for character in match.group())
+        if titled and _ordinary(lower, words, source.lower):
             return match.group()
         if not titled and len(lower) >= 2 and not all(word in keep for word in lower):
             return match.group()
         if not titled and len(lower) == 1 and lower[0] not in keep and not mentioned(lower[0], source.text):
             word = lower[0]
-            if word in frequent or word in english_words() or (word in source.lower and len(word) > 3):
+            if word in _IN_NAMES and len(words) > 1:  # between identifiers
+                continue
+            if word in frequent or word in english_words() or (word in source.lower and 3 < len(word) < 14):
                 return word
     return ""
 
 
+def _ordinary(lower: list[str], words: list[str], source: frozenset[str]) -> bool:
+    """Whether a stretch with capitals is part of a sentence and no name: several of its words are the source's content words."""
+    content = [word for word in lower if word not in _IN_NAMES and word in source]
+    return len(content) >= 3 or (bool(content) and len(lower) >= 2 and words[0] in lower)
+
+
 def mentioned(word: str, source: str) -> bool:
-    """Whether the source speaks of the word itself, or holds it as a name of something: in quotes, in brackets, before a colon."""
-    return re.search(rf"[\"'“‘(%<\[]{re.escape(word)}|{re.escape(word)}[\"'”’)%>\]:=]", source) is not None
+    """Whether the source speaks of the word itself or has it as a name: in quotes or brackets, or before a colon at its start."""
+    return re.search(rf"[\"'“‘(%<\[]{re.escape(word)}[\"'”’)%>\],.]|^{re.escape(word)}:|\b{re.escape(word)}=", source) is not None
 
 
-def _too_much_latin(pair: Pair) -> str:
+def _too_much_latin(pair: Pair, latin: list[str]) -> str:
     text, language = pair.target.natural, pair.language
-    latin = [word for word in _LATIN_WORD.findall(text) if len(word) > 1]
-    if not latin:
+    if sum(map(len, latin)) < 0.3 * language.latin_share * len(text):
         return ""
     ordinary = sum(len(word) for word in latin if word.isalpha() and word.islower())
     total = sum(map(len, latin))
@@ -131,20 +145,21 @@ def _left_inside(pair: Pair) -> str:
     strange = [
         word
         for word in shared
-        if len(word) > 2 and word.isascii() and word.isalpha() and word not in keep and not spelling.fullmatch(word)
-        and (word in english or word in frequent or len(word) > 3)
+        if len(word) > 2 and word.isascii() and word.isalpha() and word not in keep
+        and (word in english or word in frequent if spelling.fullmatch(word) else len(word) > 3 or word in english or word in frequent)
+        and (len(word) > 3 or not spelling.fullmatch(word))
+        and word in pair.source.text and word in pair.target.text  # in lower case: a name has capitals
     ]  # fmt: skip
     if not strange:
         return ""
-    wanted = set(strange)
+    wanted, source = set(strange), pair.source.text
     for match in _LATIN_STRETCH.finditer(pair.target.natural):
         words = [word.strip(_EDGES) for word in match.group().split()]
         for index, word in enumerate(words):
-            if word in wanted and word in pair.source.text:
+            if word in wanted and word in source:
                 beside = words[max(0, index - 1) : index] + words[index + 1 : index + 2]
-                if not any(each[:1].isupper() and each not in words[:1] for each in beside) and not mentioned(
-                    word, pair.source.text
-                ):
+                named = any(each[:1].isupper() and (f"{word} {each}" in source or f"{each} {word}" in source) for each in beside)
+                if not named and not mentioned(word, source):
                     return f"untranslated: {word}"
     return ""
 
@@ -153,8 +168,9 @@ def _left_inside(pair: Pair) -> str:
 def _spelling(code: str) -> re.Pattern[str] | None:
     """What a lower-case word of a Latin-script language can look like; None when that is not known."""
     if code == "vi":
-        onset = "(?:ngh|ng|nh|gh|gi|kh|ph|th|tr|ch|qu|[bcdđghklmnprstvx])?"
-        return re.compile(onset + "[aeiouy]{1,3}(?:ch|ng|nh|[cmnpt])?")
+        # Without marks, so in the level tone: no stop at the end, and few vowels meet.
+        onset = "(?:ngh|ng|nh|gh|gi|kh|ph|th|tr|ch|qu|[bcdghklmnrstvx])?"
+        return re.compile(onset + "(?:(?:[aeiouy]|oa|oe|uy)(?:ng|nh|[mn])?|[aou]i|[aeo]o|[aiu]u|[au]y|oai|oay|ia|ua)")
     if code == "sw":
         # Open syllables: every word ends in a vowel, and few consonants meet.
         return re.compile(r"(?:(?:ng'?|nd|nj|nz|ny|mb|mv|[bcdfghjklmnprstvwyz]|ch|dh|gh|kh|sh|th){0,2}[wy]?[aeiou])+")
@@ -177,6 +193,8 @@ def _rivals(pair: Pair) -> str:
     """The verdict of the frequent words and marks of each language, and of a trained identifier where these are in doubt."""
     language, target, words = pair.language, pair.target, pair.target.tokens
     lower = target.lower
+    if language.script == "Latin" and len(lower & pair.source.language.frequent) >= 3 and (sentence := _other_sentence(pair)):
+        return f"a sentence in another language: {sentence[:60]}"
     if language.marked:
         marked = target.marked
         if marked >= 0.3 * len(words):
@@ -194,6 +212,20 @@ def _rivals(pair: Pair) -> str:
     if any(mark in target.natural for mark in language.telltale):
         return ""
     return _second_voter(pair)
+
+
+def _other_sentence(pair: Pair) -> str:
+    """A sentence of the translation that is in the source's language."""
+    language, source = pair.language, pair.source.language
+    known = source.frequent | english_words().keys() if source.code == "en" else source.frequent
+    for sentence in re.split(r"[.!?:]\s+|\n+|[()]", pair.target.natural):
+        words = [word.strip(_EDGES).lower() for word in sentence.split()]
+        if len(words) < 5:
+            continue
+        own = sum(word in language.frequent or not word.isascii() for word in words)
+        if own <= 0.1 * len(words) and sum(word in known for word in words) >= 0.5 * len(words):
+            return sentence
+    return ""
 
 
 def _strongest(words: frozenset[str], language: Language) -> tuple[Language | None, int]:

@@ -10,6 +10,7 @@ import math
 import re
 
 from hala.data.features import Pair
+from hala.data.lexicon import Lexicon
 from hala.data.names import written_in
 
 _NAME = re.compile(r"(?<=[a-z,;:] )[A-Z][A-Za-z'’-]{2,}|(?<![A-Za-z])[A-Za-z]*[A-Z]{2,}[A-Za-z]*(?![A-Za-z])")
@@ -21,26 +22,47 @@ _SENTENCE_END = re.compile(r"[.!?؟।…]+[\"'”’»)]*(?=\s|$)")
 
 def unrelated(pair: Pair) -> str:
     """About the same things, as far as a bilingual lexicon, names, numbers and marks tell: not another row's translation."""
-    if pair.lexicon is None:
+    words = pair.lexicon
+    if words is None:
         return ""
-    lexical = _lexical(pair.found, pair.lexicon.miss)
-    limit = 2.2 if pair.source.length >= 45 else 4.0
-    # Other evidence seldom adds up to six.
-    if lexical > limit - 6.0 and lexical + _other(pair) > limit:
-        hits = sum(hit for _, hit in pair.found)
-        return f"{hits} of {len(pair.found)} known words found"
+    if "\n" not in pair.source.text and _clearly_related(pair, words):
+        return ""
+    lexical, missing = _lexical(pair)
+    limit = 1.9 if pair.source.length >= 45 else 3.6
+    # Other evidence seldom adds up to six; without words that are missing it proves nothing.
+    if missing >= 2 and lexical > limit - 6.0 and lexical + _other(pair) > limit:
+        return f"{missing} of {len(pair.found)} known words are missing"
     return _shifted(pair) if "\n" in pair.source.text else ""
 
 
-def _lexical(found: list[tuple[bool, bool]], miss: float) -> float:
-    """Evidence from the known words of a source, given which are weak and which were found; below zero speaks for the pair."""
-    score = -1.6
-    for weak, hit in found:
+def _clearly_related(pair: Pair, words: Lexicon) -> bool:
+    """Whether the first four known words that are not weak are all there: by chance that happens once in ten thousand."""
+    hits = 0
+    text = pair.searchable
+    for concept in pair.source.anchors(words):
+        if not concept.weak:
+            for stem in concept.stems:
+                if stem in text:
+                    break
+            else:
+                return False
+            hits += 1
+            if hits == 4:
+                return True
+    return False
+
+
+def _lexical(pair: Pair) -> tuple[float, int]:
+    """Evidence from the known words of a source, below zero for the pair, and how many of them the translation misses."""
+    miss = pair.lexicon.miss if pair.lexicon is not None else 1.5
+    score, missing = -1.6, 0
+    for weak, hit in pair.found:
         if hit:
             score -= 0.6 if weak else 2.1
         else:
+            missing += 1
             score += min(1.7, miss) if weak else miss
-    return score
+    return score, missing
 
 
 def _other(pair: Pair) -> float:
@@ -74,7 +96,7 @@ def _shifted(pair: Pair) -> str:
     scores = []
     for source, target in zip(sources, targets, strict=True):
         line = Pair(source, target, pair.language, pair.source.language)
-        scores.append(_lexical(line.found, line.lexicon.miss if line.lexicon else 1.5) if len(line.found) >= 2 else 0.0)
+        scores.append(_lexical(line)[0] if len(line.found) >= 2 else 0.0)
     wrong = [score for score in scores if score > 1.5]
     return f"{len(wrong)} lines say something else" if len(wrong) > 1 or sum(wrong) > 5.0 else ""
 
@@ -83,6 +105,8 @@ def omitted(pair: Pair) -> str:
     """No part of the source left out: a translation that is short, or has fewer sentences, still speaks of all that the source does."""
     if pair.lexicon is None or pair.ratio >= 0.95 or pair.source.length < 30:
         return ""
+    if pair.ratio > 0.8 and _tail_found(pair):
+        return ""
     run = longest = 0
     for weak, hit in pair.found:
         if not hit:
@@ -90,16 +114,30 @@ def omitted(pair: Pair) -> str:
             longest = max(longest, run)
         elif not weak:
             run = 0
-    score = 1.15 * run + 0.7 * longest - 9.0 * math.log(max(pair.ratio, 0.2))
+    short = 9.0 if pair.source.length < 200 else 14.0
+    score = 1.15 * run + 0.7 * longest - short * math.log(max(pair.ratio, 0.2))
     if score < 3.5:
         return ""
     before, after = len(_SENTENCE_END.findall(pair.source.natural)), len(_SENTENCE_END.findall(pair.target.natural))
     score += 2.7 * max(0, before - after) + 0.8 * _left_open(pair.source.text, pair.target.text)
     return (
         f"{run} known words at the end and {before - after} sentences are missing"
-        if score > (7.6 if pair.source.length >= 45 else 10.0)
+        if score > (7.3 if pair.source.length >= 45 else 10.0)
         else ""
     )
+
+
+def _tail_found(pair: Pair) -> bool:
+    """Whether the last two known words of the source that are not weak are there."""
+    hits = 0
+    for concept in reversed(pair.source.anchors(pair.lexicon) if pair.lexicon is not None else []):
+        if not concept.weak:
+            if not pair.holds(concept.stems):
+                return False
+            hits += 1
+            if hits == 2:
+                return True
+    return False
 
 
 def _left_open(source: str, target: str) -> bool:

@@ -18,19 +18,24 @@ from functools import lru_cache
 from pathlib import Path
 
 _FOLDER = Path(__file__).parent / "lexicons"
-_MARKS_BETWEEN = tuple(".,:;()\"'/-?!“”‘’«»–—…،؛؟।|[]{}*_`\n")
+# Punctuation becomes a space: ASCII all at once, the rest one by one.
+_SPACES = bytes(ord(" ") if chr(byte) in ".,:;()\"'/-?!|[]{}<>*_`=\\\n\t" else byte for byte in range(256))
+_BETWEEN = tuple("“”‘’«»–—…،؛؟।")
 # Spellings that writers mix: alef with and without hamza, nukta and candrabindu; marks that most texts leave out.
 _SIMPLE: dict[str, tuple[tuple[str, str], ...]] = {
-    "ar": (("أ", "ا"), ("إ", "ا"), ("آ", "ا")),
+    "ar": (("أ", "ا"), ("إ", "ا"), ("آ", "ا"), *((mark, "") for mark in "ًٌٍَُِّْـٰ")),
     "hi": (
         ("\u0958", "\u0915"), ("\u0959", "\u0916"), ("\u095a", "\u0917"), ("\u095b", "\u091c"), ("\u095c", "\u0921"),
         ("\u095d", "\u0922"), ("\u095e", "\u092b"), ("\u093c", ""), ("\u0901", "\u0902"), ("\u200d", ""),
     ),
 }  # fmt: skip
-_MARKS: dict[str, re.Pattern[str]] = {"ar": re.compile("[\u0640\u064b-\u0652\u0670]+")}
 
 
-@dataclass(frozen=True, slots=True)
+MONTHS = ("January February March April May June July August September October November December").split()
+DAYS = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split()
+
+
+@dataclass(frozen=True, slots=True, eq=False)  # compared and hashed as itself, which is cheap
 class Concept:
     """An English word's `stems` in a translation; `weak` when texts hold them so often that finding one proves little."""
 
@@ -60,15 +65,30 @@ class Lexicon:
 
     def searchable(self, text: str) -> str:
         """The text in lower case and simplified spelling, with spaces for punctuation and around it."""
-        text = simplified(text, self.code).lower()
-        for mark in _MARKS_BETWEEN:
-            if mark in text:
-                text = text.replace(mark, " ")
-        return f" {text} "
+        return self.simple(spaced(text))
+
+    def simple(self, spaced: str) -> str:
+        """A text that `spaced` gave, in simplified spelling."""
+        return simplified(spaced, self.code)
 
     def holds(self, stems: Iterable[str], searchable: str) -> bool:
         """Whether the searchable text has any of the stems."""
         return any(stem in searchable for stem in stems)
+
+
+def spaced(text: str) -> str:
+    """The text in lower case, with spaces for punctuation and around it."""
+    return f" {between(text.lower())} "
+
+
+def between(text: str) -> str:
+    """The text with spaces for punctuation."""
+    spaced = text.encode("utf-8", "surrogatepass").translate(_SPACES).decode("utf-8", "surrogatepass")
+    if not text.isascii():
+        for mark in _BETWEEN:
+            if mark in spaced:
+                spaced = spaced.replace(mark, " ")
+    return spaced
 
 
 def simplified(text: str, code: str) -> str:
@@ -76,8 +96,7 @@ def simplified(text: str, code: str) -> str:
     for written, simple in _SIMPLE.get(code, ()):
         if written in text:
             text = text.replace(written, simple)
-    marks = _MARKS.get(code)
-    return marks.sub("", text) if marks is not None and marks.search(text) else text
+    return text
 
 
 @lru_cache(maxsize=16)
@@ -101,10 +120,14 @@ def lexicon(code: str) -> Lexicon | None:
         plain = name.lstrip("~")
         concepts[plain] = Concept(plain, stems(words), name.startswith("~"))
     forms = {form: concepts[name] for form, name in english_words().items() if name in concepts}
+    months, weekdays = numbered("months"), numbered("weekdays")
+    for names, table in ((MONTHS, months), (DAYS, weekdays)):
+        # "May" and "March" open sentences as other words.
+        forms |= {name: Concept(name, table[number], name == "May") for number, name in enumerate(names, 1) if number in table}
     units = {name: stems(words) for name, words in _entries(sections.get("units", ()))}
     requests = {verb: stems(words) for verb, words in _entries(sections.get("requests", ()))}
     miss = float(settings.get("miss", 1.5))
-    return Lexicon(code, match, miss, forms, numbered("numbers"), numbered("months"), numbered("weekdays"), units, requests)
+    return Lexicon(code, match, miss, forms, numbered("numbers"), months, weekdays, units, requests)
 
 
 @lru_cache(maxsize=1)
@@ -150,8 +173,7 @@ def _stem(word: str, match: str, code: str) -> str:
     """The text that stands for a stem in a searchable text: spaces where a word must begin or end."""
     whole, start = word.startswith("=") or match == "word", word.startswith("^") or match == "start"
     text = simplified(word.lstrip("=^").replace("_", " "), code).lower()
-    for mark in _MARKS_BETWEEN:
-        text = text.replace(mark, " ")
+    text = between(text)
     return f" {text} " if whole else f" {text}" if start else text
 
 

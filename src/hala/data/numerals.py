@@ -17,9 +17,9 @@ from collections import Counter
 from hala.data.lexicon import Lexicon, lexicon
 from hala.languages import fold_digits
 
-_NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
+_NUMBER = re.compile(r"[0-9]+(?:[.,][0-9]+)*")
 # The power of a unit is no number: km2, m3.
-_SQUARE = re.compile(r"(?:(?<=[kcm]m)|(?<=\dm)|(?<=\d m)|(?<=[كس]م)|(?<=\d م)|(?<=मी))[23](?![\w.,])")
+_POWER = re.compile(r"[23](?![\w.,])(?:(?<=[kcm]m.)|(?<=\dm.)|(?<=\d m.)|(?<=[كس]م.)|(?<=\d م.)|(?<=मी.))")
 _ARABIC_COMMA = re.compile(r"(?<=\d)،(?=\d{3}(?!\d))")
 _THOUSANDS = re.compile(r"\d{1,3}(?:[.,]\d{2,3})*[.,]\d{3}")
 _DECADE = re.compile(r"(\d+0)(?:['’]?s\b)")
@@ -73,9 +73,15 @@ def changed_numbers(source: str, target: str, source_code: str, target_code: str
 
 
 def compare(
-    before: Counter[str], after: Counter[str], source: str, target: str, source_code: str, target_code: str
+    before: Counter[str],
+    after: Counter[str],
+    source: str,
+    target: str,
+    source_code: str,
+    target_code: str,
+    searchable: str = "",
 ) -> tuple[list[str], list[str]]:
-    """`changed_numbers` for numbers that are known already."""
+    """`changed_numbers` for numbers that are known already, and a searchable form of the target if it is at hand."""
     # How often a number stands there does not matter: translators repeat a noun and its number, or say it once.
     missing, extra = before.keys() - after.keys(), after.keys() - before.keys()
     if not missing and not extra:
@@ -83,17 +89,22 @@ def compare(
     missing, extra = set(missing), set(extra)
     _pair_up(missing, extra, source, target)
     words = lexicon(target_code) if source_code == "en" else None
-    lost = _lost(missing, extra, source, target, words) if missing else []
+    lost = _lost(missing, extra, source, target, words, searchable) if missing else []
     made = _made(missing, extra, source, source_code) if extra else []
     return lost, made
 
 
-def _lost(missing: set[str], extra: set[str], source: str, target: str, words: Lexicon | None) -> list[str]:
+def _lost(missing: set[str], extra: set[str], source: str, target: str, words: Lexicon | None, searchable: str) -> list[str]:
     decades = set(_DECADE.findall(source))
     if words is None:
         unsure = any(len(number) > 1 for number in extra)
         return [n for n in sorted(missing) if not (n in decades or _may_be_words(n, unsure))]
-    text = words.searchable(target)
+    text = searchable or words.searchable(target)
+    # The 1980s are the eighties, in words or as 80.
+    short = {decade: int(decade) % 100 for decade in decades}
+    decades = {
+        each for each, ten in short.items() if ten == 0 or spelled(ten, text, words) or re.search(rf"(?<!\d){ten}(?!\d)", target)
+    }
     if ".5" in source and words.holds(words.numbers.get(30, ()), text):  # an hour and a half
         decades.add("5")
     return [n for n in sorted(missing) if n not in decades and not _excused(n, source, text, words)]
@@ -139,7 +150,7 @@ def spelled(value: int, text: str, words: Lexicon) -> bool:
 
 def _pair_up(missing: set[str], extra: set[str], source: str, target: str) -> None:
     """Takes out what is one number in two writings: 300,000 and 300 thousand, 1950-53 and 1953, 1200 and 12:00, 3 p.m. and 15."""
-    if "00" in target:  # of a full hour
+    if re.search(r"\d[:.]00", target):  # of a full hour
         extra.discard("0")
     left, right = _shifted(source), _shifted(target)
     for digits in [each for each in left.keys() & right.keys() if len(each) > 1]:
@@ -149,7 +160,7 @@ def _pair_up(missing: set[str], extra: set[str], source: str, target: str) -> No
         for other in sorted(extra):
             short, long = sorted((number, other), key=len)
             scaled = long.startswith(short) and set(long[len(short) :]) == {"0"} and len(long) - len(short) in (2, 3, 6, 9)
-            ending = len(short) == 2 and len(long) == 4 and long.endswith(short)
+            ending = len(short) == 2 and len(long) == 4 and long.endswith(short) and long[:2] in ("18", "19", "20")
             if scaled or ending or (len(long) < 3 and _same_hour(int(number), int(other), source, target)):
                 missing.discard(number)
                 extra.discard(other)
@@ -159,7 +170,7 @@ def _pair_up(missing: set[str], extra: set[str], source: str, target: str) -> No
 def _shifted(text: str) -> dict[str, set[str]]:
     """Numbers by their digits alone, wherever the point is: 5.4 crore are 54 million, 1,200,000 are 12 lakh."""
     found: dict[str, set[str]] = {}
-    for token in _NUMBER.findall(_folded(text)):
+    for token in _tokens(fold_digits(text)):
         groups = re.split(r"[.,]", token)
         joined = "".join(groups)
         short = joined.rstrip("0")
@@ -177,8 +188,13 @@ def _same_hour(hour: int, other: int, source: str, target: str) -> bool:
 
 def numbers(text: str) -> Counter[str]:
     """Numbers as ASCII digits: thousands joined, other groups apart, leading zeros dropped."""
+    return numbers_of(fold_digits(text))
+
+
+def numbers_of(folded: str) -> Counter[str]:
+    """`numbers` of a text whose digits are ASCII digits already."""
     found: Counter[str] = Counter()
-    for token in _NUMBER.findall(_folded(text)):
+    for token in _tokens(folded):
         if token.isdecimal():
             found[token.lstrip("0") or "0"] += 1
             continue
@@ -188,19 +204,21 @@ def numbers(text: str) -> Counter[str]:
     return found
 
 
-def _folded(text: str) -> str:
-    """The text with ASCII digits and separators, without the 2 of km2."""
-    folded = fold_digits(text)
-    if folded is not text:
-        folded = folded.replace("٫", ".").replace("٬", ",")
-    if "،" in folded:
-        folded = _ARABIC_COMMA.sub(",", folded)
-    return _SQUARE.sub("", folded)
+def _tokens(folded: str) -> list[str]:
+    """Numbers with their points and commas, without the 2 of km2."""
+    if not folded.isascii():
+        if "٫" in folded or "٬" in folded:
+            folded = folded.replace("٫", ".").replace("٬", ",")
+        if "،" in folded:
+            folded = _ARABIC_COMMA.sub(",", folded)
+    if "2" in folded or "3" in folded:
+        folded = _POWER.sub("", folded)
+    return _NUMBER.findall(folded)
 
 
 def mixed_digits(text: str) -> bool:
     """Whether one number is written in the digits of two scripts."""
-    return not text.isascii() and _MIXED.search(text) is not None
+    return _MIXED.search(text) is not None
 
 
 def _may_be_words(number: str, both_sides: bool) -> bool:

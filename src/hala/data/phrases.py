@@ -1,44 +1,52 @@
 """What models say when they do not translate, by language code: refusals, announcements, notes; and how questions open.
 
-A pattern is dear and its hints are cheap: where none of the hints stands in the text in lower case, the pattern cannot match.
+Patterns are dear and words are cheap: what a pattern of refusals or notes matches has one of the language's HINTS ("_" is a space), and
+what a pattern of openings matches begins with one of its FIRST_WORDS.
 
 >>> from hala.data.phrases import REFUSALS
->>> REFUSALS["en"].find("I'm sorry, but I can't help with that.")
-"I'm sorry, but I can't"
+>>> bool(REFUSALS["en"].search("I'm sorry, but I can't help with that."))
+True
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 _I = re.IGNORECASE
 
 
-@dataclass(frozen=True, slots=True)
-class Phrases:
-    """A pattern, and words of which at least one, in lower case, stands in every text that the pattern matches."""
-
-    hints: tuple[str, ...]
-    pattern: re.Pattern[str]
-
-    def find(self, text: str, lower: str = "") -> str:
-        """The first phrase in the text, empty when there is none. `lower` is the text in lower case, if it is at hand."""
-        lower = lower or text.lower()
-        for hint in self.hints:
-            if hint in lower:
-                match = self.pattern.search(text)
-                return match.group().strip() if match else ""
-        return ""
+def _phrases(*patterns: str) -> re.Pattern[str]:
+    return re.compile("|".join(patterns), _I)
 
 
-def _phrases(hints: str, *patterns: str) -> Phrases:
-    return Phrases(tuple(hint.replace("_", " ") for hint in hints.split()), re.compile("|".join(patterns), _I))
-
-
-REFUSALS: dict[str, Phrases] = {
+FIRST_WORDS: dict[str, str] = {
+    "en": "sure certainly of okay ok absolutely no great got understood definitely alright here below this following the my i translate"
+    " translation translated in arabic hindi vietnamese swahili output target answer response result",
+    "ar": "بالتأكيد بالطبع حسنا حسنًا حسناً تفضل تفضلوا تفضلي طبعا طبعًا طبعاً بكل أكيد على لا نعم إليك إليكم اليك فيما هذه هنا ها وهذه أدناه تجد"
+    " ترجمة الترجمة النص بالعربية سأترجم سأقوم يمكن الإجابة الجواب الرد المخرجات الناتج",
+    "hi": "ज़रूर जरूर ज़रूर बिल्कुल निश्चित अवश्य ठीक बेशक हाँ यहाँ यहां यह ये नीचे निम्नलिखित प्रस्तुत हिंदी हिन्दी अनुवाद अनुवादित अनूदित उत्तर जवाब परिणाम",
+    "vi": "chắc tất được vâng dạ dĩ không đây dưới sau xin bên tôi bản dịch tiếng văn trả câu đáp kết",
+    "sw": "hakika bila sawa ndiyo naam hamna hakuna kwa hii hapa ifuatayo haya nitatafsiri tafsiri kiswahili maandishi jibu matokeo",
+}
+HINTS: dict[str, str] = {
+    "en": "sorry cannot i_can i_won unable not_able not_allowed as_an an_ai a_language a_large afraid decline refuse my_guidelines my_programming"
+    " my_policy my_policies my_principles violates goes_against contains_harmful contains_inappropriate contains_unsafe"
+    " note notes explanation comment disclaimer p_s i_translated i_ve i_have i_kept i_preserved i_tried i_left i_rendered let_me hope_this"
+    " hope_that hope_it translation would_you do_you original_text source_text translates translated",
+    "ar": "كنموذج بصفتي نموذج نموذجا نموذجًا نموذجاً ذكاء عذرا عذرًا عذراً معذرة المعذرة آسف اسف أعتذر اعتذر يؤسفني للأسف"
+    " أستطيع استطيع يمكنني لا_أقدر أتمكن قادر قادرا قادرًا قادراً بإمكاني مسموح هذا_الطلب هذا_المحتوى هذا_النص يتعارض يخالف"
+    " ملاحظة ملاحظات ملحوظة تنويه توضيح شرح تعليق إيضاح ترجمت بترجمة ترجمة الترجمة أتمنى آمل أعلمني أخبرني النص_الأصلي هل_تريد هل_ترغب هل_تود",
+    "hi": "मॉडल सहायक असिस्टेंट क्षमा माफ़ माफ माफ़ी माफी माफ़_करें खेद सॉरी असमर्थ सक्षम_नहीं मैं यह_अनुरोध यह_सामग्री यह_पाठ"
+    " नोट टिप्पणी स्पष्टीकरण व्याख्या ध्यान_दें मैंने अनुवाद उम्मीद_है आशा_है मूल_पाठ बताएं बताइए बताएँ",
+    "vi": "tôi_là mình_là em_là tôi_chỉ_là mình_chỉ_là mô_hình tư_cách là_ai là_một_ai là_trợ_lý xin_lỗi rất_tiếc thứ_lỗi tôi_không mình_không"
+    " em_không từ_chối yêu_cầu_này nội_dung_này văn_bản_này"
+    " ghi_chú lưu_ý chú_thích giải_thích tôi_đã hy_vọng bản_dịch văn_bản_gốc nguyên_bản hãy_cho bạn_có_muốn",
+    "sw": "modeli muundo mfumo msaidizi kama_ai ni_ai akili samahani nasikitika pole radhi bahati siwezi sitaweza sina siruhusiwi ombi_hili"
+    " maudhui_haya maandishi_haya kumbuka maelezo dokezo angalizo tanbihi nimetafsiri nimejaribu nimehifadhi nimeacha natumaini"
+    " tafsiri maandishi_asilia maandishi_ya nijulishe ungependa",
+}
+REFUSALS: dict[str, re.Pattern[str]] = {
     "en": _phrases(
-        "sorry can't can’t cannot unable not_able ai model against apolog must_decline won't won’t afraid refuse",
         r"\bas an? (?:ai|artificial intelligence|(?:large )?language model)\b",
         r"\bi(?:['’]m| am) (?:just |only )?an? (?:ai|(?:large )?language model)\b",
         r"\bi(?:['’]m| am) (?:very |so |really )?(?:sorry|afraid|unable|not able|not allowed)\b.{0,40}\b(?:can(?:no|['’])t"
@@ -54,7 +62,6 @@ REFUSALS: dict[str, Phrases] = {
         r"\bunable to (?:translate|assist|help|process|comply|provide)\b",
     ),
     "ar": _phrases(
-        "نموذج ذكاء عذر آسف اسف أعتذر اعتذر المعذرة أستطيع استطيع يمكنني قادر أتمكن مساعد سياس إرشادات أرفض مسموح",
         r"(?:كنموذج لغوي|كنموذج لغة|بصفتي (?:نموذج|مساعد|ذكاء)|أنا (?:مجرد )?(?:نموذج لغ|نموذج ذكاء|ذكاء اصطناعي|مساعد ذكاء"
         r"|مساعد افتراضي))",
         r"(?:عذر[اً]{1,2}|معذرة|آسف|اسف|أعتذر|اعتذر|المعذرة|يؤسفني|للأسف).{0,45}?(?:لا (?:أستطيع|استطيع|يمكنني|أقدر|يمكن ترجم"
@@ -67,7 +74,6 @@ REFUSALS: dict[str, Phrases] = {
         r"(?:يتعارض|يخالف) .{0,20}(?:سياسات|إرشادات|مبادئ)ي",
     ),
     "hi": _phrases(
-        "मॉडल एआई ai क्षमा माफ़ माफ खेद असमर्थ सकता सकती नीति अनुमति अस्वीकार",
         r"(?:एआई|AI|भाषा|कृत्रिम बुद्धि) ?(?:भाषा )?(?:मॉडल|सहायक|असिस्टेंट) (?:के रूप में|के नाते|हूँ|हूं|होने के)",
         r"(?:क्षमा|माफ़? ?|माफ़ी|खेद|सॉरी).{0,60}?(?:नहीं (?:कर|दे|बता|लिख) ?(?:सकत|पाऊ)|असमर्थ|सक्षम नहीं|मदद नहीं|संभव नहीं"
         r"|अनुवाद नहीं)",
@@ -76,7 +82,6 @@ REFUSALS: dict[str, Phrases] = {
         r"यह (?:अनुरोध|सामग्री|पाठ) .{0,30}(?:उल्लंघन|के विरुद्ध|के खिलाफ)",
     ),
     "vi": _phrases(
-        "mô_hình trí_tuệ xin_lỗi rất_tiếc không_thể không_được_phép vi_phạm từ_chối ai",
         r"\b(?:tôi|mình|em) (?:chỉ )?là (?:một )?(?:mô hình|AI\b|trí tuệ nhân tạo|trợ lý (?:ảo|AI))",
         r"\b(?:là|với tư cách|với tư cách là) (?:một )?(?:mô hình ngôn ngữ|AI\b|trợ lý AI)",
         r"\b(?:xin lỗi|rất tiếc|thành thật xin lỗi|xin thứ lỗi).{0,50}?(?:không thể|không có khả năng|chưa thể"
@@ -86,7 +91,6 @@ REFUSALS: dict[str, Phrases] = {
         r"\b(?:yêu cầu|nội dung|văn bản) này (?:vi phạm|trái với|đi ngược)",
     ),
     "sw": _phrases(
-        "modeli muundo samahani siwezi nasikitika pole ai uwezo akili siruhusiwi kinyume radhi",
         r"\b(?:kama|mimi ni) (?:ni )?(?:modeli|muundo|mfumo|msaidizi) (?:ya|wa|ni)? ?(?:wa )?(?:lugha|AI|akili)",
         r"\b(?:kama|mimi ni) (?:AI|akili bandia|akili unde)\b",
         r"\b(?:samahani|nasikitika|pole|niwie radhi|naomba radhi|kwa bahati mbaya).{0,45}?\b(?:siwezi|sina uwezo|sitaweza"
@@ -143,9 +147,8 @@ OPENINGS: dict[str, re.Pattern[str]] = {
     ),
 }
 # Notes follow a translation, mostly on a line of their own or in brackets; talk about translating stands anywhere.
-NOTES: dict[str, Phrases] = {
+NOTES: dict[str, re.Pattern[str]] = {
     "en": _phrases(
-        "note explanation translat let_me_know hope_this please literal original_text would_you_like do_you_want source_text",
         r"(?:\n|[.!?؟।]\s|\()\W*(?:translator['’]?s? )?(?:note(?:s)?(?: that)?|explanation|comment|disclaimer|p\.?s)\s?:",
         r"\bi(?:['’]ve| have)? (?:translated|kept|preserved|tried to|left|rendered)\b",
         r"\blet me know (?:if|whether)\b",
@@ -158,7 +161,6 @@ NOTES: dict[str, Phrases] = {
         r"\(translated\b",
     ),
     "ar": _phrases(
-        "ملاحظ ملحوظ تنويه ترجم توضيح أتمنى آمل أعلمني أخبرني النص_الأصلي شرح هل_تريد هل_ترغب تعليق",
         r"(?:\n|[.!?؟]\s|\()\W*(?:ملاحظة|ملاحظات|ملحوظة|تنويه|توضيح|شرح|تعليق|إيضاح)(?: (?:المترجم|من المترجم|للمترجم))?\s?:",
         r"(?:لقد (?:ترجمت|قمت بترجمة|حافظت)|قمت بترجمة (?:النص|ما|الجملة)|تم(?:ت)? ترجمة (?:النص|الجملة|العبارة|هذا)"
         r"|ترجمت (?:هذا|النص|الجملة))",
@@ -168,7 +170,6 @@ NOTES: dict[str, Phrases] = {
         r"|مساعد))",
     ),
     "hi": _phrases(
-        "नोट टिप्पणी अनुवाद मूल_पाठ उम्मीद_है_कि_यह आशा_है_कि_यह बताएं बताइए स्पष्टीकरण व्याख्या क्या_आप_चाह",
         r"(?:\n|[.!?।]\s|\()\W*(?:नोट|टिप्पणी|अनुवादक की टिप्पणी|स्पष्टीकरण|व्याख्या|ध्यान दें कि यह अनुवाद)\s?:",
         r"मैंने .{0,40}अनुवाद",
         r"(?:यह|ऊपर दिया गया|इस|उपरोक्त) अनुवाद",
@@ -178,7 +179,6 @@ NOTES: dict[str, Phrases] = {
         r"(?:बताएं|बताइए|बताएँ)[।.!]?\s*\Z",
     ),
     "vi": _phrases(
-        "ghi_chú lưu_ý chú_thích bản_dịch tôi_đã_dịch văn_bản_gốc hy_vọng_bản hãy_cho_tôi_biết bạn_có_muốn giải_thích nguyên_bản hy_vọng_điều",
         r"(?:\n|[.!?]\s|\()\W*(?:ghi chú|lưu ý|chú thích|giải thích)(?: của người dịch)?\s?:",
         r"\btôi đã (?:dịch|giữ nguyên|cố gắng)\b",
         r"\bhy vọng (?:bản dịch|điều này)\b.{0,30}(?:hữu ích|giúp)",
@@ -187,7 +187,6 @@ NOTES: dict[str, Phrases] = {
         r"\bbạn có muốn tôi\b",
     ),
     "sw": _phrases(
-        "kumbuka maelezo tafsiri dokezo nimetafsiri maandishi_asilia natumaini tafadhali_nijulishe nijulishe ungependa",
         r"(?:\n|[.!?]\s|\()\W*(?:kumbuka|maelezo|dokezo|maelezo ya mtafsiri|angalizo|tanbihi)\s?:",
         r"\bnime(?:tafsiri|jaribu ku|hifadhi|acha)",
         r"\bnatumaini (?:tafsiri|hii|kuwa hii|hili)\b",
@@ -205,15 +204,13 @@ INTERJECTIONS = re.compile(
     r"|warnings?|caution|disclaimer|undoubtedly|doubt|original|originally|inform|tell|outcome|response|output|hint|tips?)\b",
     _I,
 )
-# A yes or no that opens a text, and the English words that it can translate.
-ASSENTS: dict[str, re.Pattern[str]] = {
-    "en": re.compile(
-        r"\W*(?:yes|yeah|yep|no|nope|sure|certainly|of course|true|false|correct|right|indeed|well|okay|ok|never|don't)\b", _I
-    ),
-    "ar": re.compile(r"\W*(?:نعم|أجل|كلا|بلى|لا)\s?[،,.!]|\W*(?:صحيح|خطأ)\s?[.،,!]"),
-    "hi": re.compile(r"\W*(?:हाँ|हां|जी हाँ|जी हां|नहीं|जी नहीं|सही|गलत)\s?[,।.!]"),
-    "vi": re.compile(r"\W*(?:vâng|có|không|đúng|đúng vậy|dạ|phải|sai|đúng rồi)\s?[,.!]", _I),
-    "sw": re.compile(r"\W*(?:ndiyo|ndio|hapana|la|naam|kweli|si kweli|siyo)\s?[,.!]", _I),
+# Words of yes and no that open an answer, and the English ones that they can translate.
+ASSENTS: dict[str, frozenset[str]] = {
+    "en": frozenset("yes yeah yep no nope sure certainly of true false correct right indeed well okay ok never don".split()),
+    "ar": frozenset("نعم أجل كلا بلى لا صحيح خطأ".split()),
+    "hi": frozenset("हाँ हां जी नहीं सही गलत".split()),
+    "vi": frozenset("vâng có không đúng dạ phải sai".split()),
+    "sw": frozenset("ndiyo ndio hapana la naam kweli siyo".split()),
 }
 INTERROGATIVES: dict[str, frozenset[str]] = {
     "ar": frozenset(
