@@ -2,16 +2,19 @@
 
     engine = VllmEngine("CohereLabs/command-a-translate-08-2025", tensor_parallel=2)
 
-Requests go to vLLM in windows, as token ids: templates are rendered and lengths are checked here, because one prompt that
-is too long fails its whole window there (vllm#1655). vLLM wants an environment of its own and is imported on use.
+vLLM is stepped from here and fed as it goes, so that its queue is full until the last request: batches of prompts would each end
+with a few long answers and an idle GPU. Prompts are handed over as token ids, so templates are rendered and lengths are checked
+by the code that the local engine uses. vLLM wants an environment of its own and is imported on use.
 """
 
 from __future__ import annotations
 
 import hashlib
 import importlib
+import math
 from collections.abc import Iterable, Iterator
-from itertools import islice
+from contextlib import suppress
+from itertools import count, islice
 from typing import Any
 
 from hala.engines.chat import tokenise
@@ -20,14 +23,17 @@ from hala.records import Completion, Finish, Request, Sampling
 
 # A loop is a piece of text three times in a row over at least 66 tokens. Shorter periods have a multiple in 22..64.
 LOOP = {"max_pattern_size": 64, "min_pattern_size": 22, "min_count": 3}
+# A loop has no end of its own: it is cut like an answer that reached its limit, and what is cut no gate accepts.
 FINISHES: dict[str, Finish] = {"stop": "stop", "length": "length", "repetition": "length"}
+CHUNK = 256  # requests that are tokenised together
 
 
 class VllmEngine:
     """An `Engine` over an offline `vllm.LLM`, greedy or seeded; checked against vLLM 0.32.
 
-    `tensor_parallel` GPUs share one copy; `gpu_memory` is the share of each GPU that vLLM may fill; `max_model_len` bounds
-    prompt and answer in tokens, none takes the model's own. Raises EngineError when vLLM is missing or does not start.
+    At most `window` requests are with vLLM at once. `tensor_parallel` GPUs share one copy; `gpu_memory` is the share of each GPU
+    that vLLM may fill; `max_model_len` bounds prompt and answer in tokens, none takes the model's own. Raises EngineError when
+    vLLM is missing or does not start.
     """
 
     def __init__(
@@ -41,8 +47,11 @@ class VllmEngine:
         dtype: str = "auto",
         window: int = 4096,
     ) -> None:
+        if window < 1:
+            raise EngineError(f"window must be at least 1, not {window}.", "Leave it out for the default.")
         self.vllm = import_vllm()
         self.window = window
+        on_cpu = self.vllm.platforms.current_platform.is_cpu()
         try:
             self.llm = self.vllm.LLM(
                 model=model,
@@ -51,7 +60,10 @@ class VllmEngine:
                 max_model_len=max_model_len,
                 gpu_memory_utilization=gpu_memory,
                 dtype=dtype,
+                enable_prefix_caching=not on_cpu,  # all prompts of a step begin with the same instruction
                 trust_remote_code=False,
+                # On a CPU vLLM 0.32 dies of a prompt with a seed that is read in parts; caching LFM2's prefixes needs such parts.
+                **({"enable_chunked_prefill": False} if on_cpu else {}),
             )
         except Exception as error:  # vLLM has no one class for a failed start
             raise EngineError(
@@ -60,12 +72,27 @@ class VllmEngine:
             ) from error
         self.max_length = int(self.llm.llm_engine.model_config.max_model_len)
         self.tokenizer = self.llm.get_tokenizer()
+        self.numbers = count()  # never given twice, so that no answer is taken for another's
+        # What vLLM raises for one request and survives; 0.32 has a class of its own, older versions have not.
+        self.refusals = (ValueError, getattr(getattr(self.vllm, "exceptions", None), "VLLMClientError", ValueError))
 
     def complete(self, requests: Iterable[Request], sampling: Sampling) -> Iterator[Completion]:
-        """One completion per request, window by window. Raises EngineError when vLLM itself fails."""
-        source = iter(requests)
-        while window := list(islice(source, self.window)):
-            yield from self._answer(window, sampling)
+        """One completion per request, as vLLM finishes them. Raises EngineError when vLLM itself fails."""
+        source, more = iter(requests), True
+        asked: dict[str, Request] = {}
+        size = min(CHUNK, self.window)
+        try:
+            while more or asked:
+                if more and len(asked) + size <= self.window:
+                    chunk = list(islice(source, size))
+                    more = len(chunk) == size
+                    yield from self._ask(chunk, sampling, asked)
+                if asked:
+                    yield from self._step(sampling, asked)
+        finally:
+            if asked:  # the caller stopped early, or vLLM did
+                with suppress(Exception):  # a dead engine has nothing to stop
+                    self.llm.llm_engine.abort_request(list(asked))
 
     def close(self) -> None:
         """Stop vLLM's workers and free the GPU; the engine cannot be used afterwards."""
@@ -75,30 +102,35 @@ class VllmEngine:
                 core.shutdown()
             self.llm = None
 
-    def _answer(self, window: list[Request], sampling: Sampling) -> Iterator[Completion]:
-        asked: list[Request] = []
-        prompts: list[dict[str, list[int]]] = []
-        params: list[Any] = []
-        for request, (ids, error) in zip(window, tokenise(self.tokenizer, window), strict=True):
-            limit = sampling.max_tokens if request.max_tokens is None else request.max_tokens
-            error = error or self._refusal(len(ids), limit)
+    def _ask(self, chunk: list[Request], sampling: Sampling, asked: dict[str, Request]) -> Iterator[Completion]:
+        """Hands a chunk to vLLM; yields the completions of those that it cannot answer."""
+        for request, (ids, error) in zip(chunk, tokenise(self.tokenizer, chunk), strict=True):
+            own, number = request.sampling(sampling), str(next(self.numbers))
+            error = error or self._refusal(len(ids), own.max_tokens)
+            if not error:
+                try:
+                    prompt = {"type": "token", "prompt_token_ids": ids}
+                    self.llm.llm_engine.add_request(number, prompt, self._params(request.id, own, len(ids)))
+                    asked[number] = request
+                except Exception as failed:
+                    if not isinstance(failed, self.refusals):
+                        raise stopped(failed) from failed
+                    error = f"vLLM refused the request: {failed}"
             if error:
                 yield Completion(request.id, "", "error", 0, error)
-                continue
-            asked.append(request)
-            prompts.append({"prompt_token_ids": ids})
-            params.append(self._params(request, min(limit, self.max_length - len(ids)), sampling))
-        if not asked:
-            return
+
+    def _step(self, sampling: Sampling, asked: dict[str, Request]) -> Iterator[Completion]:
+        """One step of vLLM; yields what it finished."""
+        engine = self.llm.llm_engine
+        if not engine.has_unfinished_requests():
+            raise EngineError(f"vLLM ended without an answer to {len(asked)} requests.", "Report the version of vLLM.")
         try:
-            outputs = self.llm.generate(prompts, params, use_tqdm=False)
-        except Exception as error:  # whatever leaves generate has ended the engine's loop
-            reason = f"{type(error).__name__}: {error}"
-            raise EngineError(f"vLLM stopped: {reason}", "Run the same command again to continue.") from error
-        if len(outputs) != len(asked):
-            raise EngineError(f"vLLM gave {len(outputs)} answers to {len(asked)} requests.", "Report the version of vLLM.")
-        for request, output in zip(asked, outputs, strict=True):
-            yield to_completion(request.id, output.outputs[0])
+            outputs = engine.step()
+        except Exception as failed:  # whatever leaves a step has ended the engine
+            raise stopped(failed) from failed
+        for output in outputs:
+            if output.finished and output.request_id in asked:
+                yield to_completion(asked.pop(output.request_id).id, output.outputs[0], sampling.confidence)
 
     def _refusal(self, length: int, limit: int) -> str:
         if limit < 1:
@@ -107,15 +139,17 @@ class VllmEngine:
             return f"the prompt has {length} tokens, the model holds {self.max_length} with its answer"
         return ""
 
-    def _params(self, request: Request, limit: int, sampling: Sampling) -> Any:
-        greedy = sampling.temperature <= 0
+    def _params(self, request_id: str, own: Sampling, length: int) -> Any:
+        module = self.vllm.sampling_params
         return self.vllm.SamplingParams(
-            max_tokens=limit,
-            temperature=sampling.temperature,
-            top_p=sampling.top_p,
-            seed=None if greedy else seed_of(sampling.seed, request.id),  # a seed per request costs vLLM time
-            stop=[stop for stop in sampling.stop if stop] or None,
-            repetition_detection=self.vllm.sampling_params.RepetitionDetectionParams(**LOOP),
+            max_tokens=min(own.max_tokens, self.max_length - length),
+            temperature=own.temperature,
+            top_p=own.top_p,
+            seed=None if own.temperature <= 0 else seed_of(own.seed, request_id),  # a seed per request costs vLLM time
+            stop=[stop for stop in own.stop if stop] or None,
+            logprobs=0 if own.confidence else None,  # 0 others, only those of the answer itself
+            repetition_detection=module.RepetitionDetectionParams(**LOOP),
+            output_kind=module.RequestOutputKind.FINAL_ONLY,
         )
 
 
@@ -132,13 +166,20 @@ def import_vllm() -> Any:
         ) from error
 
 
-def to_completion(request_id: str, output: Any) -> Completion:
+def to_completion(request_id: str, output: Any, confidence: bool = False) -> Completion:
     """vLLM's first output as a completion; a finish other than stop, length or repetition is an error."""
     finish = FINISHES.get(output.finish_reason or "")
     tokens = len(output.token_ids)
     if finish is None:
         return Completion(request_id, "", "error", tokens, f"vLLM ended the answer with {output.finish_reason!r}")
-    return Completion(request_id, output.text, finish, tokens)
+    logprob = output.cumulative_logprob if confidence and tokens else None
+    sure = None if logprob is None else min(1.0, math.exp(logprob / tokens))
+    return Completion(request_id, output.text, finish, tokens, confidence=sure)
+
+
+def stopped(error: Exception) -> EngineError:
+    """The error that ends a run when vLLM has died."""
+    return EngineError(f"vLLM stopped: {type(error).__name__}: {error}", "Run the same command again to continue.")
 
 
 def seed_of(seed: int, request_id: str) -> int:
