@@ -59,6 +59,8 @@ class Language:
     """Letters that set the language apart within a shared script; running text holds some."""
     frequent: frozenset[str] = frozenset()
     """Frequent short words, case-folded: running text holds some."""
+    strangers: frozenset[str] = frozenset()
+    """Frequent words of close languages that this one does not have."""
     telltale: tuple[str, ...] = ()
     """Letters or endings that no language of the same script shares."""
     generic: bool = False
@@ -84,6 +86,8 @@ _KNOWN = (
     Language(
         "hi", "Hindi", "हिन्दी", "Devanagari", "Deva", "ltr", "०१२३४५६७८९", ".!?।…", "?", 0.40, 1.0, labels=("hin",),
         frequent=_words("के है में की से को और का एक पर यह हैं कि नहीं लिए भी इस तो था ने कर या जो करने अपने आप वह हो"),
+        strangers=_words("आहे आहेत आणि नाही मध्ये साठी असे तुम्ही झाले केले पाहिजे मला आम्ही त्याच्या छ छन् छैन पनि गर्न भएको हुन्छ गर्ने मलाई हामी"
+                         " गरेको लागि भन्ने तपाईं यो"),
     ),
     Language(
         "vi", "Vietnamese", "Tiếng Việt", "Latin", "Latn", expansion=1.06, labels=("vie",),

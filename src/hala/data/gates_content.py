@@ -32,21 +32,35 @@ def repetition(pair: Pair) -> str:
     count, distinct = len(words), len(pair.target.lower)
     if count >= 6 and distinct <= 0.5 * count + 1:
         half = count // 2
-        if words[:half] == words[half : 2 * half] and distinct > 1 and len(source) < 1.5 * len(target):
+        if words[:half] == words[half : 2 * half] and distinct > 1 and pair.ratio > 1.4:
             return "the translation stands there twice"
+    if count > 5 and words[-1] == words[-2] == words[-3] == words[-4]:
+        last = [word == words[-1] for word in reversed(words)].index(False) if distinct > 1 else count
+        if last > 4 and last > 1.5 * longest_run(pair.source.tokens):
+            return f"the last word {last} times"
     if count - distinct >= 12 and distinct < 0.72 * count and count - len(set(zip(words, words[1:], strict=False))) >= 9:
         before, after = most_repeated(pair.source.tokens), most_repeated(words)
-        if after >= 4 and after > 2 * before and 16 * after >= count:
+        if after >= 5 and after > 2 * before and 16 * after >= count:
             return f"the same four words {after} times, {before} in the source"
     if len(target) >= 80 and (distinct < 0.6 * count or count < len(target) / 20):
         before_density, after_density = density(source), density(target)
         if after_density > 1.7 * max(before_density, 1.3):
             return f"compresses {after_density:.1f} times, the source {before_density:.1f}"
-    if count < len(target) / 12:
+    if max(map(len, words), default=0) >= 16:
         longest = max((len(match.group()) for match in _RUN.finditer(target)), default=0)
         if longest and longest > 2 * max((len(match.group()) for match in _SHORT_RUN.finditer(source)), default=0):
             return f"one character {longest} times"
     return ""
+
+
+def longest_run(words: list[str]) -> int:
+    """How often a word stands there several times in a row, at most."""
+    longest = run = 0
+    previous = ""
+    for word in words:
+        run = run + 1 if word == previous else 1
+        longest, previous = max(longest, run), word
+    return longest
 
 
 def most_repeated(words: list[str]) -> int:

@@ -196,14 +196,16 @@ def _rivals(pair: Pair) -> str:
     if language.script == "Latin" and len(lower & pair.source.language.frequent) >= 3 and (sentence := _other_sentence(pair)):
         return f"a sentence in another language: {sentence[:60]}"
     if language.marked:
-        marked = target.marked
-        if marked >= 0.3 * len(words):
+        if target.marked >= 0.3 * len(words):
             return ""
-        if len(words) >= 6 and marked < 0.15 * len(words):
+        ordinary = [word for word in words if word.isalpha() and word not in pair.source.lower]
+        if len(ordinary) >= 6 and sum(not word.isascii() for word in ordinary) < 0.15 * len(ordinary):
             return f"too few letters that mark {language.name}"
     if not language.frequent:
         return ""
     own = len(lower & language.frequent)
+    if len(strange := lower & language.strangers) > max(1, own):
+        return f"words of another language: {' '.join(sorted(strange)[:3])}"
     rival, strength = _strongest(lower, language)
     if rival is not None and strength > own and strength >= 0.15 * len(lower) and len(words) >= 5:
         return f"{strength} frequent words of {rival.name}, {own} of {language.name}"
@@ -223,7 +225,8 @@ def _other_sentence(pair: Pair) -> str:
         if len(words) < 5:
             continue
         own = sum(word in language.frequent or not word.isascii() for word in words)
-        if own <= 0.1 * len(words) and sum(word in known for word in words) >= 0.5 * len(words):
+        small = sum(word[:1].islower() for word in sentence.split()) >= 0.6 * len(words)  # no name or title
+        if small and own <= 0.1 * len(words) and sum(word in known for word in words) >= 0.5 * len(words):
             return sentence
     return ""
 
@@ -240,7 +243,7 @@ def _second_voter(pair: Pair) -> str:
     language, text = pair.language, pair.target.natural
     # Names and titles say nothing about the language around them.
     ordinary = [word for word in pair.target.words if not word[:1].isupper()]
-    if len(ordinary) < 6 or sum(map(len, ordinary)) < 35 or not identify.knows(language.code):
+    if len(ordinary) < (6 if pair.target.ends else 9) or sum(map(len, ordinary)) < 35 or not identify.knows(language.code):
         return ""
     found, confidence = identify.identify(text, language.code)
     return f"reads as {found} ({confidence:.2f})" if found != language.code and confidence >= 0.95 else ""

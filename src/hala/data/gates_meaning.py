@@ -119,7 +119,7 @@ def omitted(pair: Pair) -> str:
     if score < 3.5:
         return ""
     before, after = len(_SENTENCE_END.findall(pair.source.natural)), len(_SENTENCE_END.findall(pair.target.natural))
-    score += 2.7 * max(0, before - after) + 0.8 * _left_open(pair.source.text, pair.target.text)
+    score += 2.7 * max(0, before - max(1, after)) + 0.8 * _left_open(pair.source.text, pair.target.text)
     return (
         f"{run} known words at the end and {before - after} sentences are missing"
         if score > (7.3 if pair.source.length >= 45 else 10.0)
