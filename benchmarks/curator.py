@@ -81,7 +81,9 @@ CHECKS: dict[str, re.Pattern[str]] = {
     "fenced code": FENCE,
     "indented code": re.compile(r"(?m)^(?: {4}|\t)(?!.*[<>])(?=.*(?:[=(){};]|import )).*$"),  # prose that is set in is no code
     "inline code": re.compile(r"(?<!`)`[^`\n]+`(?!`)"),
-    "formulas": re.compile(r"\$\$.+?\$\$|(?<![\\$\w])\$[^$\n]*[\\^_=][^$\n]*\$|\\\(.+?\\\)|\\\[.+?\\\]|\\begin\{(\w+\*?)\}.*?\\end\{\1\}", re.DOTALL),
+    "formulas": re.compile(
+        r"\$\$.+?\$\$|(?<![\\$\w])\$[^$\n]*[\\^_=][^$\n]*\$|\\\(.+?\\\)|\\\[.+?\\\]|\\begin\{(\w+\*?)\}.*?\\end\{\1\}", re.DOTALL
+    ),
     "addresses": re.compile(r"https?://[^\s)>\"]+|[\w.+-]+@[\w-]+\.[a-z]{2,}"),
     "tags": re.compile(r"</?[A-Za-z][^<>]*>"),
     "placeholders": re.compile(r"\{\{?[a-z_]+\}?\}|%\(?[a-z_]*\)?[sd]\b|\$\{[a-z_]+\}"),
@@ -118,7 +120,13 @@ def main() -> None:
         table[name] = row
         print(f"{name:28}", *(f"{side}: {', '.join(row[side]['wrong']) or 'whole'}" for side in row), sep="  ")
     whole = {side: sum(not row[side]["wrong"] for row in table.values()) for side in sides}
-    result = {"nemo_curator": sides["curator"]["version"], "documents": len(NASTY), "whole": whole, "table": table, "machine": machine()}
+    result = {
+        "nemo_curator": sides["curator"]["version"],
+        "documents": len(NASTY),
+        "whole": whole,
+        "table": table,
+        "machine": machine(),
+    }
     write_json(RESULTS / "curator.json", result)
     print(whole)
 

@@ -1,6 +1,6 @@
 """The tables of docs/translate.md, made from what the benchmarks of translate have written to benchmarks/results.
 
-    python benchmarks/translate_page.py
+python benchmarks/translate_page.py
 """
 
 from __future__ import annotations

@@ -75,7 +75,7 @@ class Translate(EngineSettings):
     temperature: float = Field(default=0.0, ge=0.0)
     """0 is greedy, which translation wants."""
     min_confidence: float = Field(default=0.0, ge=0.0, le=1.0)
-    """Reject a segment whose tokens have a lower mean probability (local, ctranslate): it tells fluent nonsense from translation."""
+    """Reject a segment whose tokens have a lower mean probability (local, ctranslate): it tells nonsense from translation."""
     retries: int = Field(default=1, ge=0, le=5)
     """Further tries for a segment that fails, sampled at `retry_temperature` with another seed."""
     retry_temperature: float = Field(default=0.3, gt=0.0)

@@ -30,7 +30,9 @@ GROUPS = st.lists(st.lists(TEXT, max_size=3), max_size=5)
 class Noted:
     """An engine whose answers come from a function; it remembers its requests with how they were to be decoded."""
 
-    def __init__(self, answer: Callable[[str], str | None] = lambda text: text, cut: Callable[[str], bool] = lambda text: False) -> None:
+    def __init__(
+        self, answer: Callable[[str], str | None] = lambda text: text, cut: Callable[[str], bool] = lambda text: False
+    ) -> None:
         self.answer, self.cut = answer, cut
         self.texts: list[str] = []
         self.requests: list[Request] = []
@@ -123,7 +125,7 @@ def test_segments_that_differ_in_spans_only_share_a_request() -> None:
 
 
 def test_memory_serves_later_runs_and_other_gates(tmp_path: Path) -> None:
-    """A second run asks nothing; other gates look at the same answers; a cut-off answer alone is asked again with more tokens."""
+    """A second run asks nothing; other gates look at the same answers; only what was cut off is asked again with more tokens."""
     texts = [["A whole sentence.", "A long one.", "A whole sentence."]]
     with_memory: Callable[[Noted, Plan], Translator] = lambda engine, plan: Translator(engine, plan, memory)  # noqa: E731
     memory = Memory(tmp_path / "m")
@@ -162,7 +164,7 @@ def test_another_question_is_asked_anew(tmp_path: Path, change: dict[str, object
 
 
 def test_context_is_the_pair_before() -> None:
-    """A short segment is asked with the one before it and its translation as an earlier turn; equal ones elsewhere are not mixed up."""
+    """A short segment is asked with the one before it and its translation as an earlier turn; equal ones elsewhere are apart."""
     engine = Noted(lambda text: f"<{text}>")
     plan = replace(PLAN, context=True)
     document = "The cat sat on the mat all day long.\n\nIt slept.\n"
