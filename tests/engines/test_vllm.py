@@ -298,13 +298,14 @@ def test_the_window_is_bounded_and_stays_full(
     assert engine.llm.llm_engine.most <= window
 
 
-def test_requests_are_fed_before_the_last_answers(fake_vllm: type[LLM], monkeypatch: pytest.MonkeyPatch) -> None:
-    """vLLM never runs dry while there are requests: new ones join those under way, they do not wait for their end."""
-    monkeypatch.setattr(fake_vllm, "at_once", 64)
-    engine = VllmEngine("m", window=1024)
+@pytest.mark.parametrize("window", [16, 256, 1024, 4096])
+def test_requests_are_fed_before_the_last_answers(fake_vllm: type[LLM], monkeypatch: pytest.MonkeyPatch, window: int) -> None:
+    """vLLM never runs low while there are requests: new ones join those under way, they do not wait for their end."""
+    monkeypatch.setattr(fake_vllm, "at_once", 1)
+    engine, total = VllmEngine("m", window=window), 3 * window
     running = engine.llm.llm_engine.running
-    left = [len(running) for _ in engine.complete((user(str(n), "x") for n in range(4000)), Sampling())]
-    assert min(left[256:3000]) >= 1024 - 256 - 64
+    left = [len(running) for _ in engine.complete((user(str(n), "x") for n in range(total)), Sampling())]
+    assert min(left[window : total - window]) >= window * 3 // 4
 
 
 def test_a_caller_that_stops_leaves_nothing_behind(fake_vllm: type[LLM]) -> None:

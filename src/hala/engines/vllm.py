@@ -25,7 +25,7 @@ from hala.records import Completion, Finish, Request, Sampling
 LOOP = {"max_pattern_size": 64, "min_pattern_size": 22, "min_count": 3}
 # A loop has no end of its own: it is cut like an answer that reached its limit, and what is cut no gate accepts.
 FINISHES: dict[str, Finish] = {"stop": "stop", "length": "length", "repetition": "length"}
-CHUNK = 256  # requests that are tokenised together
+CHUNK = 256  # requests that are tokenised together, at most
 
 
 class VllmEngine:
@@ -80,7 +80,7 @@ class VllmEngine:
         """One completion per request, as vLLM finishes them. Raises EngineError when vLLM itself fails."""
         source, more = iter(requests), True
         asked: dict[str, Request] = {}
-        size = min(CHUNK, self.window)
+        size = max(1, min(CHUNK, self.window // 8))  # small, so that a window that is filled up stays nearly full
         try:
             while more or asked:
                 if more and len(asked) + size <= self.window:
