@@ -1,7 +1,7 @@
 """Errors planted into good translations, one seeded function for each class of the failure catalogue that a gate can see.
 
-A plant takes a random generator, the pairs of one data set and the place of one of them, and gives a source, a spoilt translation and
-how the engine stopped; None where the pair offers nothing to spoil.
+A plant takes a random generator, the pairs of one data set and the place of one of them, and gives a source, a spoilt translation
+and how the engine stopped; None where the pair offers nothing to spoil.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from planted_texts import COMMENTARY, NOTES, OPENINGS, REFUSALS
 
-from hala.data.lexicon import english_units, lexicon
+from hala.data.lexicon import DAYS, MONTHS, english_units, lexicon
 from hala.data.masks import SENTINEL, mask
 
 
@@ -34,8 +34,9 @@ Plant = Callable[[Random, Sequence[Good], int], Spoilt | None]
 _CONTENT = re.compile(r"(?<![\w.@/&#'’\"“-])[a-z]{4,}(?![\w@/#'’\"”-])")
 _LOCAL_LETTERS = {"ar": "أبجد", "hi": "कखगघ", "vi": "ĂBCĐ", "sw": "1234"}
 _CODE = (
-    ("`for item in items:`", "for"), ("`print(total)`", "print"), ("`SELECT name FROM users`", "SELECT"), ("`if ready: run()`", "if"),
-    ("<b>", "b"), ("total_price", "total"), ("get_user()", "get"), ("`x = true`", "true"), ("report.pdf", "report"), ("`git push`", "push"),
+    ("`for item in items:`", "for"), ("`print(total)`", "print"), ("`SELECT name FROM users`", "SELECT"),
+    ("`if ready: run()`", "if"), ("<b>", "b"), ("total_price", "total"), ("get_user()", "get"), ("`x = true`", "true"),
+    ("report.pdf", "report"), ("`git push`", "push"),
 )  # fmt: skip
 _PLACEHOLDERS = (
     "{name}",
@@ -82,7 +83,8 @@ def echoed(rng: Random, pairs: Sequence[Good], at: int) -> Spoilt:
     pair = pairs[at]
     comment = rng.choice(COMMENTARY[pair.half :: 2])
     wrong = (
-        f"{pair.source}\n{pair.target}", f"{pair.target}\n{pair.source}", f"{pair.target} ({pair.source})", f"{pair.source} - {pair.target}",
+        f"{pair.source}\n{pair.target}", f"{pair.target}\n{pair.source}", f"{pair.target} ({pair.source})",
+        f"{pair.source} - {pair.target}",
         f"{pair.target} {comment}", comment, f"{comment}\n\n{pair.target}",
     )  # fmt: skip
     return pair.source, rng.choice(wrong), "stop"
@@ -285,7 +287,8 @@ def garbled(rng: Random, pairs: Sequence[Good], at: int) -> Spoilt:
     half = " ".join(words[: len(words) // 2])
     wrong = (
         "." * rng.randrange(10, 80), f"{half} {'. ' * rng.randrange(8, 40)}", pair.target.encode().decode("latin-1")[:200],
-        _inside(rng, pair.target, "\ufffd\ufffd"), f"{pair.target} {'؟!' * rng.randrange(6, 20)}", f"{half} {'□' * rng.randrange(8, 30)}",
+        _inside(rng, pair.target, "\ufffd\ufffd"), f"{pair.target} {'؟!' * rng.randrange(6, 20)}",
+        f"{half} {'□' * rng.randrange(8, 30)}",
         f"{pair.target}{'-' * rng.randrange(12, 60)}", f"{half}{'…' * rng.randrange(8, 30)}",
     )  # fmt: skip
     return pair.source, rng.choice(wrong), "stop"
@@ -327,16 +330,10 @@ def unit_changed(rng: Random, pairs: Sequence[Good], at: int) -> Spoilt | None:
     return None
 
 
-_MONTHS = ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December"]
-_DAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
-
-
 def _date_stems(pair: Good, table: dict[int, tuple[str, ...]]) -> list[tuple[str, str]]:
-    names = _MONTHS if len(table) == 12 else _DAYS
+    names = MONTHS if len(table) == 12 else DAYS
     named = [number for number in table if re.search(rf"(?<!^){names[number - 1]}\b", pair.source)]
-    return [
-        (old, _written(table[number % len(table) + 1][0])) for number in named for old in map(_written, table[number])
-    ]
+    return [(old, _written(table[number % len(table) + 1][0])) for number in named for old in map(_written, table[number])]
 
 
 def _unit_stems(pair: Good, table: dict[str, tuple[str, ...]]) -> list[tuple[str, str]]:

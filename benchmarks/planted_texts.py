@@ -1,4 +1,4 @@
-"""What models write when they do not translate, for benchmarks/gates.py: announcements, notes, refusals and answers, written for it.
+"""What models write when they do not translate: announcements, notes, refusals and answers, written for benchmarks/gates.py.
 
 Even entries are for setting limits, odd ones for the reported figures.
 """

@@ -1,7 +1,7 @@
 """What gates look at: the two sides of a translation, each with features that are computed once and only when asked for.
 
-Every gate reads the same `Pair`. Sources recur, once for each try, so that their sides are kept for a while. `plain` is the feature
-that makes most segments cheap: a text of letters, digits and common punctuation can hold no code, markup, emoji or garbage.
+Every gate reads the same `Pair`. Sources recur, once for each try, so that their sides are kept for a while. `plain` is the
+feature that makes most segments cheap: a text of letters, digits and common punctuation holds no code, markup, emoji or garbage.
 
 >>> from hala.data.features import Pair
 >>> from hala.languages import language
@@ -36,8 +36,8 @@ _ENDS = frozenset(".!?؟।…⁇|:：؛;")
 _BLOCKS = {"Arabic": "\u0600-\u06ff\u0750-\u077f\ufb50-\ufdff\ufe70-\ufefc", "Devanagari": "\u0900-\u097f", "Latin": ""}
 _LETTERS = "\u00c0-\u024f\u02bb-\u02bc\u0300-\u036f\u1e00-\u1eff"
 _COMMON = (
-    f"\t\n\r -~\u00a0-\u00bf{_LETTERS}\u2010-\u2027\u2030-\u205e\u2070-\u209f\u20a0-\u20bf\u2100-\u214f\u2190-\u21ff\u2200-\u22ff⟦⟧"
-    "\u200b-\u200f\u202a-\u202e\u2066-\u2069"
+    f"\t\n\r -~\u00a0-\u00bf{_LETTERS}\u2010-\u2027\u2030-\u205e\u2070-\u209f\u20a0-\u20bf\u2100-\u214f\u2190-\u21ff"
+    "\u2200-\u22ff⟦⟧\u200b-\u200f\u202a-\u202e\u2066-\u2069"
 )
 _PLAIN = f" !\"'(),\\-.0-9:;?A-Za-z{_LETTERS}«»–—‘’“”…\u200c\u200d"
 

@@ -1,8 +1,8 @@
 """Deterministic checks of a translation against its source: cheap, ordered, and each with a reason that is counted.
 
-A gate takes a pair and answers what is wrong with it, or an empty string. It sees masked segments or whole documents: sentinels and
-protected spans never count as language. Limits were set on human translations (documentation, news, everyday sentences) so that good
-pairs pass; docs/gates.md says how many do, and how many planted errors each gate finds.
+A gate takes a pair and answers what is wrong with it, or an empty string. It sees masked segments or whole documents: sentinels
+and protected spans never count as language. Limits were set on human translations (documentation, news, everyday sentences) so
+that good pairs pass; docs/gates.md says how many do, and how many planted errors the gates find.
 
 >>> from hala.data.gates import check
 >>> from hala.languages import language

@@ -1,7 +1,7 @@
 """Gates on answers: no refusal, no announcement, no note, and no answer to a text that was only to be translated.
 
-Each gate answers what is wrong with a pair, or an empty string. Limits: an instruction that is obeyed in about as many words as it
-has, with its verb and its nouns in the answer, passes; that takes a model that reads both.
+Each gate answers what is wrong with a pair, or an empty string. Limits: an instruction that is obeyed in about as many words as
+it has, with its verb and its nouns in the answer, passes; that takes a model that reads both.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _ANY_QUESTION = re.compile("[?؟;⁇]")
 
 
 def outspoken(pair: Pair) -> bool:
-    """Whether the translation has any word of a refusal, an announcement or a note: else these gates have nothing to object to."""
+    """Whether there is any word of a refusal, an announcement or a note: else these gates have nothing to object to."""
     return _opens(pair) or _hinted(pair)
 
 
@@ -44,7 +44,7 @@ def _hinted(pair: Pair) -> bool:
 
 @lru_cache(maxsize=64)
 def _said(code: str, latin: bool) -> tuple[frozenset[str], dict[str, tuple[str, ...]]]:
-    """First words of announcements, and the phrases of refusals and notes by their first word; English ones too where there is Latin."""
+    """First words of announcements, and phrases of refusals and notes by their first word; English ones too where asked for."""
     codes = tuple(dict.fromkeys((code, "en") if latin else (code,)))
     hints: dict[str, tuple[str, ...]] = {}
     for phrase in " ".join(HINTS.get(each, "") for each in codes).split():
@@ -111,7 +111,7 @@ def answered(pair: Pair) -> str:
     if words and words[0] in ASSENTS.get(code, ()):
         found = _ASSENT.match(pair.target.text)
         source = ASSENTS.get(pair.source.language.code)
-        expected = source is None or pair.source.words[:1] and pair.source.words[0].lower() in source
+        expected = source is None or (pair.source.words[:1] and pair.source.words[0].lower() in source)
         if found and not expected and not INTERJECTIONS.search(pair.source.text):
             return f"opens with {found.group().strip()}"
     return _obeyed(pair)

@@ -29,7 +29,8 @@ _OPTION = re.compile(
 )
 _LONE_CAPITAL = re.compile(r"(?<![A-Za-z0-9])[A-H](?![A-Za-z0-9])")
 _GARBAGE = re.compile(
-    r"[\ufffd\u0000-\u0008\u000b\u000c\u000e-\u001f\ue000-\uf8ff]|(?:[^\w\s⟦⟧\u0300-\u036f\u064b-\u0652\u0900-\u0903\u093a-\u094f][ \t]?){7,}"
+    r"[\ufffd\u0000-\u0008\u000b\u000c\u000e-\u001f\ue000-\uf8ff]"
+    r"|(?:[^\w\s⟦⟧\u0300-\u036f\u064b-\u0652\u0900-\u0903\u093a-\u094f][ \t]?){7,}"
     r"|[ØÙÃÂ][\u0080-\u00bf][ØÙÃÂ]|(?:à[¤¥]){2}"
 )
 
@@ -69,8 +70,15 @@ def placeholders(pair: Pair) -> str:
 
 
 def _span_keys(spans: tuple[str, ...]) -> Counter[str]:
+    return Counter(map(_span_key, spans))
+
+
+def _span_key(span: str) -> str:
+    """What must stay of a span: all but the locale in an address; of JSON its keys and types, for values are translated."""
+    if span[0] in "{[" and '"' in span and (shape := _shape(span)) is not None:
+        return shape
     # Documentation sites are localised by swapping the locale in the address; that is a good translation.
-    return Counter(fold_digits(_LOCALE.sub("", span.casefold())) for span in spans)
+    return fold_digits(_LOCALE.sub("", span.casefold()))
 
 
 def _difference(before: Counter[Any], after: Counter[Any]) -> str:

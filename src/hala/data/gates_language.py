@@ -29,9 +29,9 @@ _IN_NAMES = frozenset(["and", "for", "of", "the", "in", "to", "on", "with", "a",
 def copy(pair: Pair) -> str:
     """The source came back, whole or nearly; fine only when it holds nothing but names, acronyms and numbers."""
     source, target = pair.source, pair.target
-    if pair.language.script not in ("", "Latin") and source.language.script == "Latin":
-        if not target.latin or target.marked > 0.6 * len(target.tokens):
-            return ""
+    other_script = pair.language.script not in ("", "Latin") and source.language.script == "Latin"
+    if other_script and (not target.latin or target.marked > 0.6 * len(target.tokens)):
+        return ""
     if source.natural == target.natural:
         return target.text[:60] if source.lettered and not only_names(source.natural) else ""
     shared = source.lower & target.lower
@@ -146,7 +146,7 @@ def _left_inside(pair: Pair) -> str:
         word
         for word in shared
         if len(word) > 2 and word.isascii() and word.isalpha() and word not in keep
-        and (word in english or word in frequent if spelling.fullmatch(word) else len(word) > 3 or word in english or word in frequent)
+        and (word in english or word in frequent or (len(word) > 3 and not spelling.fullmatch(word)))
         and (len(word) > 3 or not spelling.fullmatch(word))
         and word in pair.source.text and word in pair.target.text  # in lower case: a name has capitals
     ]  # fmt: skip

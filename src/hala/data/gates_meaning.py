@@ -1,7 +1,8 @@
 """Gates on meaning, as far as evidence goes without a model: is the translation about the same things, and about all of them?
 
-Evidence is what a bilingual lexicon knows of the source's words, names and numbers that stand on both sides, and marks. Each piece has
-a weight (the logarithm of how much more often it is seen in translations of other rows), set on pairs that are not in the report.
+Evidence is what a bilingual lexicon knows of the source's words, names and numbers that stand on both sides, and marks. Each
+piece has a weight (the logarithm of how much more often it is seen in translations of other rows), set outside the
+report.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ def unrelated(pair: Pair) -> str:
     if "\n" not in pair.source.text and _clearly_related(pair, words):
         return ""
     lexical, missing = _lexical(pair)
-    limit = 1.9 if pair.source.length >= 45 else 3.6
+    limit = 1.6 if pair.source.length >= 45 else 3.6
     # Other evidence seldom adds up to six; without words that are missing it proves nothing.
     if missing >= 2 and lexical > limit - 6.0 and lexical + _other(pair) > limit:
         return f"{missing} of {len(pair.found)} known words are missing"
@@ -102,7 +103,7 @@ def _shifted(pair: Pair) -> str:
 
 
 def omitted(pair: Pair) -> str:
-    """No part of the source left out: a translation that is short, or has fewer sentences, still speaks of all that the source does."""
+    """No part of the source left out: a translation that is short or has fewer sentences still speaks of all that it does."""
     if pair.lexicon is None or pair.ratio >= 0.95 or pair.source.length < 30:
         return ""
     if pair.ratio > 0.8 and _tail_found(pair):

@@ -11,7 +11,6 @@ True
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -31,8 +30,10 @@ _SIMPLE: dict[str, tuple[tuple[str, str], ...]] = {
 }  # fmt: skip
 
 
-MONTHS = ("January February March April May June July August September October November December").split()
-DAYS = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split()
+MONTHS = [
+    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December",
+]  # fmt: skip
+DAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)  # compared and hashed as itself, which is cheap
@@ -52,7 +53,7 @@ class Lexicon:
     match: str
     """Where a stem may stand: `inside` a word, at its `start`, or as the whole `word`."""
     miss: float
-    """What a concept that is not found says against a translation, as a logarithm of odds: the more complete the file, the more."""
+    """What a concept that is not found says against a translation, a logarithm of odds: the more complete the file, the more."""
     concepts: Mapping[str, Concept]
     """By English word form, proper names in capitals."""
     numbers: Mapping[int, tuple[str, ...]]

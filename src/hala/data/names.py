@@ -53,10 +53,13 @@ def consonants(word: str, script: str) -> str:
 
 def written_in(name: str, text: str, script: str) -> bool:
     """Whether some word of a text in another script can be the name; True for names of fewer than two consonants."""
-    wanted = consonants(name, "Latin")
-    if len(wanted) < 2 or script not in _CLASSES:
+    # "ch" is k in Michael and tsh in Charles.
+    lower = name.lower()
+    ways = {consonants(lower, "Latin"), consonants(lower.replace("ch", "tsh"), "Latin")}
+    if min(map(len, ways)) < 2 or script not in _CLASSES:
         return True
-    return any(wanted in found or (len(found) > 2 and found in wanted) for found in _skeletons(text, script))
+    found = _skeletons(text, script)
+    return any(wanted in each or (len(each) > 2 and each in wanted) for wanted in ways for each in found)
 
 
 @lru_cache(maxsize=64)

@@ -5,8 +5,10 @@
 [3, 5, 20, 25]
 >>> changed_numbers("It cost 1,250 dollars in 2019.", "كلف ١٬٢٥٠ دولارا في ٢٠١٨.", "en", "ar")
 (['2019'], ['2018'])
->>> changed_numbers("He has 3 dogs.", "لديه ثلاثة كلاب.", "en", "ar"), changed_numbers("He has 3 dogs.", "لديه خمسة كلاب.", "en", "ar")
-(([], []), (['3'], []))
+>>> changed_numbers("He has 3 dogs.", "لديه ثلاثة كلاب.", "en", "ar")
+([], [])
+>>> changed_numbers("He has 3 dogs.", "لديه خمسة كلاب.", "en", "ar")
+(['3'], [])
 """
 
 from __future__ import annotations
@@ -37,9 +39,11 @@ _ENGLISH = _TENS | {
     "half": 30, "quarter": 15, "dozen": 12, "once": 1, "twice": 2, "both": 2, "hundred": 100, "thousand": 1000, "million": 10**6,
     "billion": 10**9, "noon": 12, "midnight": 12, "fifteenth": 15, "eighteenth": 18, "nineteenth": 19, "twentieth": 20,
     "hundreds": 100, "thousands": 1000, "hundredth": 100, "dozens": 12, "sixteenth": 16, "seventeenth": 17,
-    "eleventh": 11, "twelfth": 12, "thirteenth": 13, "fourteenth": 14, "thirtieth": 30, "thirties": 30, "forties": 40, "fifties": 50,
+    "eleventh": 11, "twelfth": 12, "thirteenth": 13, "fourteenth": 14, "thirtieth": 30, "thirties": 30, "forties": 40,
+    "fifties": 50,
     "sixties": 60, "seventies": 70, "eighties": 80, "nineties": 90, "twenties": 20, "decade": 10, "decades": 10, "century": 100,
-    "centuries": 100, "millions": 10**6, "billions": 10**9, "double": 2, "triple": 3, "pair": 2, "couple": 2, "single": 1, "fortnight": 14, "ellipsis": 3,
+    "centuries": 100, "millions": 10**6, "billions": 10**9, "double": 2, "triple": 3, "pair": 2, "couple": 2, "single": 1,
+    "fortnight": 14, "ellipsis": 3,
     "ii": 2, "iii": 3, "iv": 4, "a": 1, "an": 1, "each": 1, "per": 1, "every": 1, "another": 1,
 }  # fmt: skip
 _FRACTIONS = {"half": frozenset({2, 5, 50}), "quarter": frozenset({4, 25}), "quarters": frozenset({4, 75})}
@@ -222,6 +226,6 @@ def mixed_digits(text: str) -> bool:
 
 
 def _may_be_words(number: str, both_sides: bool) -> bool:
-    """Whether a number that only one side writes in digits may be in words on the other, in a language of which no words are known."""
+    """Whether a number that only one side writes in digits may be in words on the other, where no words are known."""
     value = int(number) if len(number) < 8 else 10**8
     return value <= 12 or (not both_sides and (value <= 100 or value % 100 == 0))

@@ -1,7 +1,7 @@
 """What models say when they do not translate, by language code: refusals, announcements, notes; and how questions open.
 
-Patterns are dear and words are cheap: what a pattern of refusals or notes matches has one of the language's HINTS ("_" is a space), and
-what a pattern of openings matches begins with one of its FIRST_WORDS.
+Patterns are dear and words are cheap: what a pattern of refusals or notes matches has one of the language's HINTS ("_" is a
+space), and what a pattern of openings matches begins with one of its FIRST_WORDS.
 
 >>> from hala.data.phrases import REFUSALS
 >>> bool(REFUSALS["en"].search("I'm sorry, but I can't help with that."))
@@ -19,29 +19,42 @@ def _phrases(*patterns: str) -> re.Pattern[str]:
     return re.compile("|".join(patterns), _I)
 
 
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
 FIRST_WORDS: dict[str, str] = {
-    "en": "sure certainly of okay ok absolutely no great got understood definitely alright here below this following the my i translate"
+    "en": "sure certainly of okay ok absolutely no great got understood definitely alright here below this following the"
+    " my i translate"
     " translation translated in arabic hindi vietnamese swahili output target answer response result",
-    "ar": "بالتأكيد بالطبع حسنا حسنًا حسناً تفضل تفضلوا تفضلي طبعا طبعًا طبعاً بكل أكيد على لا نعم إليك إليكم اليك فيما هذه هنا ها وهذه أدناه تجد"
+    "ar": "بالتأكيد بالطبع حسنا حسنًا حسناً تفضل تفضلوا تفضلي طبعا طبعًا طبعاً بكل أكيد على لا نعم إليك إليكم اليك فيما"
+    " هذه هنا ها وهذه أدناه تجد"
     " ترجمة الترجمة النص بالعربية سأترجم سأقوم يمكن الإجابة الجواب الرد المخرجات الناتج",
-    "hi": "ज़रूर जरूर ज़रूर बिल्कुल निश्चित अवश्य ठीक बेशक हाँ यहाँ यहां यह ये नीचे निम्नलिखित प्रस्तुत हिंदी हिन्दी अनुवाद अनुवादित अनूदित उत्तर जवाब परिणाम",
+    "hi": "ज़रूर जरूर ज़रूर बिल्कुल निश्चित अवश्य ठीक बेशक हाँ यहाँ यहां यह ये नीचे निम्नलिखित प्रस्तुत हिंदी हिन्दी"
+    " अनुवाद अनुवादित अनूदित उत्तर जवाब परिणाम",
     "vi": "chắc tất được vâng dạ dĩ không đây dưới sau xin bên tôi bản dịch tiếng văn trả câu đáp kết",
-    "sw": "hakika bila sawa ndiyo naam hamna hakuna kwa hii hapa ifuatayo haya nitatafsiri tafsiri kiswahili maandishi jibu matokeo",
+    "sw": "hakika bila sawa ndiyo naam hamna hakuna kwa hii hapa ifuatayo haya nitatafsiri tafsiri kiswahili maandishi"
+    " jibu matokeo",
 }
 HINTS: dict[str, str] = {
-    "en": "sorry cannot i_can i_won unable not_able not_allowed as_an an_ai a_language a_large afraid decline refuse my_guidelines my_programming"
+    "en": "sorry cannot i_can i_won unable not_able not_allowed as_an an_ai a_language a_large afraid decline refuse"
+    " my_guidelines my_programming"
     " my_policy my_policies my_principles violates goes_against contains_harmful contains_inappropriate contains_unsafe"
-    " note notes explanation comment disclaimer p_s i_translated i_ve i_have i_kept i_preserved i_tried i_left i_rendered let_me hope_this"
+    " note notes explanation comment disclaimer p_s i_translated i_ve i_have i_kept i_preserved i_tried i_left i_rendered"
+    " let_me hope_this"
     " hope_that hope_it translation would_you do_you original_text source_text translates translated",
     "ar": "كنموذج بصفتي نموذج نموذجا نموذجًا نموذجاً ذكاء عذرا عذرًا عذراً معذرة المعذرة آسف اسف أعتذر اعتذر يؤسفني للأسف"
     " أستطيع استطيع يمكنني لا_أقدر أتمكن قادر قادرا قادرًا قادراً بإمكاني مسموح هذا_الطلب هذا_المحتوى هذا_النص يتعارض يخالف"
-    " ملاحظة ملاحظات ملحوظة تنويه توضيح شرح تعليق إيضاح ترجمت بترجمة ترجمة الترجمة أتمنى آمل أعلمني أخبرني النص_الأصلي هل_تريد هل_ترغب هل_تود",
+    " ملاحظة ملاحظات ملحوظة تنويه توضيح شرح تعليق إيضاح ترجمت بترجمة ترجمة الترجمة أتمنى آمل أعلمني أخبرني النص_الأصلي"
+    " هل_تريد هل_ترغب هل_تود",
     "hi": "मॉडल सहायक असिस्टेंट क्षमा माफ़ माफ माफ़ी माफी माफ़_करें खेद सॉरी असमर्थ सक्षम_नहीं मैं यह_अनुरोध यह_सामग्री यह_पाठ"
     " नोट टिप्पणी स्पष्टीकरण व्याख्या ध्यान_दें मैंने अनुवाद उम्मीद_है आशा_है मूल_पाठ बताएं बताइए बताएँ",
-    "vi": "tôi_là mình_là em_là tôi_chỉ_là mình_chỉ_là mô_hình tư_cách là_ai là_một_ai là_trợ_lý xin_lỗi rất_tiếc thứ_lỗi tôi_không mình_không"
+    "vi": "tôi_là mình_là em_là tôi_chỉ_là mình_chỉ_là mô_hình tư_cách là_ai là_một_ai là_trợ_lý xin_lỗi rất_tiếc thứ_lỗi"
+    " tôi_không mình_không"
     " em_không từ_chối yêu_cầu_này nội_dung_này văn_bản_này"
     " ghi_chú lưu_ý chú_thích giải_thích tôi_đã hy_vọng bản_dịch văn_bản_gốc nguyên_bản hãy_cho bạn_có_muốn",
-    "sw": "modeli muundo mfumo msaidizi kama_ai ni_ai akili samahani nasikitika pole radhi bahati siwezi sitaweza sina siruhusiwi ombi_hili"
+    "sw": "modeli muundo mfumo msaidizi kama_ai ni_ai akili samahani nasikitika pole radhi bahati siwezi sitaweza sina"
+    " siruhusiwi ombi_hili"
     " maudhui_haya maandishi_haya kumbuka maelezo dokezo angalizo tanbihi nimetafsiri nimejaribu nimehifadhi nimeacha natumaini"
     " tafsiri maandishi_asilia maandishi_ya nijulishe ungependa",
 }
@@ -206,17 +219,12 @@ INTERJECTIONS = re.compile(
 )
 # Words of yes and no that open an answer, and the English ones that they can translate.
 ASSENTS: dict[str, frozenset[str]] = {
-    "en": frozenset("yes yeah yep no nope sure certainly of true false correct right indeed well okay ok never don".split()),
-    "ar": frozenset("نعم أجل كلا بلى لا صحيح خطأ".split()),
-    "hi": frozenset("हाँ हां जी नहीं सही गलत".split()),
-    "vi": frozenset("vâng có không đúng dạ phải sai".split()),
-    "sw": frozenset("ndiyo ndio hapana la naam kweli siyo".split()),
+    "en": _words("yes yeah yep no nope sure certainly of true false correct right indeed well okay ok never don"),
+    "ar": _words("نعم أجل كلا بلى لا صحيح خطأ"),
+    "hi": _words("हाँ हां जी नहीं सही गलत"),
+    "vi": _words("vâng có không đúng dạ phải sai"),
+    "sw": _words("ndiyo ndio hapana la naam kweli siyo"),
 }
 INTERROGATIVES: dict[str, frozenset[str]] = {
-    "ar": frozenset(
-        [
-            "هل", "ما", "ماذا", "من", "متى", "أين", "اين", "كيف", "لماذا", "لم", "لمَ", "لِمَ", "كم", "أي", "أى", "ألا", "أليس", "لما",
-            "أيمكن", "أتريد", "ماهو", "ماهي", "بماذا", "لمن", "إلى",
-        ]
-    ),
-}  # fmt: skip
+    "ar": _words("هل ما ماذا من متى أين اين كيف لماذا لم لمَ لِمَ كم أي أى ألا أليس لما أيمكن أتريد ماهو ماهي بماذا لمن إلى"),
+}

@@ -1,0 +1,68 @@
+"""Numbers, units, dates, lengths, ends and loops, in all four languages."""
+
+from __future__ import annotations
+
+import pytest
+
+from hala.data.gates import check
+from hala.languages import language
+
+
+def reason(source: str, target: str, code: str = "ar") -> str:
+    return check(source, target, "stop", language(code)).reason
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "code"),
+    [
+        ("It weighs 12 kg and costs $45.", "يزن 12 كيلوغراما وسعره 45 دولارا.", "ar"),
+        ("The town is 3 km away.", "शहर तीन किलोमीटर दूर है।", "hi"),
+        ("The shop opens at 8 a.m. on Monday.", "Duka linafunguliwa saa 2 asubuhi siku ya Jumatatu.", "sw"),
+        ("He was born on 4 October 1987.", "Ông sinh ngày 4 tháng 10 năm 1987.", "vi"),
+        ("He was born on 4 October 1987.", "ولد في ٤ تشرين الأول ١٩٨٧.", "ar"),
+        ("About 2.5 million people live there.", "वहाँ लगभग 25 लाख लोग रहते हैं।", "hi"),
+        ("In the 1990s it was a village.", "في التسعينيات كانت قرية.", "ar"),
+        ("The temperature fell to -5 °C.", "Nhiệt độ giảm xuống -5 độ C.", "vi"),
+        ("Half of the 20 students passed.", "نجح نصف الطلاب العشرين.", "ar"),
+        ("no no no no no", "لا لا لا لا لا", "ar"),
+    ],
+)
+def test_the_same_content_passes(source: str, target: str, code: str) -> None:
+    """Native digits, number words, other clocks, other scales and other names of months are no changes."""
+    assert reason(source, target, code) == ""
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "code", "expected"),
+    [
+        ("It weighs 12 kg.", "وزنه 15 كيلوغراما.", "ar", "numbers"),
+        ("Read the next 3 pages.", "अगले पाँच पृष्ठ पढ़ें।", "hi", "numbers"),
+        ("It opened in 2014.", "Nó mở cửa vào năm 2041.", "vi", "numbers"),
+        ("It opened in 2014.", "افتتح في عام 20١٤.", "ar", "numbers"),
+        ("He bought 7 chairs.", "Alinunua viti vingi.", "sw", "numbers"),
+        ("The town is 30 km away.", "المدينة على بعد 30 ميلا.", "ar", "units"),
+        ("It costs 15 dollars.", "इसकी कीमत 15 यूरो है।", "hi", "units"),
+        ("Prices rose by 8%.", "Bei zilipanda kwa 8.", "sw", "units"),
+        ("She came back in March last year.", "Cô ấy trở về vào tháng Năm năm ngoái.", "vi", "dates"),
+        ("We will meet on Tuesday.", "سنلتقي يوم الخميس.", "ar", "dates"),
+        ("He ate the bread and went home.", "أكل الخبز وعاد إلى البيت البيت البيت البيت البيت البيت البيت", "ar", "repetition"),
+        ("That is so good!", "Hiyo ni nzuriiiiiiiiiiiiiiiiiiiiiiiiii!", "sw", "repetition"),
+    ],
+)
+def test_changed_content_is_named(source: str, target: str, code: str, expected: str) -> None:
+    """Numbers, digits of two scripts, units, months, weekdays and loops each have their gate."""
+    assert reason(source, target, code) == expected
+
+
+def test_a_sentence_has_its_end() -> None:
+    """A translation that stops in the middle of a sentence is rejected; a missing full stop alone is not."""
+    source = "The farmer sold two of his old horses at the market and bought a small boat with the money."
+    whole = "باع المزارع اثنين من خيوله القديمة في السوق واشترى بالمال قاربا صغيرا"
+    assert reason(source, whole) == ""
+    assert reason(source, "باع المزارع اثنين من خيوله القديمة في السوق") in {"sentences", "omitted"}
+
+
+@pytest.mark.parametrize(("target", "expected"), [("घर", ""), ("घ" + "र " * 40, "length_ratio"), ("पुराना घर", "")])
+def test_length(target: str, expected: str) -> None:
+    """Short texts may shrink and grow much, but not without end."""
+    assert reason("A house", target, "hi") in {expected, "repetition"} if expected else reason("A house", target, "hi") == ""
