@@ -19,7 +19,7 @@ def translate(
     start: Annotated[str, typer.Option("--from", help="Source language.")] = "en",
     model: Annotated[str | None, typer.Option(help="Translator: checkpoint folder or hub id.")] = None,
     engine: Annotated[
-        str | None, typer.Option(help="local, vllm, server or echo; default server with --url, else local.")
+        str | None, typer.Option(help="local, server, vllm, ctranslate or echo; default server with --url, else local.")
     ] = None,
     url: Annotated[str | None, typer.Option(help="OpenAI-compatible server, ending in /v1.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for rows, or file for a text.")] = None,
