@@ -55,12 +55,21 @@ def flat(found: Result) -> str:
 
 def local(found: Result) -> str:
     """The local engine against plain generate."""
-    return str(found.get("markdown", ""))
+    times, interval = found["times_plain"]["local"], found["times_plain_95"]["local"]
+    speed = found["tokens_per_second"]
+    wall = speed["wall"]["local"] / speed["wall"]["plain"]
+    return (
+        f"**`local` against `model.generate`** over batches of {found['rows']} in file order (`benchmarks/local.py`, {found['requests']}"
+        f" segments of real instructions, a random model of {found['parameters'] / 1e6:.1f}M parameters, {found['threads']} thread,"
+        f" {found['rounds']} rounds in turns, {found['machine']['cpu']}, transformers {found['versions']['transformers']}):"
+        f" {times} times the tokens in the same processor time ({interval[0]} to {interval[1]}), {wall:.1f} times by the clock of a"
+        " machine that was busy with other work."
+    )
 
 
 def server(found: Result) -> str:
     """The server engine against other clients."""
-    return str(found.get("markdown", ""))
+    return str(found.get("said", ""))
 
 
 def curator(found: Result) -> str:
