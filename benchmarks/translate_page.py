@@ -59,10 +59,11 @@ def local(found: Result) -> str:
     speed = found["tokens_per_second"]
     wall = speed["wall"]["local"] / speed["wall"]["plain"]
     return (
-        f"**`local` against `model.generate`** over batches of {found['rows']} in file order (`benchmarks/local.py`, {found['requests']}"
-        f" segments of real instructions, a random model of {found['parameters'] / 1e6:.1f}M parameters, {found['threads']} thread,"
-        f" {found['rounds']} rounds in turns, {found['machine']['cpu']}, transformers {found['versions']['transformers']}):"
-        f" {times} times the tokens in the same processor time ({interval[0]} to {interval[1]}), {wall:.1f} times by the clock of a"
+        f"**`local` against `model.generate`** over batches of {found['rows']} in file order (`benchmarks/local.py`,"
+        f" {found['requests']} segments of real instructions, a random model of {found['parameters'] / 1e6:.1f}M parameters,"
+        f" {found['threads']} thread, {found['rounds']} rounds in turns, {found['machine']['cpu']}, transformers"
+        f" {found['versions']['transformers']}): {times} times the tokens in the same processor time ({interval[0]} to"
+        f" {interval[1]}), {wall:.1f} times by the clock of a"
         " machine that was busy with other work."
     )
 
