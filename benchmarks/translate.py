@@ -214,7 +214,7 @@ def write_section(name: str, result: dict[str, Any]) -> None:
     """Into the JSON of results, and on the screen."""
     file = RESULTS / "translate.json"
     content = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-    write_json(file, {**content, name: {**result, "machine": machine()}})
+    write_json(file, {**content, name: result, "machine": machine()})
     print(json.dumps(result, indent=2, ensure_ascii=False))
 
 

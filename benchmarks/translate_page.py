@@ -37,7 +37,7 @@ def overhead(found: Result) -> str:
     return (
         f"**Everything but the model** (`benchmarks/translate.py`): {speeds['memory']:,} rows/s on one core with the memory,"
         f" {speeds['no memory']:,} without; {result['rows']:,} rows of {result['characters']:,} characters on average,"
-        f" {result['machine']['cpu']}. By room, under a profiler: {shares}."
+        f" {found['machine']['cpu']}. By room, under a profiler: {shares}."
     )
 
 
