@@ -138,7 +138,7 @@ def speeds(result: Result) -> str:
         lines.append(f"| {NAMES[code]} | {' | '.join(map(str, cells))} |")
     where = result["machine"]
     return "\n".join(
-        [*lines, "", f"One core of {where['cpu']}, Python {where['python']}; the least of 15 rounds for each segment."]
+        [*lines, "", f"One core of {where['cpu']}, Python {where['python']}; the least of 60 rounds for each segment."]
     )
 
 

@@ -29,6 +29,7 @@ T = TypeVar("T")
 WORD = re.compile(r"[^\W\d_]+(?:['’\-][^\W\d_]+)*")
 _LETTER = re.compile(r"[^\W\d_]")
 _DIGIT = re.compile("[0-9٠-٩۰-۹०-९]").search
+_NATIVE_DIGIT = re.compile("[٠-٩۰-۹०-९]").search
 _LATIN = re.compile("[A-Za-zÀ-ÖØ-öø-ɏ]")
 _CLOSERS = " \t\r\n\"'”’»›)]*_`⟧"
 _ENDS = frozenset(".!?؟।…⁇|:：؛;")
@@ -121,12 +122,12 @@ class Side:
     @lazy
     def folded(self) -> str:
         """The text without sentinels, in ASCII digits; the same object as `bare` when it has no others."""
-        return fold_digits(self.bare)
+        return fold_digits(self.bare) if _NATIVE_DIGIT(self.bare) else self.bare
 
     @lazy
     def spaced(self) -> str:
         """The natural language in lower case, with spaces for punctuation and around it."""
-        return spaced(self.natural)
+        return spaced(self.natural, self.language.script in ("Latin", ""))
 
     @lazy
     def tokens(self) -> list[str]:

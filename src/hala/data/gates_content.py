@@ -18,7 +18,6 @@ from hala.data.numerals import compare, mixed_digits
 _SENTENCE_END = re.compile(r"[.!?؟।…]+[\"'”’»)]*(?=\s|$)")
 _RUN = re.compile(r"([^\s\d])\1{7,}")
 _UNIT = re.compile(r"([$€£¥₹])\s?\d|\d[\s-]?(°\s?[CF]|[%℃℉€£$]|[A-Za-z]{1,11})(?![A-Za-z])")
-_CALENDAR = frozenset([*MONTHS, *DAYS])
 _BESIDE = re.compile(r"(?<=\d)(?=[^\W\d_])")
 _SHORT_RUN = re.compile(r"(\S)\1{3,}")
 # Characters of target per character of source, divided by the expected ratio: (source shorter than, lowest, highest).
@@ -36,11 +35,13 @@ def repetition(pair: Pair) -> str:
         last = [word == words[-1] for word in reversed(words)].index(False) if distinct > 1 else count
         if last > 4 and last > 1.5 * longest_run(pair.source.tokens):
             return f"the last word {last} times"
-    if count - distinct >= 12 and distinct < 0.72 * count and (often := most_repeated(words)) >= 5 and 16 * often >= count:
+    if count - distinct >= 16 and distinct < 0.8 * count and (often := most_repeated(words)) >= 5 and 16 * often >= count:
         before = most_repeated(pair.source.tokens)
         if often > 2 * before:
             return f"the same four words {often} times, {before} in the source"
-    return _dense(pair) if distinct < 0.6 * count or max(map(len, words), default=0) >= 16 else ""
+    tail = pair.target.text[-4:]
+    long = (pair.ratio > 1.2 or tail == 4 * tail[:1]) and max(map(len, words), default=0) >= 16
+    return _dense(pair) if long or distinct < 0.6 * count else ""
 
 
 def _dense(pair: Pair) -> str:
@@ -157,7 +158,7 @@ def dates(pair: Pair) -> str:
     words = pair.lexicon
     if words is None:
         return ""
-    names = [concept.name for concept in pair.source.anchors(words) if concept.name in _CALENDAR]
+    names = [concept.name for concept in pair.source.anchors(words) if concept.calendar]
     if not names or (names[0] in ("May", "March") and pair.source.words[0] == names[0]):
         return ""
     for table, order in ((words.months, MONTHS), (words.weekdays, DAYS)):

@@ -29,8 +29,8 @@ _IN_NAMES = frozenset(["and", "for", "of", "the", "in", "to", "on", "with", "a",
 def copy(pair: Pair) -> str:
     """The source came back, whole or nearly; fine only when it holds nothing but names, acronyms and numbers."""
     source, target = pair.source, pair.target
-    other_script = pair.language.script not in ("", "Latin") and source.language.script == "Latin"
-    if other_script and (not target.latin or target.marked > 0.6 * len(target.tokens)):
+    # Most words beyond ASCII: nothing that came from an English text.
+    if source.text.isascii() and target.marked > 0.6 * len(target.tokens):
         return ""
     if source.natural == target.natural:
         return target.text[:60] if source.lettered and not only_names(source.natural) else ""

@@ -19,6 +19,7 @@ from pathlib import Path
 _FOLDER = Path(__file__).parent / "lexicons"
 # Punctuation becomes a space: ASCII all at once, the rest one by one.
 _SPACES = bytes(ord(" ") if chr(byte) in ".,:;()\"'/-?!|[]{}<>*_`=\\\n\t" else byte for byte in range(256))
+_LOWER_SPACES = _SPACES.lower()
 _BETWEEN = tuple("“”‘’«»–—…،؛؟।")
 # Spellings that writers mix: alef with and without hamza, nukta and candrabindu; marks that most texts leave out.
 _SIMPLE: dict[str, tuple[tuple[str, str], ...]] = {
@@ -43,6 +44,8 @@ class Concept:
     name: str
     stems: tuple[str, ...]
     weak: bool = False
+    calendar: bool = False
+    """Whether it is a month or a day of the week."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,19 +80,25 @@ class Lexicon:
         return any(stem in searchable for stem in stems)
 
 
-def spaced(text: str) -> str:
-    """The text in lower case, with spaces for punctuation and around it."""
-    return f" {between(text.lower())} "
+def spaced(text: str, cased: bool = True) -> str:
+    """The text in lower case, with spaces for punctuation and around it. `cased` is False where only Latin letters have case."""
+    if cased and not text.isascii():
+        text = text.lower()
+    return f" {_apart(text, _LOWER_SPACES)} "
 
 
 def between(text: str) -> str:
     """The text with spaces for punctuation."""
-    spaced = text.encode("utf-8", "surrogatepass").translate(_SPACES).decode("utf-8", "surrogatepass")
+    return _apart(text, _SPACES)
+
+
+def _apart(text: str, table: bytes) -> str:
+    apart = text.encode("utf-8", "surrogatepass").translate(table).decode("utf-8", "surrogatepass")
     if not text.isascii():
         for mark in _BETWEEN:
-            if mark in spaced:
-                spaced = spaced.replace(mark, " ")
-    return spaced
+            if mark in apart:
+                apart = apart.replace(mark, " ")
+    return apart
 
 
 def simplified(text: str, code: str) -> str:
@@ -124,7 +133,9 @@ def lexicon(code: str) -> Lexicon | None:
     months, weekdays = numbered("months"), numbered("weekdays")
     for names, table in ((MONTHS, months), (DAYS, weekdays)):
         # "May" and "March" open sentences as other words.
-        forms |= {name: Concept(name, table[number], name == "May") for number, name in enumerate(names, 1) if number in table}
+        forms |= {
+            name: Concept(name, table[number], name == "May", True) for number, name in enumerate(names, 1) if number in table
+        }
     units = {name: stems(words) for name, words in _entries(sections.get("units", ()))}
     requests = {verb: stems(words) for verb, words in _entries(sections.get("requests", ()))}
     miss = float(settings.get("miss", 1.5))
@@ -161,7 +172,7 @@ def _inflected(word: str) -> Iterator[str]:
     """Regular forms of an English noun or verb; some do not exist, which does no harm."""
     if len(word) < 3:
         return
-    yield from (word + ending for ending in ("s", "ed", "ing", "'s"))
+    yield from (word + ending for ending in ("s", "ed", "ing"))
     if word.endswith(("s", "x", "z", "h")):
         yield word + "es"
     if word.endswith("e"):

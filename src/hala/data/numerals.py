@@ -16,13 +16,13 @@ from __future__ import annotations
 import re
 from collections import Counter
 
-from hala.data.lexicon import Lexicon, lexicon
+from hala.data.lexicon import DAYS, MONTHS, Lexicon, lexicon
 from hala.languages import fold_digits
 
 _NUMBER = re.compile(r"[0-9]+(?:[.,][0-9]+)*")
 # The power of a unit is no number: km2, m3.
 _POWER = re.compile(r"[23](?![\w.,])(?:(?<=[kcm]m.)|(?<=\dm.)|(?<=\d m.)|(?<=[كس]م.)|(?<=\d م.)|(?<=मी.))")
-_ARABIC_COMMA = re.compile(r"(?<=\d)،(?=\d{3}(?!\d))")
+_ARABIC_COMMA = re.compile(r"([0-9])،([0-9]{3})(?![0-9])")
 _THOUSANDS = re.compile(r"\d{1,3}(?:[.,]\d{2,3})*[.,]\d{3}")
 _DECADE = re.compile(r"(\d+0)(?:['’]?s\b)")
 _MIXED = re.compile("[0-9][٠-٩۰-۹०-९]|[٠-٩۰-۹०-९][0-9]")
@@ -46,10 +46,15 @@ _ENGLISH = _TENS | {
     "fortnight": 14, "ellipsis": 3,
     "ii": 2, "iii": 3, "iv": 4, "a": 1, "an": 1, "each": 1, "per": 1, "every": 1, "another": 1,
 }  # fmt: skip
+_TEN_VALUES = frozenset(_TENS.values())
+_LETTERS = re.compile("[a-z]+")
 _FRACTIONS = {"half": frozenset({2, 5, 50}), "quarter": frozenset({4, 25}), "quarters": frozenset({4, 75})}
-_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
-_DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-_CALENDAR = re.compile(rf"\b(?:({'|'.join(_MONTHS)})[a-z]*|({'|'.join(_DAYS)})[a-z]*day)\b", re.IGNORECASE)
+# Months count from January; Monday is the first day of the week, or the second.
+_CALENDAR = {
+    name: {str(number)}
+    for number, month in enumerate(MONTHS, 1)
+    for name in (month.lower(), month[:3].lower(), month[:4].lower())
+} | {name: {str(number), str(number + 1)} for number, day in enumerate(DAYS, 1) for name in (day.lower(), day[:3].lower())}
 
 
 def number_words(text: str, code: str) -> frozenset[int]:
@@ -57,17 +62,17 @@ def number_words(text: str, code: str) -> frozenset[int]:
     if code != "en":
         return frozenset()
     found: set[int] = set()
-    previous = -1
-    for word in re.findall(r"[a-z]+", text.casefold()):
+    words = _LETTERS.findall(text.lower())
+    for place, word in enumerate(words):
         value = _ENGLISH.get(word, -1)
         if value >= 0:
+            previous = _ENGLISH.get(words[place - 1], -1) if place else -1
             found.add(value)
-            if previous in _TENS.values() and 0 < value < 10:
+            if previous in _TEN_VALUES and 0 < value < 10:
                 found.add(previous + value)
             if previous > 0 and value in (12, 100, 1000, 10**6, 10**9):
                 found.add(previous * value)
             found |= _FRACTIONS.get(word, frozenset())
-        previous = value
     return frozenset(found)
 
 
@@ -130,9 +135,8 @@ def _made(missing: set[str], extra: set[str], source: str, source_code: str) -> 
         unsure = any(len(number) > 1 for number in missing)
         return [n for n in sorted(extra) if not _may_be_words(n, unsure)]
     written = set(map(str, number_words(source, source_code)))
-    for month, day in _CALENDAR.findall(source):
-        # January is the first month; Monday is the first day of the week, or the second.
-        written |= {str(_MONTHS.index(month.lower()) + 1)} if month else {str(_DAYS.index(day.lower()) + each) for each in (1, 2)}
+    for word in _LETTERS.findall(source.lower()):
+        written |= _CALENDAR.get(word, set())
     if missing:  # "a" is one only where no number is gone
         written -= {"1"} - ({"1"} if re.search(r"\b(?:one|first|once|single)\b", source, re.IGNORECASE) else set())
     return [n for n in sorted(extra) if n not in written]
@@ -214,7 +218,7 @@ def _tokens(folded: str) -> list[str]:
         if "٫" in folded or "٬" in folded:
             folded = folded.replace("٫", ".").replace("٬", ",")
         if "،" in folded:
-            folded = _ARABIC_COMMA.sub(",", folded)
+            folded = _ARABIC_COMMA.sub(r"\1,\2", folded)
     if "2" in folded or "3" in folded:
         folded = _POWER.sub("", folded)
     return _NUMBER.findall(folded)

@@ -50,8 +50,8 @@ HINTS: dict[str, str] = {
     "hi": "मॉडल सहायक असिस्टेंट क्षमा माफ़ माफ माफ़ी माफी माफ़_करें खेद सॉरी असमर्थ सक्षम_नहीं मैं यह_अनुरोध यह_सामग्री यह_पाठ"
     " नोट टिप्पणी स्पष्टीकरण व्याख्या ध्यान_दें मैंने अनुवाद उम्मीद_है आशा_है मूल_पाठ बताएं बताइए बताएँ",
     "vi": "tôi_là mình_là em_là tôi_chỉ_là mình_chỉ_là mô_hình tư_cách là_ai là_một_ai là_trợ_lý xin_lỗi rất_tiếc thứ_lỗi"
-    " tôi_không mình_không"
-    " em_không từ_chối yêu_cầu_này nội_dung_này văn_bản_này"
+    " tôi_không_thể mình_không_thể tôi_không_được tôi_xin tôi_phải tôi_buộc mình_xin em_xin"
+    " em_không_thể từ_chối yêu_cầu_này nội_dung_này văn_bản_này"
     " ghi_chú lưu_ý chú_thích giải_thích tôi_đã hy_vọng bản_dịch văn_bản_gốc nguyên_bản hãy_cho bạn_có_muốn",
     "sw": "modeli muundo mfumo msaidizi kama_ai ni_ai akili samahani nasikitika pole radhi bahati siwezi sitaweza sina"
     " siruhusiwi ombi_hili"
