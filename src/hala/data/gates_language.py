@@ -141,13 +141,15 @@ def _left_inside(pair: Pair) -> str:
         return ""
     # A word that the translation also writes with a capital, or beside one, is part of a name.
     english = english_words() if pair.source.language.code == "en" else {}
-    frequent, keep = pair.source.language.frequent, kept_words(pair.language.code)
+    keep = kept_words(pair.language.code)
+    known = english.keys() | pair.source.language.frequent if english else pair.source.language.frequent
     strange = [
         word
         for word in shared
-        if len(word) > 2 and word.isascii() and word.isalpha() and word not in keep
-        and (word in english or word in frequent or (len(word) > 3 and not spelling.fullmatch(word)))
-        and (len(word) > 3 or not spelling.fullmatch(word))
+        # A short word that both languages spell alike is most likely the target's own.
+        if len(word) > (3 if spelling.fullmatch(word) else 2)
+        and (word in known or len(word) > (4 if spelling.fullmatch(word) else 3))
+        and word.isascii() and word.isalpha() and word not in keep
         and word in pair.source.text and word in pair.target.text  # in lower case: a name has capitals
     ]  # fmt: skip
     if not strange:
@@ -193,7 +195,9 @@ def _rivals(pair: Pair) -> str:
     """The verdict of the frequent words and marks of each language, and of a trained identifier where these are in doubt."""
     language, target, words = pair.language, pair.target, pair.target.tokens
     lower = target.lower
-    if language.script == "Latin" and len(lower & pair.source.language.frequent) >= 3 and (sentence := _other_sentence(pair)):
+    # (Where nothing but Latin stands, the gate of the script says so.)
+    mixed = target.latin and (target.marked or language.script == "Latin")
+    if mixed and len(lower & pair.source.language.frequent) >= 3 and (sentence := _other_sentence(pair)):
         return f"a sentence in another language: {sentence[:60]}"
     if language.marked:
         if target.marked >= 0.3 * len(words):
