@@ -1,6 +1,6 @@
 """Accepted tokens a second of the local engine against plain `model.generate`, taking turns, on segments of real instructions.
 
-    OMP_NUM_THREADS=1 .venv/bin/python benchmarks/local.py --data ../shared/data --rounds 5
+    OMP_NUM_THREADS=1 .venv/bin/python benchmarks/local.py --data FOLDER --rounds 5
 
 The segments are those that `hala translate` asks for: rows of dolly, cut and masked by hala itself, with the default prompt. The
 model has LFM2's shape and random weights, and such a model never ends an answer; so each request has the length of answer that a
