@@ -2,7 +2,7 @@
 
     python benchmarks/curator.py --curator /path/to/venv/bin/python     # a venv of its own with nemo-curator 1.4
 
-Both get the same worst case of a model: it writes other letters for every Latin letter that it is shown, keeps numbered marks, and
+Both get the same worst case of a model: it writes other letters for every Latin letter that it sees, keeps numbered marks, and
 answers in the form that each asks for. So what comes back in Latin was protected by the tool, and what does not was left to the
 model's good will. Curator runs its own SegmentationStage and ReassemblyStage in both modes where spaCy's model is there (`coarse`
 needs none). Writes benchmarks/results/curator.json.
@@ -15,7 +15,6 @@ import json
 import re
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 from nasty import NASTY

@@ -1,4 +1,4 @@
-"""The flow of many texts: one stream of requests, a finite ladder, nothing asked twice, and results that depend on texts alone."""
+"""The flow of many texts: one stream of requests, a finite ladder, nothing asked twice, results that depend on texts alone."""
 
 from __future__ import annotations
 

@@ -188,4 +188,3 @@ def edges(source: str, target: str) -> str:
         return target.strip()
     start = source.find(body)
     return f"{source[:start]}{target.strip()}{source[start + len(body) :]}"
-
