@@ -4,8 +4,8 @@
 
 Both get the same worst case of a model: it writes other letters for every Latin letter that it sees, keeps numbered marks, and
 answers in the form that each asks for. So what comes back in Latin was protected by the tool, and what does not was left to the
-model's good will. Curator runs its own SegmentationStage and ReassemblyStage in both modes where spaCy's model is there (`coarse`
-needs none). Writes benchmarks/results/curator.json.
+model's good will. Curator runs its own SegmentationStage (`coarse`, its default) and ReassemblyStage. Writes
+benchmarks/results/curator.json.
 """
 
 from __future__ import annotations
