@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import resource
 import shutil
@@ -21,21 +22,23 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 from record import RESULTS, machine
 
-from hala.weights.layout import Output, Unit
+from hala.weights.layout import Output
+from hala.weights.making import Making, Piece, Write, in_spans
+from hala.weights.numerics import BF16
 from hala.weights.writer import Job, build, to_json
 
 ATTENTION = (2, 5, 8, 10, 12, 14)
 LFM2 = {"350m": (1024, 4608, 16, 8), "1.2b": (2048, 8192, 16, 8)}  # hidden, feed-forward, layers, key heads
 LLAMA = {"8gb": (3072, 8192, 36, 8, 128_256)}  # the same and vocabulary: 4.4B parameters
-POOL = 1 << 24
+POOL, PIECE = 1 << 24, 1 << 20
 PEER = """
 import sys
 from llmcompressor import model_free_ptq
@@ -103,19 +106,21 @@ def make_checkpoint(folder: Path, size: str, other: bool) -> None:
     rng = np.random.default_rng(0)
     pool, noise = rng.standard_normal((2, POOL), dtype=np.float32) * np.float32(0.02)
 
-    def make(name: str, write: Any) -> dict[str, Any]:
-        count, start = int(np.prod(shapes[name])), sum(name.encode()) * 7919 % POOL
+    def make(name: str) -> Making:
+        start = sum(name.encode()) * 7919 % POOL
         far = any(f"layers.{i}." in name for i in range(1, 100, 2))
-        mixed = pool + noise * np.float32(0.05 if far else 0.005) if other else pool
-        values = mixed.astype(ml_dtypes.bfloat16)
-        for first in range(0, count, POOL):
-            write(name, first, np.roll(values, -start)[: min(POOL, count - first)])
+        values = np.roll((pool + noise * np.float32(0.05 if far else 0.005) if other else pool).astype(BF16), -start)
+        spans = in_spans(math.prod(shapes[name]), PIECE)
+        yield [Piece(first, count, partial(put, values[first % POOL :][:count], first)) for first, count in spans]
         return {}
 
-    units = tuple(Unit(name, (Output(name, "BF16", shape),)) for name, shape in sorted(shapes.items()))
+    def put(values: Any, first: int, write: Write) -> None:
+        write(first, values)
+
+    outputs = tuple(Output(name, "BF16", shape) for name, shape in sorted(shapes.items()))
     folder.parent.mkdir(parents=True, exist_ok=True)
     (folder.parent / "side").mkdir(exist_ok=True)
-    build(folder, Job({"size": size, "other": other}, units, config, folder.parent / "side", "made.json"), make)
+    build(folder, Job({"size": size, "other": other}, outputs, config, folder.parent / "side", "made.json"), make)
 
 
 def run(command: Sequence[str | Path], limit: int | None = None, env: dict[str, str] | None = None) -> dict[str, float]:

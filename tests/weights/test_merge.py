@@ -204,12 +204,13 @@ def test_one_reading_and_many_give_the_same_bytes(
     folders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whether a tensor is kept in memory between the passes or read in blocks again changes no byte, for any method."""
-    monkeypatch.setattr("hala.weights.merge.BLOCK", 1000)
+    for room in ("merge", "stack"):
+        monkeypatch.setattr(f"hala.weights.{room}.BLOCK", 1000)
     for method, tuned in (("slerp", [folders["tuned"]]), ("ties", [folders["tuned"], folders["lfm2"]])):
         mix = Mix(method, t=0.3, density=0.4)
         merge(folders["lfm2"], tuned, tmp_path / f"{method}-held", mix)
         with monkeypatch.context() as patch:
-            patch.setattr("hala.weights.merge.HELD_BYTES", -1)
+            patch.setattr("hala.weights.stack.HELD_BYTES", -1)
             merge(folders["lfm2"], tuned, tmp_path / f"{method}-read", mix)
         one, other = (load_file(tmp_path / f"{method}-{way}" / "model.safetensors") for way in ("held", "read"))
         assert all(torch.equal(one[name], other[name]) for name in one)

@@ -31,7 +31,7 @@ def check(*folders: Path, mix: Mix = Mix()) -> tuple[dict[str, Recipe], tuple[st
 def test_no_tensor_is_read(folders: Folders, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whether two checkpoints can be merged, and how, is known from their headers: in milliseconds, whatever their size."""
     ends = [open_checkpoint(folders[name]) for name in ("lfm2", "tuned")]
-    for module in ("merge", "checkpoint"):  # in this order: the first imports from the second
+    for module in ("stack", "checkpoint"):  # in this order: the first imports from the second
         monkeypatch.setattr(f"hala.weights.{module}.read_into", lambda *_: pytest.fail("a tensor was read"))
     recipes, warnings = preflight(ends, Mix(t={"gradient": (0.0, 1.0)}))
     assert recipes["model.layers.3.feed_forward.w1.weight"].t == 1.0

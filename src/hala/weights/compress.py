@@ -9,9 +9,10 @@ compress a 111B teacher. The result is a compressed-tensors checkpoint that vLLM
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator, Sequence, Set
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -21,16 +22,16 @@ from hala.errors import InputError, RecipeError, nearest
 from hala.weights.accelerated import on_device, pick_device
 from hala.weights.checkpoint import Checkpoint, complete_config, fingerprint, numpy_dtype, open_checkpoint, read_into
 from hala.weights.headers import TensorInfo
-from hala.weights.layout import SHARD_BYTES, Output, Unit
-from hala.weights.numerics import BF16, BLOCK, Scratch, widen
-from hala.weights.schemes import MODES, SCHEMES, Mode, Scheme, quantise, rows_at_once, scale_dtype, scales_of
+from hala.weights.layout import SHARD_BYTES, Output
+from hala.weights.making import Making, Piece, Write, in_spans
+from hala.weights.numerics import BF16, BLOCK, scratch, widen
+from hala.weights.schemes import MODES, SCHEMES, Mode, Quantised, Scheme, quantise, rows_at_once, scale_dtype, scales_of
 from hala.weights.selection import FLOATS, IGNORE, quantization_config, reasons
-from hala.weights.writer import Job, Progress, Write, build
+from hala.weights.writer import Job, Progress, build
 
 CODES = {np.dtype(np.float32): "F32", np.dtype(np.float64): "F64", np.dtype(np.float16): "F16", BF16: "BF16"}
 # Measuring the error takes longer than all else: of more than ALL_BLOCKS blocks of rows, every SAMPLE-th stands for the rest.
 ALL_BLOCKS, SAMPLE = 4, 8
-LOCAL = threading.local()  # one Scratch for each thread
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,23 +111,23 @@ def compress(
     patterns = tuple(IGNORE if ignore is None else ignore)
     settings = {"scheme": scheme, "mode": mode, "ignore": list(patterns), "keep": list(keep), "shard_bytes": shard_bytes}
     config = quantization_config(source.tensors, names, how)
+    planned = [outputs_of(info, how if info.name in names else None, mode) for info in source.tensors.values()]
     job = Job(
         settings={**settings, "source": fingerprint(source)},
-        units=plan_units(source, how, mode, names),
+        outputs=tuple(output for each in planned for output in each),
         config={**complete_config(source.config), "quantization_config": config},
         side=source.path,
         report="compress.json",
         shard_bytes=shard_bytes,
         summary=lambda _: extra or {},
     )
+    owners = {f"{name}_scale": name for name in names}
 
-    matrices = {f"{name}_scale": source.tensors[name] for name in names}
-
-    def make(name: str, write: Write) -> dict[str, Any]:
-        if name in matrices:
-            return write_scales(matrices[name], how, mode, write)
+    def make(name: str) -> Making:
+        if name in owners:
+            return make_scales(source.tensors[owners[name]], how, mode)
         info = source.tensors[name]
-        return asdict(quantise_tensor(info, how, mode, write, place) if name in names else copy_tensor(info, why[name], write))
+        return make_codes(info, how, mode, place) if name in names else make_copy(info, why[name])
 
     notes = build(Path(dst), job, make, progress, threads)
     return CompressReport(scheme, mode, patterns, tuple(keep), tuple(TensorReport(**note) for note in notes))
@@ -161,68 +162,87 @@ def planned_bytes(
 ) -> int:
     """Size of all tensors of the 8-bit checkpoint, known before anything is read."""
     how, why = find_scheme(scheme, mode), choose(source, ignore, keep)
-    return sum(plan_unit(info, None if why[name] else how, mode).size for name, info in source.tensors.items())
+    return sum(planned_size(info, None if why[name] else how, mode) for name, info in source.tensors.items())
 
 
-def plan_units(source: Checkpoint, scheme: Scheme, mode: Mode, names: Set[str]) -> tuple[Unit, ...]:
-    """Each output is a unit: scales lie before all codes of a shard, and made first they let its digest follow the codes."""
-    infos = source.tensors.values()
-    planned = [plan_unit(info, scheme if info.name in names else None, mode) for info in infos]
-    return tuple(Unit(output.name, (output,)) for unit in planned for output in unit.outputs)
+def planned_size(info: TensorInfo, scheme: Scheme | None, mode: Mode) -> int:
+    """Bytes that are written for a tensor."""
+    return sum(output.size for output in outputs_of(info, scheme, mode))
 
 
-def plan_unit(info: TensorInfo, scheme: Scheme | None, mode: Mode) -> Unit:
+def outputs_of(info: TensorInfo, scheme: Scheme | None, mode: Mode) -> tuple[Output, ...]:
     """What is written for a tensor: itself, or codes and scales."""
     if scheme is None:
-        return Unit(info.name, (Output(info.name, info.dtype, info.shape),))
-    codes = Output(info.name, scheme.dtype, info.shape)
+        return (Output(info.name, info.dtype, info.shape),)
     dtype = CODES[scale_dtype(numpy_dtype(info.dtype), mode)]
-    return Unit(info.name, (codes, Output(f"{info.name}_scale", dtype, scheme.scale_shape(info.shape))))
+    scales = Output(f"{info.name}_scale", dtype, scheme.scale_shape(info.shape))
+    return Output(info.name, scheme.dtype, info.shape), scales
 
 
-def quantise_tensor(info: TensorInfo, scheme: Scheme, mode: Mode, write: Write, device: str = "cpu") -> TensorReport:
-    """Writes the codes of a matrix, some rows at a time; those whose error is measured are always done on the CPU."""
-    scratch, quantise_block = LOCAL.__dict__.setdefault("scratch", Scratch()), on_device(device)
+def make_scales(info: TensorInfo, scheme: Scheme, mode: Mode) -> Making:
+    """The scales of a matrix. They lie before all codes of their file, so they are made from a reading of their own."""
     rows, columns = info.shape
-    dtype, error, norm, zero_rows = numpy_dtype(info.dtype), 0.0, 0.0, 0
-    joined = 2 if device == "cpu" else SAMPLE - 1  # a CPU works best on what fits into its cache, a GPU on a lot at once
-    for first, count, measure in pieces(rows, rows_at_once(scheme, columns), joined):
-        weight = scratch.take("weight", (count, columns), dtype)
-        read_into(info, first * columns, weight)
-        part = None if measure else quantise_block(weight, scheme, mode, scratch)
-        part = part or quantise(weight, scheme, mode, scratch, measure=measure)
-        if not part.finite:
-            refuse_infinite(info)
-        write(info.name, first * columns, part.codes)
-        error, norm, zero_rows = error + part.error, norm + part.norm, zero_rows + part.zero_rows
-    after = plan_unit(info, scheme, mode).size
-    return TensorReport(info.name, scheme.dtype, (error / norm) ** 0.5 if norm else 0.0, info.size, after, zero_rows)
+    height, width = (scheme.side, math.ceil(columns / scheme.side)) if scheme.side else (1, 1)
 
-
-def write_scales(info: TensorInfo, scheme: Scheme, mode: Mode, write: Write) -> dict[str, Any]:
-    """Writes the scales of a matrix; its report comes with its codes. Raises: InputError when it has NaN or Inf."""
-    scratch = LOCAL.__dict__.setdefault("scratch", Scratch())
-    rows, columns = info.shape
-    step, scales = 4 * rows_at_once(scheme, columns), []
-    for first in range(0, rows, step):
-        weight = scratch.take("weight", (min(step, rows - first), columns), numpy_dtype(info.dtype))
+    def some(first: int, count: int, write: Write) -> None:
+        weight = scratch().take("weight", (count, columns), numpy_dtype(info.dtype))
         read_into(info, first * columns, weight)
-        part = scales_of(weight, scheme, mode, scratch)
-        if part is None:
+        scales = scales_of(weight, scheme, mode, scratch())
+        if scales is None:
             refuse_infinite(info)
-        scales.append(part)
-    write(f"{info.name}_scale", 0, np.concatenate(scales))
+        write(first // height * width, scales)
+
+    yield [
+        Piece(first // height * width, math.ceil(count / height) * width, partial(some, first, count))
+        for first, count in in_spans(rows, 4 * rows_at_once(scheme, columns))
+    ]
     return {}
 
 
-def pieces(rows: int, step: int, joined: int) -> Iterator[tuple[int, int, bool]]:
-    """First row, number of rows, and whether the error is measured, of each block; up to `joined` others are one."""
-    first = 0
-    while first < rows:
+def make_codes(info: TensorInfo, scheme: Scheme, mode: Mode, device: str) -> Making:
+    """The codes of a matrix, and its report."""
+    rows, columns = info.shape
+    step = rows_at_once(scheme, columns)
+
+    def some(first: int, count: int, write: Write) -> tuple[float, float, int]:
+        error, norm, zero_rows = 0.0, 0.0, 0
+        for start, size, measure in pieces(first, count, rows, step, device):
+            part = quantise_rows(info, scheme, mode, start, size, measure, device)
+            write(start * columns, part.codes)
+            error, norm, zero_rows = error + part.error, norm + part.norm, zero_rows + part.zero_rows
+        return error, norm, zero_rows
+
+    spans = in_spans(rows, SAMPLE * step)
+    error, norm, zero_rows = 0.0, 0.0, 0
+    for part in (yield [Piece(first * columns, count * columns, partial(some, first, count)) for first, count in spans]):
+        error, norm, zero_rows = error + part[0], norm + part[1], zero_rows + part[2]
+    after = planned_size(info, scheme, mode)
+    return asdict(TensorReport(info.name, scheme.dtype, (error / norm) ** 0.5 if norm else 0.0, info.size, after, zero_rows))
+
+
+def quantise_rows(info: TensorInfo, scheme: Scheme, mode: Mode, first: int, count: int, measure: bool, device: str) -> Quantised:
+    """Some rows in 8 bits; those whose error is measured are always done on the CPU."""
+    weight = scratch().take("weight", (count, info.shape[1]), numpy_dtype(info.dtype))
+    read_into(info, first * info.shape[1], weight)
+    part = None if measure else on_device(device)(weight, scheme, mode, scratch())
+    part = part or quantise(weight, scheme, mode, scratch(), measure=measure)
+    if not part.finite:
+        refuse_infinite(info)
+    return part
+
+
+def pieces(first: int, count: int, rows: int, step: int, device: str) -> Iterator[tuple[int, int, bool]]:
+    """First row, number of rows, and whether the error is measured, of each block; some others in a row are one.
+
+    A CPU works best on what fits into its cache, a GPU on a lot at once.
+    """
+    joined = 2 if device == "cpu" else SAMPLE - 1
+    end = first + count
+    while first < end:
         number = first // step
         measure = is_measured(number, rows, step)
         blocks = 1 if measure else min(joined, SAMPLE - number % SAMPLE)
-        count = min(blocks * step, rows - first)
+        count = min(blocks * step, end - first)
         yield first, count, measure
         first += count
 
@@ -232,16 +252,18 @@ def is_measured(number: int, rows: int, step: int) -> bool:
     return rows <= ALL_BLOCKS * step or number % SAMPLE == 0
 
 
-def copy_tensor(info: TensorInfo, why: str, write: Write) -> TensorReport:
-    """Writes a tensor as it is. Raises: InputError when it has NaN or Inf."""
-    scratch, dtype = LOCAL.__dict__.setdefault("scratch", Scratch()), numpy_dtype(info.dtype)
-    for first in range(0, info.count, 8 * BLOCK):
-        part = scratch.take("part", (min(8 * BLOCK, info.count - first),), dtype)
+def make_copy(info: TensorInfo, why: str) -> Making:
+    """A tensor as it is. Raises: InputError when it has NaN or Inf."""
+
+    def some(first: int, count: int, write: Write) -> None:
+        part = scratch().take("part", (count,), numpy_dtype(info.dtype))
         read_into(info, first, part)
         if info.dtype in FLOATS and not is_finite(part):
             refuse_infinite(info)
-        write(info.name, first, part)
-    return TensorReport(info.name, "kept", 0.0, info.size, info.size, why=why)
+        write(first, part)
+
+    yield [Piece(first, count, partial(some, first, count)) for first, count in in_spans(info.count, 4 * BLOCK)]
+    return asdict(TensorReport(info.name, "kept", 0.0, info.size, info.size, why=why))
 
 
 def is_finite(values: np.ndarray[Any, Any]) -> bool:

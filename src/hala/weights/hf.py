@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +22,17 @@ from hala.errors import InputError, RecipeError, nearest
 from hala.weights.checkpoint import Array, Checkpoint, fingerprint, numpy_dtype, open_checkpoint
 from hala.weights.headers import DTYPES, TensorInfo
 from hala.weights.hf_settings import config_for_all, write_side_files
-from hala.weights.layout import SHARD_BYTES, Output, Unit
+from hala.weights.layout import SHARD_BYTES, Output
 from hala.weights.loading import causal_class, third_party
+from hala.weights.making import Making, Piece, Write, in_spans
 from hala.weights.numerics import BLOCK
 from hala.weights.quantised import SCALE, quantised_names, stored_scheme
 from hala.weights.schemes import Scheme
-from hala.weights.writer import Job, Progress, Write, build
+from hala.weights.writer import Job, Progress, build
 
 CODES = {"float32": "F32", "bfloat16": "BF16", "float16": "F16"}
 FLOATS = ("F64", *CODES.values())
+CONVERTED = (*FLOATS, "F8_E4M3", "I8")
 CHECKED = ("lfm2", "llama", "gemma", "gemma2", "cohere", "cohere2", "mistral", "qwen2", "qwen3")
 """Architectures whose files name tensors as transformers does in memory."""
 
@@ -65,22 +68,22 @@ def export_folder(
     scheme = stored_scheme(source) if packed and dtype else None
     coded = set(quantised_names(source)) if scheme else set()
     scales = {name + SCALE for name in coded}
-    units = tuple(plan_unit(info, dtype) for info in source.tensors.values() if info.name not in scales)
+    outputs = tuple(output_of(info, dtype) for info in source.tensors.values() if info.name not in scales)
     config = config_for_all(source, dtype or stored_dtype(source))
     if scheme:
         config.pop("quantization_config")
-    check_fit(source, config, units)
+    check_fit(source, config, outputs)
     settings = {"format": "hf", "dtype": dtype, "shard_bytes": shard_bytes, "source": fingerprint(source)}
 
-    def make(name: str, write: Write) -> dict[str, Any]:
-        return {"name": name, **convert(source, name, dtype, scheme if name in coded else None, write)}
+    def make(name: str) -> Making:
+        return convert(source, source.tensors[name], dtype, scheme if name in coded else None)
 
     with tempfile.TemporaryDirectory() as side:
         write_side_files(source, config, Path(side))
-        job = Job(settings, units, config, Path(side), "export.json", shard_bytes)
+        job = Job(settings, outputs, config, Path(side), "export.json", shard_bytes)
         notes = build(Path(dst), job, make, progress, threads)
-    stored = Counter(unit.outputs[0].dtype for unit in units)
-    return FolderReport(Path(dst), sum(unit.size for unit in units), dict(stored), sum(note["unpacked"] for note in notes))
+    stored = Counter(output.dtype for output in outputs)
+    return FolderReport(Path(dst), sum(output.size for output in outputs), dict(stored), sum(note["unpacked"] for note in notes))
 
 
 def stored_dtype(source: Checkpoint) -> str:
@@ -92,44 +95,50 @@ def stored_dtype(source: Checkpoint) -> str:
     return DTYPES[found.most_common(1)[0][0]][0] if found else "float32"
 
 
-def plan_unit(info: TensorInfo, dtype: str | None) -> Unit:
+def output_of(info: TensorInfo, dtype: str | None) -> Output:
     """What is written for a tensor: itself, or its values in another number format."""
-    code = CODES[dtype] if dtype and info.dtype in (*FLOATS, "F8_E4M3", "I8") else info.dtype
-    return Unit(info.name, (Output(info.name, code, info.shape),))
+    return Output(info.name, CODES[dtype] if dtype and info.dtype in CONVERTED else info.dtype, info.shape)
 
 
-def convert(source: Checkpoint, name: str, dtype: str | None, scheme: Scheme | None, write: Write) -> dict[str, Any]:
-    """Writes one tensor and says whether it was 8-bit; InputError for what is not finite before or after."""
-    info = source.tensors[name]
-    for first, values in read_rows(source, info, scheme):
-        if info.dtype in FLOATS and not np.isfinite(values.astype(np.float32, copy=False)).all():
-            raise InputError(f"tensor {name} of {source.path} has NaN or Inf values.", "It is damaged or its training diverged.")
-        if dtype and info.dtype in (*FLOATS, "F8_E4M3", "I8"):
-            with np.errstate(over="ignore"):
-                values = values.astype(numpy_dtype(CODES[dtype]))
-            if not np.isfinite(values.astype(np.float32, copy=False)).all():
-                raise InputError(f"tensor {name} of {source.path} has values beyond {dtype}.", "Choose bfloat16 or float32.")
-        write(name, first, values)
-    return {"unpacked": int(scheme is not None)}
-
-
-def read_rows(source: Checkpoint, info: TensorInfo, scheme: Scheme | None) -> Iterator[tuple[int, Array]]:
-    """First element and values of a tensor, some rows at a time; with `scheme` codes times scales in float32."""
-    columns = info.shape[-1] if info.shape else 1
-    rows = info.count // columns if columns else 0
-    step = max(1, 8 * BLOCK // max(1, columns))
-    side = scheme.side if scheme else 0
+def convert(source: Checkpoint, info: TensorInfo, dtype: str | None, scheme: Scheme | None) -> Making:
+    """Makes one tensor and says whether it was 8-bit; with `scheme` it is codes times scales."""
+    columns = info.shape[-1] if scheme else 1  # of tensors as they are, rows do not matter
     scales = source.read(info.name + SCALE).astype(np.float32) if scheme else None
-    for first in range(0, rows, step):
-        count = min(step, rows - first)
+
+    def some(first: int, count: int, write: Write) -> None:
         values = source.read_part(info.name, first * columns, count * columns)
-        if scales is not None:
-            wide = np.repeat(scales, side, 1)[:, :columns] if side else np.broadcast_to(scales.reshape(-1, 1), (rows, 1))
-            values = values.reshape(count, columns).astype(np.float32) * wide[np.arange(first, first + count) // (side or 1)]
-        yield first * columns, values
+        if scheme and scales is not None:
+            values = values.reshape(count, columns).astype(np.float32)
+            values *= spread(scales, scheme.side, first, values.shape)
+        write(first * columns, rounded(source, info, values, dtype))
+
+    step = max(1, 4 * BLOCK // max(1, columns))
+    spans = in_spans(info.count // max(1, columns), step)
+    yield [Piece(first * columns, count * columns, partial(some, first, count)) for first, count in spans]
+    return {"name": info.name, "unpacked": int(scheme is not None)}
 
 
-def check_fit(source: Checkpoint, config: dict[str, Any], units: tuple[Unit, ...]) -> None:
+def spread(scales: Array, side: int, first: int, shape: tuple[int, ...]) -> Array:
+    """The scales of the weights of some rows, from row `first` on."""
+    rows, columns = shape
+    wide = np.repeat(scales, side, 1)[:, :columns] if side else scales.reshape(-1, 1)
+    return np.asarray(wide[np.arange(first, first + rows) // (side or 1)])
+
+
+def rounded(source: Checkpoint, info: TensorInfo, values: Array, dtype: str | None) -> Array:
+    """The values in `dtype`. Raises: InputError for what is not finite before or after."""
+    if info.dtype in FLOATS and not np.isfinite(values.astype(np.float32, copy=False)).all():
+        raise InputError(f"tensor {info.name} of {source.path} has NaN or Inf values.", "It is damaged or its training diverged.")
+    if not dtype or info.dtype not in CONVERTED:
+        return values
+    with np.errstate(over="ignore"):
+        values = values.astype(numpy_dtype(CODES[dtype]))
+    if not np.isfinite(values.astype(np.float32, copy=False)).all():
+        raise InputError(f"tensor {info.name} of {source.path} has values beyond {dtype}.", "Choose bfloat16 or float32.")
+    return values
+
+
+def check_fit(source: Checkpoint, config: dict[str, Any], outputs: Sequence[Output]) -> None:
     """Nothing, or InputError for a tensor that transformers would miss, not know or expect in another shape."""
     if config.get("model_type") not in CHECKED:
         return
@@ -140,7 +149,7 @@ def check_fit(source: Checkpoint, config: dict[str, Any], units: tuple[Unit, ...
         settings = CONFIG_MAPPING[config["model_type"]].from_dict({**config, "quantization_config": None})
         model = causal_class(settings, source.path)(settings)
     wanted = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-    given = {output.name: output.shape for unit in units for output in unit.outputs if not output.name.endswith(SCALE)}
+    given = {output.name: output.shape for output in outputs if not output.name.endswith(SCALE)}
     if settings.tie_word_embeddings:
         given.setdefault("lm_head.weight", given.get("model.embed_tokens.weight", ()))
     for name in sorted(wanted):

@@ -2,7 +2,7 @@
 
 The layout is that of the reference writer of safetensors, so the file is equal to one that it would have written.
 
-    shards = plan_shards(units, SHARD_BYTES)   # {"model-00001-of-00002.safetensors": [Unit(...), ...], ...}
+    shards = plan_shards(outputs, SHARD_BYTES)   # {"model-00001-of-00002.safetensors": [Output(...), ...], ...}
 """
 
 from __future__ import annotations
@@ -28,51 +28,44 @@ class Output:
     shape: tuple[int, ...]
 
     @property
-    def size(self) -> int:
-        """Bytes on disk."""
-        return math.prod(self.shape) * DTYPES[self.dtype][1]
-
-
-@dataclass(frozen=True, slots=True)
-class Unit:
-    """What is made in one go: one or more outputs that stay in one shard."""
-
-    key: str
-    outputs: tuple[Output, ...]
+    def count(self) -> int:
+        """Elements."""
+        return math.prod(self.shape)
 
     @property
     def size(self) -> int:
         """Bytes on disk."""
-        return sum(output.size for output in self.outputs)
+        return self.count * DTYPES[self.dtype][1]
 
 
-Shards = dict[str, list[Unit]]  # file name -> what lies in it
+Shards = dict[str, list[Output]]  # file name -> what lies in it
 
 
-def plan_shards(units: Sequence[Unit], shard_bytes: int) -> Shards:
-    """Units by shard file name, in order; a shard is closed before it would exceed `shard_bytes`, a larger unit stands alone."""
-    groups: list[list[Unit]] = [[]]
+def plan_shards(outputs: Sequence[Output], shard_bytes: int) -> Shards:
+    """Outputs by shard file name, in order; a shard is closed before it would exceed `shard_bytes`, a larger one stands alone."""
+    groups: list[list[Output]] = [[]]
     size = 0
-    for unit in units:
-        if groups[-1] and size + unit.size > shard_bytes:
+    for output in outputs:
+        if groups[-1] and size + output.size > shard_bytes:
             groups.append([])
             size = 0
-        groups[-1].append(unit)
-        size += unit.size
+        groups[-1].append(output)
+        size += output.size
     if len(groups) == 1:
         return {"model.safetensors": groups[0]}
     return {f"model-{i:05d}-of-{len(groups):05d}.safetensors": group for i, group in enumerate(groups, 1)}
 
 
-def make_header(units: Sequence[Unit]) -> tuple[bytes, dict[str, int]]:
-    """The first bytes of a shard and where each tensor starts in the file, in the reference writer's layout.
+def in_order(outputs: Sequence[Output]) -> list[Output]:
+    """The outputs of a shard as they lie in it: wide dtypes first, so that each is aligned to its own item size, then by name."""
+    return sorted(outputs, key=lambda output: (-ORDER[output.dtype], output.name))
 
-    Wide dtypes come first, so every tensor is aligned to its own item size without padding.
-    """
-    outputs = [output for unit in units for output in unit.outputs]
+
+def make_header(outputs: Sequence[Output]) -> tuple[bytes, dict[str, int]]:
+    """The first bytes of a shard and where each tensor starts in the file."""
     entries: dict[str, Any] = {"__metadata__": {"format": "pt"}}
     starts, cursor = {}, 0
-    for output in sorted(outputs, key=lambda o: (-ORDER[o.dtype], o.name)):
+    for output in in_order(outputs):
         offsets = [cursor, cursor + output.size]
         entries[output.name] = {"dtype": output.dtype, "shape": list(output.shape), "data_offsets": offsets}
         starts[output.name] = cursor
@@ -83,13 +76,13 @@ def make_header(units: Sequence[Unit]) -> tuple[bytes, dict[str, int]]:
     return header, {name: start + len(header) for name, start in starts.items()}
 
 
-def shard_size(units: Sequence[Unit]) -> int:
+def shard_size(outputs: Sequence[Output]) -> int:
     """Bytes of the whole file."""
-    return len(make_header(units)[0]) + sum(unit.size for unit in units)
+    return len(make_header(outputs)[0]) + sum(output.size for output in outputs)
 
 
 def make_index(shards: Shards) -> dict[str, Any]:
     """The index file of several shards: which tensor is where, and the bytes of all."""
-    mapping = {output.name: name for name, units in shards.items() for unit in units for output in unit.outputs}
-    total = sum(unit.size for units in shards.values() for unit in units)
+    mapping = {output.name: name for name, outputs in shards.items() for output in outputs}
+    total = sum(output.size for outputs in shards.values() for output in outputs)
     return {"metadata": {"total_size": total}, "weight_map": mapping}

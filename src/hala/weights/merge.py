@@ -11,29 +11,33 @@ from __future__ import annotations
 
 import json
 import math
-import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from hala.errors import InputError, RecipeError
 from hala.weights import methods
-from hala.weights.checkpoint import Array, complete_config, fingerprint, numpy_dtype, open_checkpoint, read_into
+from hala.weights.checkpoint import Array, complete_config, fingerprint, numpy_dtype, open_checkpoint
 from hala.weights.groups import Schedule
 from hala.weights.headers import TensorInfo
-from hala.weights.layout import SHARD_BYTES, Output, Unit
-from hala.weights.methods import TWO_ENDS, Blocks, Recipe
+from hala.weights.layout import SHARD_BYTES, Output
+from hala.weights.making import Making, Piece, Task, Write, in_spans
+from hala.weights.methods import TWO_ENDS, Recipe
 from hala.weights.methods import Mix as Mix
-from hala.weights.numerics import BLOCK, Scratch, finite, generator, narrow, narrow_at_random, widen
+from hala.weights.numerics import BLOCK, Scratch, finite, generator, narrow, narrow_at_random, scratch
 from hala.weights.preflight import FLOATS, OUT_DTYPES, preflight
-from hala.weights.writer import Job, Progress, Write, build
+from hala.weights.stack import Stack, damaged
+from hala.weights.writer import Job, Progress, build
 
-HELD_BYTES = 1 << 26  # tensors up to this size, of all checkpoints together, stay in memory between the two passes
+T = TypeVar("T")
+Steps = Generator[Sequence[Piece | Task], list[Any], T]
+Combine = Callable[[int, Sequence[Array]], Array]  # first element and float32 values of a block, which may be overwritten
+
 HALFWAY = Mix()  # slerp at t = 0.5
-LOCAL = threading.local()  # one Scratch for each thread
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,25 +109,30 @@ def merge(
             "shard_bytes": shard_bytes,
             "models": [fingerprint(end) for end in ends],
         },
-        units=tuple(plan_unit(info, mix.dtype) for info in ours.values()),
+        outputs=tuple(output_of(info, mix.dtype) for info in ours.values()),
         config=merged_config(ends[1].config, mix.dtype),
         side=ends[1].path,
         report="merge.json",
         shard_bytes=shard_bytes,
     )
-    outputs = {unit.key: unit.outputs[0] for unit in job.units}
+    outputs = {output.name: output for output in job.outputs}
+    spare: list[Scratch] = []
 
-    def make(name: str, write: Write) -> dict[str, Any]:
-        return asdict(merge_tensor([end.tensors[name] for end in ends], outputs[name], recipes[name], mix.rounding, write))
+    def make(name: str) -> Making:
+        memory = spare.pop() if spare else Scratch()
+        try:
+            stack = Stack([end.tensors[name] for end in ends], memory)
+            return asdict((yield from merge_tensor(stack, outputs[name], recipes[name], mix.rounding)))
+        finally:
+            spare.append(memory)
 
     notes = build(Path(dst), job, make, progress, threads)
     return MergeReport(mix.method, tuple(MergedTensor(**note) for note in notes), warnings)
 
 
-def plan_unit(info: TensorInfo, dtype: str | None) -> Unit:
-    """The one output of a tensor; only floats change dtype."""
-    kind = OUT_DTYPES[dtype] if dtype and info.dtype in FLOATS else info.dtype
-    return Unit(info.name, (Output(info.name, kind, info.shape),))
+def output_of(info: TensorInfo, dtype: str | None) -> Output:
+    """What is written for a tensor; only floats change dtype."""
+    return Output(info.name, OUT_DTYPES[dtype] if dtype and info.dtype in FLOATS else info.dtype, info.shape)
 
 
 def merged_config(config: dict[str, Any], dtype: str | None) -> dict[str, Any]:
@@ -134,91 +143,82 @@ def merged_config(config: dict[str, Any], dtype: str | None) -> dict[str, Any]:
     return config
 
 
-class Stack:
-    """One tensor of every checkpoint, side by side. Small ones are kept in memory after one reading, for a merge goes over its
-    tensors twice; larger ones are read block by block each time.
-    """
-
-    def __init__(self, infos: Sequence[TensorInfo], scratch: Scratch) -> None:
-        self.infos, self.scratch = infos, scratch
-        self.held: list[Array] = []
-        if sum(info.size for info in infos) <= HELD_BYTES:
-            self.held = [self.read(f"held {number}", info, 0, info.count) for number, info in enumerate(infos)]
-
-    def read(self, name: str, info: TensorInfo, first: int, count: int) -> Array:
-        """Elements of a tensor as they are stored, in the buffer of that name."""
-        raw = self.scratch.take(name, (count,), numpy_dtype(info.dtype))
-        read_into(info, first, raw)
-        return raw
-
-    def stored(self, number: int) -> Iterator[tuple[int, Array]]:
-        """The blocks of one checkpoint's tensor as they are stored."""
-        info = self.infos[number]
-        for first in range(0, info.count, BLOCK):
-            count = min(BLOCK, info.count - first)
-            if self.held:
-                yield first, self.held[number][first : first + count]
-            else:
-                yield first, self.read(f"raw {number}", info, first, count)
-
-    def blocks(self, count: int | None = None) -> Iterator[methods.Block]:
-        """The first `count` tensors in float32 blocks that the next step overwrites; None means all."""
-        for parts in zip(*(self.stored(number) for number in range(len(self.infos))[:count]), strict=True):
-            values = [self.scratch.take(f"values {n}", raw.shape, np.dtype(np.float32)) for n, (_, raw) in enumerate(parts)]
-            for (_, raw), wide in zip(parts, values, strict=True):
-                widen(raw, wide)
-            for info, wide in zip(self.infos[2:], values[2:], strict=False):  # `measure` sees the first two
-                if not np.isfinite(wide).all():
-                    raise damaged(info)
-            yield parts[0][0], values
-
-    def first_damaged(self) -> TensorInfo | None:
-        """The first of the tensors with a NaN or Inf, in float32."""
-        for number, info in enumerate(self.infos):
-            for _, raw in self.stored(number):
-                wide = self.scratch.take("wide", raw.shape, np.dtype(np.float32))
-                widen(raw, wide)
-                if not np.isfinite(wide).all():
-                    return info
-        return None
-
-
-def damaged(info: TensorInfo) -> InputError:
-    """The error for a tensor that holds what is no number."""
-    what = f"tensor {info.name} has NaN or Inf values in {info.file}."
-    return InputError(what, "This checkpoint is damaged or diverged; make or download it again.")
-
-
-def merge_tensor(infos: Sequence[TensorInfo], output: Output, recipe: Recipe, rounding: str, write: Write) -> MergedTensor:
-    """Writes the merged tensor; `infos` are base and tuned. Raises: InputError, RecipeError when it does not fit."""
-    scratch = LOCAL.__dict__.setdefault("scratch", Scratch())
-    stack = Stack(infos, scratch)
+def merge_tensor(stack: Stack, output: Output, recipe: Recipe, rounding: str) -> Steps[MergedTensor]:
+    """Makes the merged tensor; the stack has base and tuned. Raises: InputError, RecipeError when it does not fit."""
+    spans = list(in_spans(output.count, 4 * BLOCK))
     if output.dtype not in FLOATS:
-        return copy_equal(stack, output, recipe.t, write)
-    geometry = methods.measure(lambda: stack.blocks(2))
+        yield [Piece(*span, partial(copy_equal, stack, *span)) for span in spans]
+        return MergedTensor(output.name, "same", recipe.t, 1.0, 0.0, 0.0)
+    parts = yield [partial(stack.sums, *span) for span in spans]
+    geometry = methods.geometry([block for part in parts for block in part])
     if not math.isfinite(geometry.change):
-        if info := stack.first_damaged():
-            raise damaged(info)
-        where = f"tensor {output.name} of {infos[0].file} or {infos[1].file} has values too large for sums of squares in float32."
-        raise InputError(where, "Weights are a million million times smaller; one of the checkpoints diverged.")
-    branch, combine = choose(infos, recipe, geometry, stack.blocks)
+        raise not_finite(stack)
+    branch, combine = yield from choose(stack, recipe, geometry)
     end = {"same": int(recipe.t > 0), "tuned": 1, "base": 0}.get(branch)
-    dtype = numpy_dtype(output.dtype)
-    if end is not None and numpy_dtype(infos[end].dtype) == dtype:
-        for first, raw in stack.stored(end):
-            write(output.name, first, raw)
+    if end is not None and stack.infos[end].dtype == output.dtype:
+        yield [Piece(*span, partial(copy_end, stack, end, *span)) for span in spans]
     else:
-        for first, values in stack.blocks():
-            with np.errstate(over="ignore", invalid="ignore"):  # seen in the result
-                merged: Array = values[end] if end is not None else combine(first, values)
-            if rounding == "stochastic":
-                rounded = narrow_at_random(merged, dtype, scratch, generator(recipe.seed, output.name, first))
-            else:
-                rounded = narrow(merged, dtype, scratch)
-            if not finite(rounded, scratch):
-                raise too_large(output)
-            write(output.name, first, rounded)
+        seed = recipe.seed if rounding == "stochastic" else None
+        yield [Piece(*span, partial(merge_blocks, stack, combine, output, seed, *span)) for span in spans]
     return MergedTensor(output.name, branch, recipe.t, geometry.cosine, geometry.angle, geometry.change)
+
+
+def choose(stack: Stack, recipe: Recipe, geometry: methods.Geometry) -> Steps[tuple[str, Combine]]:
+    """The branch, and the function that merges a block."""
+    if recipe.method in TWO_ENDS:
+        low, high, branch = methods.coefficients(geometry.cosine, recipe.method, recipe.t)
+        if not geometry.change or recipe.t in (0, 1):
+            branch = "same" if not geometry.change else "base" if recipe.t == 0 else "tuned"
+            return branch, lambda _, values: values[int(recipe.t > 0) if branch == "same" else int(recipe.t)]
+        return branch, lambda _, values: methods.two_ends(values, low, high)
+    if recipe.method == "soup":
+        return "soup", lambda _, values: methods.soup(values, recipe.weights)
+    limits = [0.0] * (len(stack.infos) - 1)
+    if recipe.method == "ties" and recipe.density < 1 and stack.count:
+        (limits,) = yield [partial(methods.thresholds, stack.blocks, stack.count, recipe.density, len(limits))]
+    name = stack.infos[0].name
+    return recipe.method, lambda first, values: methods.add_changes(recipe, limits, name, first, values)
+
+
+def merge_blocks(stack: Stack, combine: Combine, output: Output, seed: int | None, first: int, count: int, write: Write) -> None:
+    """Writes merged blocks, rounded to nearest, or at random with a seed. Raises: RecipeError for what is too large."""
+    dtype = numpy_dtype(output.dtype)
+    for start, values in stack.blocks(None, first, count):
+        with np.errstate(over="ignore", invalid="ignore"):  # seen in the result
+            merged = combine(start, values)
+        if seed is None:
+            rounded = narrow(merged, dtype, scratch())
+        else:
+            rounded = narrow_at_random(merged, dtype, scratch(), generator(seed, output.name, start))
+        if not finite(rounded, scratch()):
+            raise too_large(output)
+        write(start, rounded)
+
+
+def copy_end(stack: Stack, end: int, first: int, count: int, write: Write) -> None:
+    """Writes blocks of one checkpoint as they are."""
+    for start, raw in stack.stored(end, first, count):
+        write(start, raw)
+
+
+def copy_equal(stack: Stack, first: int, count: int, write: Write) -> None:
+    """Writes blocks of whole numbers. Raises: InputError when the checkpoints do not agree on them."""
+    base = stack.infos[0]
+    for (start, raw), *others in zip(*(stack.stored(end, first, count) for end in range(len(stack.infos))), strict=True):
+        for (_, other), info in zip(others, stack.infos[1:], strict=True):
+            if other.tobytes() != raw.tobytes():
+                where = f"tensor {base.name} is {base.dtype} and differs between {base.file} and {info.file}."
+                raise InputError(where, "Only float tensors can be merged.")
+        write(start, raw)
+
+
+def not_finite(stack: Stack) -> InputError:
+    """The error for sums that are no numbers."""
+    if info := stack.first_damaged():
+        return damaged(info)
+    base, tuned = stack.infos[:2]
+    where = f"tensor {base.name} of {base.file} or {tuned.file} has values too large for sums of squares in float32."
+    return InputError(where, "Weights are a million million times smaller; one of the checkpoints diverged.")
 
 
 def too_large(output: Output) -> RecipeError:
@@ -229,31 +229,3 @@ def too_large(output: Output) -> RecipeError:
         f"the merge gives values beyond {kind} in tensor {output.name}.",
         wider.get(kind, "Choose a smaller t or smaller weights."),
     )
-
-
-def choose(infos: Sequence[TensorInfo], recipe: Recipe, geometry: methods.Geometry, blocks: Blocks) -> tuple[str, Any]:
-    """The branch, and the function that merges a block."""
-    if recipe.method in TWO_ENDS:
-        low, high, branch = methods.coefficients(geometry.cosine, recipe.method, recipe.t)
-        if not geometry.change or recipe.t in (0, 1):
-            branch = "same" if not geometry.change else "base" if recipe.t == 0 else "tuned"
-        return branch, lambda _, values: methods.two_ends(values, low, high)
-    if recipe.method == "soup":
-        return "soup", lambda _, values: methods.soup(values, recipe.weights)
-    count, limits = infos[0].count, [0.0] * (len(infos) - 1)
-    if recipe.method == "ties" and recipe.density < 1 and count:
-        limits = methods.thresholds(blocks, count, recipe.density, len(infos) - 1)
-    name = infos[0].name
-    return recipe.method, lambda first, values: methods.add_changes(recipe, limits, name, first, values)
-
-
-def copy_equal(stack: Stack, output: Output, t: float, write: Write) -> MergedTensor:
-    """Writes a tensor of whole numbers. Raises: InputError when the checkpoints do not agree on it."""
-    base = stack.infos[0]
-    for (first, raw), *others in zip(*(stack.stored(number) for number in range(len(stack.infos))), strict=True):
-        for (_, other), info in zip(others, stack.infos[1:], strict=True):
-            if other.tobytes() != raw.tobytes():
-                where = f"tensor {output.name} is {output.dtype} and differs between {base.file} and {info.file}."
-                raise InputError(where, "Only float tensors can be merged.")
-        write(output.name, first, raw)
-    return MergedTensor(output.name, "same", t, 1.0, 0.0, 0.0)

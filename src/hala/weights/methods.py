@@ -19,6 +19,7 @@ from hala.weights.numerics import generator
 
 Block = tuple[int, list[Array]]  # first element; float32 values of base and tuned models, which may be overwritten
 Blocks = Callable[[], Iterator[Block]]
+Sums = tuple[float, float, float]
 LINEAR_ABOVE = 0.9995  # |cos| from which the great circle is a straight line, arccos = 1.812 degrees
 NO_DIRECTION = 1e-8  # a norm up to this is not divided by
 TWO_ENDS = ("slerp", "linear")
@@ -62,18 +63,27 @@ class Geometry:
 
 
 def measure(blocks: Blocks) -> Geometry:
-    """The geometry of the first two tensors, from three sums that stay accurate for the smallest angles.
+    """The geometry of the first two tensors."""
+    return geometry([sums(base, tuned) for _, (base, tuned, *_) in blocks()])
+
+
+def sums(base: Array, tuned: Array) -> Sums:
+    """What `geometry` needs of one block: |base|^2, |tuned - base|^2 and base.(tuned - base); `tuned` is used up."""
+    with np.errstate(invalid="ignore", over="ignore"):  # NaN and Inf come out as such
+        aa = float(np.dot(base, base))
+        np.subtract(tuned, base, out=tuned)
+        return aa, float(np.dot(tuned, tuned)), float(np.dot(base, tuned))
+
+
+def geometry(blocks: Sequence[Sums]) -> Geometry:
+    """The geometry of two tensors from the sums of their blocks, which stay accurate for the smallest angles.
 
     With d = tuned - base: |base|^2, |d|^2 and base.d give the rest; sin^2 = (|base|^2 |d|^2 - (base.d)^2) / (|base| |tuned|)^2.
     Blocks are summed in float32, their sums in float64.
     """
     aa = dd = ad = 0.0
-    with np.errstate(invalid="ignore", over="ignore"):  # NaN and Inf come out as such
-        for _, (base, tuned, *_) in blocks():
-            aa += float(np.dot(base, base))
-            np.subtract(tuned, base, out=tuned)
-            dd += float(np.dot(tuned, tuned))
-            ad += float(np.dot(base, tuned))
+    for block in blocks:
+        aa, dd, ad = aa + block[0], dd + block[1], ad + block[2]
     if not dd:
         return Geometry(1.0, 0.0, 0.0) if math.isfinite(aa) else Geometry(math.nan, math.nan, math.nan)
     bb, ab = max(aa + 2 * ad + dd, 0.0), aa + ad

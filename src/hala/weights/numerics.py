@@ -6,6 +6,7 @@ Integer operations stand where numpy's casts of BF16 would do, since those hold 
 from __future__ import annotations
 
 import math
+import threading
 import zlib
 from typing import Any
 
@@ -17,6 +18,7 @@ from hala.weights.checkpoint import Array
 BF16 = np.dtype(ml_dtypes.bfloat16)
 INFINITE = {BF16: 0x7F80, np.dtype(np.float16): 0x7C00}  # the bits of Inf, above which lies NaN
 BLOCK = 262_144  # elements worked on at once
+LOCAL = threading.local()
 
 
 class Scratch:
@@ -32,6 +34,12 @@ class Scratch:
         if held is None or held.dtype != dtype or held.size < count:
             held = self.arrays[name] = np.empty(count, dtype)
         return held[:count].reshape(shape)
+
+
+def scratch() -> Scratch:
+    """This thread's own."""
+    found: Scratch = LOCAL.__dict__.setdefault("scratch", Scratch())
+    return found
 
 
 def widen(narrow: Array, out: Array) -> None:

@@ -25,7 +25,7 @@ from hala.errors import InputError
 from hala.hardware import workers
 from hala.progress import duration
 from hala.weights.checkpoint import check_safe, instead_of_config, open_checkpoint
-from hala.weights.compress import find_scheme, plan_unit
+from hala.weights.compress import find_scheme, planned_size
 from hala.weights.headers import TensorInfo, read_json
 from hala.weights.numerics import BF16, Scratch
 from hala.weights.schemes import Mode, Scheme, rows_at_once
@@ -131,7 +131,7 @@ def plan(
     columns = max((info.shape[1] for info in chosen), default=1)
     rates = rates or measure(nearest_folder(out), how, mode, columns)
     before = sum(info.size for info in tensors.values())
-    after = sum(plan_unit(info, None if why[info.name] else how, mode).size for info in tensors.values())
+    after = sum(planned_size(info, None if why[info.name] else how, mode) for info in tensors.values())
     quantising = sum(info.count for info in chosen) / rates.weights
     return Plan(
         model=name or str(folder),

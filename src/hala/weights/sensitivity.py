@@ -31,7 +31,7 @@ import numpy as np
 from hala.errors import InputError
 from hala.hardware import workers
 from hala.weights.checkpoint import Array, Checkpoint, numpy_dtype, read_into
-from hala.weights.compress import choose, find_scheme, is_measured, open_source, plan_unit
+from hala.weights.compress import choose, find_scheme, is_measured, open_source, planned_size
 from hala.weights.headers import TensorInfo
 from hala.weights.numerics import Scratch, widen
 from hala.weights.schemes import Mode, Scheme, decode, quantise, rows_at_once
@@ -82,7 +82,7 @@ def weigh(
     for layer, parts in sorted(groups.items()):
         sums = np.sum([errors[name] for name in parts], axis=0)
         outputs, error, norm, harm = (float(value) for value in sums)
-        cost = sum(source.tensors[name].size - plan_unit(source.tensors[name], how, mode).size for name in parts)
+        cost = sum(source.tensors[name].size - planned_size(source.tensors[name], how, mode) for name in parts)
         relative = (error / norm) ** 0.5 if norm else 0.0
         layers.append(Layer(layer, tuple(module_of(name) for name in parts), harm / outputs, relative, cost))
     return layers

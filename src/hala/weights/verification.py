@@ -22,7 +22,7 @@ import numpy as np
 from hala.errors import CorruptError
 from hala.hardware import free_memory, workers
 from hala.weights.checkpoint import Array, Checkpoint, numpy_dtype, open_checkpoint, read_into
-from hala.weights.compress import choose, find_scheme, plan_unit
+from hala.weights.compress import choose, find_scheme, outputs_of
 from hala.weights.headers import TensorInfo, read_json
 from hala.weights.numerics import BLOCK, Scratch, widen
 from hala.weights.schemes import FP8_VALUES, Mode, Scheme, decode, expand, quantise, rows_at_once, scale_dtype
@@ -94,8 +94,8 @@ def verify(
 
 def check_layout(source: Checkpoint, made: Checkpoint, why: dict[str, str], scheme: Scheme, mode: Mode) -> None:
     """Nothing, or CorruptError for a tensor that is missing, too many, or of another dtype or shape than planned."""
-    units = [plan_unit(info, None if why[name] else scheme, mode) for name, info in source.tensors.items()]
-    planned = {output.name: (output.dtype, output.shape) for unit in units for output in unit.outputs}
+    outputs = [outputs_of(info, None if why[name] else scheme, mode) for name, info in source.tensors.items()]
+    planned = {output.name: (output.dtype, output.shape) for each in outputs for output in each}
     found = {name: (info.dtype, info.shape) for name, info in made.tensors.items()}
     for name in sorted(planned.keys() | found.keys()):
         if planned.get(name) != found.get(name):

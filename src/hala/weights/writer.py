@@ -1,10 +1,10 @@
-"""Writing checkpoints: tensors in any order, in parallel, into shards laid out beforehand, so that a killed job continues.
+"""Writing checkpoints: every output made on all cores and written in order, so that a killed job continues.
 
-The header of every shard is known before its first tensor is computed, so each piece of a tensor goes straight to its place. All
-is written to a work folder beside the destination, with a journal of finished units; the destination is absent or complete.
-Killed at any moment and started again, it ends with the same bytes, in the reference layout.
+The header of every shard is known before its first tensor is computed, so each shard is written from beginning to end. All goes
+to a work folder beside the destination, with a journal of what is written; the destination is absent or complete. Killed at any
+moment and started again, it ends with the same bytes, in the reference layout.
 
-    build(Path("out"), job, make)   # make(key, write) writes the outputs of that unit and returns its note for the report
+    build(Path("out"), job, make)   # make(name) makes that output (see `making`) and gives its note for the report
 """
 
 from __future__ import annotations
@@ -12,28 +12,31 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
+from itertools import dropwhile
 from pathlib import Path
-from threading import Event, Lock
 from typing import Any
 
 from hala.artifacts import atomic_file, disk_errors, sync
 from hala.errors import DiskError, InputError
 from hala.hardware import workers
-from hala.weights.checkpoint import INDEX_NAME, Array, copy_side_files
-from hala.weights.disk import Shard, Wake
+from hala.weights.checkpoint import INDEX_NAME, copy_side_files
 from hala.weights.journal import JOURNAL, Journal, Note, check_settings
-from hala.weights.layout import SHARD_BYTES, Shards, Unit, make_index, plan_shards, shard_size
+from hala.weights.layout import SHARD_BYTES, Output, Shards, in_order, make_header, make_index, plan_shards, shard_size
+from hala.weights.making import Line, Making
+from hala.weights.stream import Stream, Window
 
 WORK = ".partial"  # suffix of the work folder, or its name inside a destination that exists already
-READERS = 2  # threads that digest what is finished
+SLOTS, WRITERS = 8, 2  # of the window, at least; threads that wait for the disk
+LARGE = 1 << 28  # bytes of a checkpoint that would push too much out of the page cache
 SPARE = 50_000_000  # bytes left free for everything that is not a tensor
 
-Write = Callable[[str, int, Array], None]  # output name, first element, values
-Make = Callable[[str, Write], Note]
+Make = Callable[[str], Making]  # by the name of an output
 Progress = Callable[[int, int], None]  # bytes done, bytes in all
 
 
@@ -41,11 +44,11 @@ Progress = Callable[[int, int], None]  # bytes done, bytes in all
 class Job:
     """A checkpoint to write: `settings` tells two jobs apart, `side` has the tokenizer files, `report` is the report's name.
 
-    `summary` makes further entries of the report from the notes of all units.
+    `summary` makes further entries of the report from the notes of all outputs.
     """
 
     settings: Note
-    units: tuple[Unit, ...]
+    outputs: tuple[Output, ...]
     config: dict[str, Any]
     side: Path
     report: str
@@ -54,24 +57,24 @@ class Job:
 
 
 def build(dst: Path, job: Job, make: Make, progress: Progress | None = None, threads: int | None = None) -> list[Note]:
-    """The notes of all units in order, empty ones left out. Finished units of an earlier, interrupted call are kept.
+    """The notes of all outputs in order, empty ones left out. What an earlier, interrupted call has written is kept.
 
-    `make` runs in several threads (by default one a core). Raises: DriftError when `dst` was begun with other settings,
+    Tasks run in several `threads` (by default one a core). Raises: DriftError when `dst` was begun with other settings,
     InputError when it holds another checkpoint, DiskError.
     """
     with disk_errors(dst):
         if (finished := notes_of_finished(dst, job)) is not None:
             return finished
         work = work_folder(dst)
-        shards = plan_shards(job.units, job.shard_bytes)
-        journal = Journal.begin(work, job.settings, lost_units(shards, (work, dst)))
-        if any(unit.key not in journal.notes for unit in job.units):
+        shards = plan_shards(job.outputs, job.shard_bytes)
+        journal = Journal.begin(work, job.settings, lost_outputs(shards, (work, dst)))
+        if any(output.name not in journal.notes for output in job.outputs):
             check_room(work, shards)
             with closing(journal):
-                write_units(work, shards, journal, make, progress, threads or workers())
-        if lost := sorted(lost_units(shards, (work, dst))):
+                write_outputs(work, shards, journal, make, progress, threads or workers())
+        if lost := sorted(lost_outputs(shards, (work, dst))):
             raise DiskError(f"the parts of {dst} with {lost[0]} are gone.", "Run it again; what is missing is made again.")
-        notes = [note for unit in job.units if (note := journal.notes[unit.key])]
+        notes = [note for output in job.outputs if (note := journal.notes[output.name])]
         finish(work, dst, job, shards, notes)
     return notes
 
@@ -97,19 +100,19 @@ def notes_of_finished(dst: Path, job: Job) -> list[Note] | None:
     return notes
 
 
-def lost_units(shards: Shards, folders: Sequence[Path]) -> set[str]:
-    """Units whose shard is in none of the folders in its full size: somebody removed it, or it was never begun."""
+def lost_outputs(shards: Shards, folders: Sequence[Path]) -> set[str]:
+    """Outputs whose shard is in none of the folders in its full size: somebody removed it, or it was never begun."""
     lost: set[str] = set()
-    for name, units in shards.items():
-        size = shard_size(units)
+    for name, outputs in shards.items():
+        size = shard_size(outputs)
         if not any((folder / name).is_file() and (folder / name).stat().st_size == size for folder in folders):
-            lost.update(unit.key for unit in units)
+            lost.update(output.name for output in outputs)
     return lost
 
 
 def check_room(work: Path, shards: Shards) -> None:
     """Nothing, or DiskError when what is still to be written does not fit, before hours are spent on it."""
-    total = sum(unit.size for units in shards.values() for unit in units)
+    total = sum(output.size for outputs in shards.values() for output in outputs)
     there = sum(file.stat().st_blocks * 512 for file in work.glob("*.safetensors"))
     free = shutil.disk_usage(work).free
     if total - there + SPARE > free:
@@ -119,65 +122,46 @@ def check_room(work: Path, shards: Shards) -> None:
         )
 
 
-def write_units(work: Path, shards: Shards, journal: Journal, make: Make, progress: Progress | None, threads: int) -> None:
-    """Makes every unit that the journal lacks, in the order of the files, so that their digests can follow."""
-    total = sum(unit.size for units in shards.values() for unit in units)
-    done = Written(sum(unit.size for units in shards.values() for unit in units if unit.key in journal.notes))
-    begun = begin_shards(work, shards, journal)
-    pool, readers, stop = ThreadPoolExecutor(threads), ThreadPoolExecutor(READERS), Event()
-
-    def run(unit: Unit, shard: Shard) -> None:
-        if stop.is_set():  # nothing new is begun after an error
-            return
-        try:
-            with shard.opened() as descriptor:
-                note = make(unit.key, lambda *piece: done.add(shard.write(descriptor, *piece)))
-            shard.finished(unit)
-            journal.add(unit.key, note)
-            readers.submit(shard.follow, stop)
-        except BaseException:
-            stop.set()
-            raise
-
-    try:
-        waiting = {pool.submit(run, unit, shard) for shard, units in begun for unit in units}
-        watch(waiting, lambda: progress and progress(min(done.bytes, total), total))
-        watch({readers.submit(shard.follow, stop, last=True) for shard, _ in begun}, lambda: None)
-    finally:
-        stop.set()
-        pool.shutdown(cancel_futures=True)
-        readers.shutdown(cancel_futures=True)
+def write_outputs(work: Path, shards: Shards, journal: Journal, make: Make, progress: Progress | None, threads: int) -> None:
+    """Makes every output that the journal lacks, file by file."""
+    total = sum(output.size for outputs in shards.values() for output in outputs)
+    before = 0
+    window = Window(max(SLOTS, 2 * threads))
+    with ThreadPoolExecutor(threads) as pool, ThreadPoolExecutor(WRITERS) as disk:
+        for name, outputs in shards.items():
+            size = sum(output.size for output in outputs)
+            header, places = make_header(outputs)
+            missing = list(dropwhile(lambda output: output.name in journal.notes, in_order(outputs)))
+            if missing:
+                begin = places[missing[0].name] if len(missing) < len(outputs) else 0
+                with closing(Stream(work / name, len(header) + size, window, disk, begin, large=total >= LARGE)) as stream:
+                    stream.append(header[: len(header) if not begin else 0])
+                    shown = partial(show, progress, stream, before - len(header), total)
+                    write_shard(stream, Line(stream, places, make, pool, 2 * threads), missing, journal, shown)
+            before += size
 
 
-def begin_shards(work: Path, shards: Shards, journal: Journal) -> list[tuple[Shard, list[Unit]]]:
-    """The shards that lack units, with these in the order in which they lie there."""
-    wake, begun = Wake(), []
-    for name, units in shards.items():
-        if missing := [unit for unit in units if unit.key not in journal.notes]:
-            shard = Shard(work / name, units, wake, journal.notes.keys())
-            begun.append((shard, sorted(missing, key=lambda unit: shard.places[unit.outputs[0].name][0])))
-    return begun
+def write_shard(stream: Stream, line: Line, missing: Sequence[Output], journal: Journal, show: Callable[[], None]) -> None:
+    """Makes the missing outputs of a file; the journal hears of those that were written."""
+    pending: deque[tuple[int, str, Note]] = deque()
+
+    def finished(output: Output, note: Note) -> None:
+        pending.append((line.places[output.name] + output.size, output.name, note))
+        add_written()
+
+    def add_written() -> None:
+        while pending and pending[0][0] <= stream.written:
+            journal.add(*pending.popleft()[1:])
+
+    line.run(missing, finished, show)
+    stream.finish()
+    add_written()
 
 
-class Written:
-    """Bytes written so far, counted by several threads."""
-
-    def __init__(self, before: int) -> None:
-        self.bytes, self.lock = before, Lock()
-
-    def add(self, count: int) -> None:
-        """Counts more."""
-        with self.lock:
-            self.bytes += count
-
-
-def watch(waiting: set[Future[None]], show: Callable[[], Any]) -> None:
-    """Waits for all, showing the progress; the first error ends it."""
-    while waiting:
-        finished, waiting = wait(waiting, timeout=0.2, return_when=FIRST_COMPLETED)
-        for future in finished:
-            future.result()
-        show()
+def show(progress: Progress | None, stream: Stream, before: int, total: int) -> None:
+    """Tells how many bytes of all tensors are made."""
+    if progress:
+        progress(before + stream.complete, total)
 
 
 def finish(work: Path, dst: Path, job: Job, shards: Shards, notes: list[Note]) -> None:
