@@ -26,6 +26,8 @@ def reason(source: str, target: str, code: str = "ar") -> str:
         ("The word cell comes from the Latin word 'cella'.", "كلمة خلية مأخوذة من الكلمة اللاتينية 'cella'.", "ar"),
         ("He ran 5 km today.", "جرى اليوم 5 km.", "ar"),
         ("NASA, ESA", "NASA, ESA", "hi"),
+        ("The mine sells uranium and lithium.", "Mỏ này bán uranium và lithium.", "vi"),
+        ("They filled the gondola with confetti.", "Walijaza gondola na confetti.", "sw"),
     ],
 )
 def test_good_translations_pass(source: str, target: str, code: str) -> None:
@@ -42,6 +44,9 @@ def test_good_translations_pass(source: str, target: str, code: str) -> None:
         (SOURCE, "पुस्तकालय (library) हर सुबह नौ बजे खुलता है और रात को देर से बंद होता है।", "hi", {"script"}),
         (SOURCE, "Thư viện mở cửa every morning lúc chín giờ và đóng cửa khuya.", "vi", {"script"}),
         (SOURCE, "Maktaba hufunguliwa every asubuhi saa tatu na kufungwa usiku sana.", "sw", {"script"}),
+        ("The kiosk sells notebooks to the pupils.", "Quầy này bán notebooks cho học sinh.", "vi", {"script"}),
+        ("Here I learned a lesson.", "Hapa nilipata I learned somo.", "sw", {"script", "wrong_language"}),
+        ("They live in a yellow bungalow near us.", "Wanaishi katika yellow bungalow karibu nasi.", "sw", {"script"}),
         (SOURCE, "تفتح المكتبة كل صباح 九点钟 وتغلق في وقت متأخر من الليل.", "ar", {"script"}),
         (SOURCE, "Библиотека открывается каждое утро в девять и закрывается поздно ночью.", "vi", {"script", "wrong_language"}),
         (SOURCE, "کتابخانه هر روز صبح ساعت نه باز می‌شود و شب دیر بسته می‌شود.", "ar", {"wrong_language"}),

@@ -20,6 +20,8 @@ _LATIN_STRETCH = re.compile(
     r"(?:(?<![A-Za-z0-9_.@/\\&#-])[A-Za-z]|(?<=[\d ]/)[A-Z])[A-Za-z0-9'’.,;:&/+#@_-]*(?: +[A-Za-z0-9][A-Za-z0-9'’.,;:&/+#@_-]*)*"
 )
 _EDGES = ".,;:'’!?"
+# What ends a loan word (piano, uranium, methanol) and hardly an English word of every day.
+_LOANED = ("a", "i", "o", "u", "um", "ol", "ine", "gen", "oid", "ide", "ose")
 
 
 # Small words inside names and titles.
@@ -139,31 +141,53 @@ def _left_inside(pair: Pair) -> str:
     shared = pair.source.lower & pair.target.lower
     if not shared:
         return ""
-    # A word that the translation also writes with a capital, or beside one, is part of a name.
     english = english_words() if pair.source.language.code == "en" else {}
-    keep = kept_words(pair.language.code)
-    known = english.keys() | pair.source.language.frequent if english else pair.source.language.frequent
-    strange = [
+    known, keep = english.keys() | pair.source.language.frequent, kept_words(pair.language.code)
+    # In lower case on both sides: a name has capitals.
+    plain = {
         word
         for word in shared
-        # A short word that both languages spell alike is most likely the target's own.
-        if len(word) > (3 if spelling.fullmatch(word) else 2)
-        and (word in known or len(word) > (4 if spelling.fullmatch(word) else 3))
-        and word.isascii() and word.isalpha() and word not in keep
-        and word in pair.source.text and word in pair.target.text  # in lower case: a name has capitals
-    ]  # fmt: skip
-    if not strange:
+        if len(word) > 2
+        and word.isascii()
+        and word.isalpha()
+        and word not in keep
+        and word in pair.source.text
+        and word in pair.target.text
+    }
+    strange = {word for word in plain if _is_strange(word, word in known, spelling)}
+    if not strange and len(plain) < 2:
         return ""
-    wanted, source = set(strange), pair.source.text
+    source = pair.source.text
     for match in _LATIN_STRETCH.finditer(pair.target.natural):
         words = [word.strip(_EDGES) for word in match.group().split()]
-        for index, word in enumerate(words):
-            if word in wanted and word in source:
-                beside = words[max(0, index - 1) : index] + words[index + 1 : index + 2]
-                named = any(each[:1].isupper() and (f"{word} {each}" in source or f"{each} {word}" in source) for each in beside)
-                if not named and not mentioned(word, source):
-                    return f"untranslated: {word}"
+        for before, word, after in zip(["", *words], words, [*words[1:], ""], strict=False):
+            if word in strange and not _in_name(before, word, after, source) and not mentioned(word, source):
+                return f"untranslated: {word}"
+            both = {before, word}
+            if (
+                both <= plain
+                and f"{before} {word}" in source
+                and not both <= _IN_NAMES
+                and not all(map(spelling.fullmatch, both))
+            ):
+                return f"untranslated: {before} {word}"
     return ""
+
+
+def _in_name(before: str, word: str, after: str, source: str) -> bool:
+    """Whether a word stands beside the same word with a capital as in the source: part of a name."""
+    beside = (before, f"{before} {word}"), (after, f"{word} {after}")
+    return any(each[:1].isupper() and each != "I" and phrase in source for each, phrase in beside)
+
+
+def _is_strange(word: str, known: bool, spelling: re.Pattern[str]) -> bool:
+    """Whether a source word alone tells that something was not translated: no loan word, and none of the target's own.
+
+    Loan words (tsunami, uranium) are rarely among the words of every day, and often show it by their ending.
+    """
+    if spelling.fullmatch(word):
+        return len(word) > 3 and (known or (len(word) > 4 and word.endswith("e")))
+    return known or (len(word) > 3 and not word.endswith(_LOANED))
 
 
 @lru_cache(maxsize=16)

@@ -26,6 +26,10 @@ _ARABIC_COMMA = re.compile(r"([0-9])،([0-9]{3})(?![0-9])")
 _THOUSANDS = re.compile(r"\d{1,3}(?:[.,]\d{2,3})*[.,]\d{3}")
 _DECADE = re.compile(r"(\d+0)(?:['’]?s\b)")
 _MIXED = re.compile("[0-9][٠-٩۰-۹०-९]|[٠-٩۰-۹०-९][0-9]")
+# Where a Swahili text gives an hour, which it counts from six: by its word, the time of day, or minutes behind it.
+_SWAHILI_HOUR = re.compile(
+    r"\b(?:saa|asubuhi|alfajiri|mchana|alasiri|jioni|usiku)\b|(?<!\d)\d{1,2}[:.][0-5]\d(?!\d)", re.IGNORECASE
+)
 _AFTERNOON = re.compile(r"\bp\.?m\b|\b(?:after|this )?noon|evening|night|\b(?:EST|EDT|ET|GMT|UTC)\b", re.IGNORECASE)
 _TENS = {
     "twenty": 20, "thirty": 30, "forty": 40, "fifty": 50, "sixty": 60, "seventy": 70, "eighty": 80, "ninety": 90,
@@ -96,10 +100,11 @@ def compare(
     if not missing and not extra:
         return [], []
     missing, extra = set(missing), set(extra)
-    _pair_up(missing, extra, source, target)
+    swahili_day = target_code == "sw" and _SWAHILI_HOUR.search(target) is not None
+    _pair_up(missing, extra, source, target, swahili_day)
     words = lexicon(target_code) if source_code == "en" else None
     lost = _lost(missing, extra, source, target, words, searchable) if missing else []
-    made = _made(missing, extra, source, source_code) if extra else []
+    made = _made(missing, extra, source, source_code, swahili_day) if extra else []
     return lost, made
 
 
@@ -130,11 +135,14 @@ def _excused(number: str, source: str, text: str, words: Lexicon) -> bool:
     return words.holds(stems, text) if stems is not None else len(number) < 11 and spelled(int(number), text, words)
 
 
-def _made(missing: set[str], extra: set[str], source: str, source_code: str) -> list[str]:
+def _made(missing: set[str], extra: set[str], source: str, source_code: str, swahili_day: bool) -> list[str]:
     if source_code != "en":
         unsure = any(len(number) > 1 for number in missing)
         return [n for n in sorted(extra) if not _may_be_words(n, unsure)]
-    written = set(map(str, number_words(source, source_code)))
+    values = number_words(source, source_code)
+    written = set(map(str, values))
+    if swahili_day:  # six in the morning is the twelfth hour
+        written |= {str((value + 5) % 12 + 1) for value in values if value <= 12}
     for word in _LETTERS.findall(source.lower()):
         written |= _CALENDAR.get(word, set())
     if missing:  # "a" is one only where no number is gone
@@ -156,7 +164,7 @@ def spelled(value: int, text: str, words: Lexicon) -> bool:
     return tens in words.numbers and words.holds(words.numbers[tens], text) and words.holds(words.numbers[rest], text)
 
 
-def _pair_up(missing: set[str], extra: set[str], source: str, target: str) -> None:
+def _pair_up(missing: set[str], extra: set[str], source: str, target: str, swahili_day: bool) -> None:
     """Takes out what is one number in two writings: 300,000 and 300 thousand, 1950-53 and 1953, 1200 and 12:00, 3 p.m. and 15."""
     if re.search(r"\d[:.]00", target):  # of a full hour
         extra.discard("0")
@@ -169,7 +177,7 @@ def _pair_up(missing: set[str], extra: set[str], source: str, target: str) -> No
             short, long = sorted((number, other), key=len)
             scaled = long.startswith(short) and set(long[len(short) :]) == {"0"} and len(long) - len(short) in (2, 3, 6, 9)
             ending = len(short) == 2 and len(long) == 4 and long.endswith(short) and long[:2] in ("18", "19", "20")
-            if scaled or ending or (len(long) < 3 and _same_hour(int(number), int(other), source, target)):
+            if scaled or ending or (len(long) < 3 and _same_hour(int(number), int(other), source, swahili_day)):
                 missing.discard(number)
                 extra.discard(other)
                 break
@@ -187,11 +195,11 @@ def _shifted(text: str) -> dict[str, set[str]]:
     return found
 
 
-def _same_hour(hour: int, other: int, source: str, target: str) -> bool:
+def _same_hour(hour: int, other: int, source: str, swahili_day: bool) -> bool:
     """One hour on two clocks: of 12 or 24 hours, or of the Swahili day, which begins at six."""
     if other == hour + 12 or other == hour - 12:
         return _AFTERNOON.search(source) is not None
-    return (hour - other) % 12 == 6 and " saa " in f" {target.lower()}"
+    return swahili_day and (hour - other) % 12 == 6
 
 
 def numbers(text: str) -> Counter[str]:
