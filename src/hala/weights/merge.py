@@ -28,15 +28,16 @@ from hala.weights.layout import SHARD_BYTES, Output
 from hala.weights.making import Making, Piece, Task, Write, in_spans
 from hala.weights.methods import TWO_ENDS, Recipe
 from hala.weights.methods import Mix as Mix
-from hala.weights.numerics import BLOCK, Scratch, finite, generator, narrow, narrow_at_random, scratch
+from hala.weights.numerics import Scratch, finite, generator, narrow, narrow_at_random, scratch
 from hala.weights.preflight import FLOATS, OUT_DTYPES, preflight
-from hala.weights.stack import Stack, damaged
+from hala.weights.stack import BLOCK, Stack, damaged
 from hala.weights.writer import Job, Progress, build
 
 T = TypeVar("T")
 Steps = Generator[Sequence[Piece | Task], list[Any], T]
 Combine = Callable[[int, Sequence[Array]], Array]  # first element and float32 values of a block, which may be overwritten
 
+AT_ONCE = 2  # tensors that are kept in memory between their two passes: one is written while the next is measured
 HALFWAY = Mix()  # slerp at t = 0.5
 
 
@@ -116,15 +117,16 @@ def merge(
         shard_bytes=shard_bytes,
     )
     outputs = {output.name: output for output in job.outputs}
-    spare: list[Scratch] = []
+    spare = [Scratch() for _ in range(AT_ONCE)]
 
     def make(name: str) -> Making:
-        memory = spare.pop() if spare else Scratch()
+        memory = spare.pop() if spare else None
         try:
             stack = Stack([end.tensors[name] for end in ends], memory)
             return asdict((yield from merge_tensor(stack, outputs[name], recipes[name], mix.rounding)))
         finally:
-            spare.append(memory)
+            if memory:
+                spare.append(memory)
 
     notes = build(Path(dst), job, make, progress, threads)
     return MergeReport(mix.method, tuple(MergedTensor(**note) for note in notes), warnings)
@@ -145,7 +147,7 @@ def merged_config(config: dict[str, Any], dtype: str | None) -> dict[str, Any]:
 
 def merge_tensor(stack: Stack, output: Output, recipe: Recipe, rounding: str) -> Steps[MergedTensor]:
     """Makes the merged tensor; the stack has base and tuned. Raises: InputError, RecipeError when it does not fit."""
-    spans = list(in_spans(output.count, 4 * BLOCK))
+    spans = list(in_spans(output.count, 2 * BLOCK))
     if output.dtype not in FLOATS:
         yield [Piece(*span, partial(copy_equal, stack, *span)) for span in spans]
         return MergedTensor(output.name, "same", recipe.t, 1.0, 0.0, 0.0)

@@ -16,21 +16,22 @@ from hala.weights import methods
 from hala.weights.checkpoint import Array, numpy_dtype, read_into
 from hala.weights.headers import TensorInfo
 from hala.weights.making import in_spans
-from hala.weights.numerics import BLOCK, Scratch, scratch, widen
+from hala.weights.numerics import Scratch, scratch, widen
 
-HELD_BYTES = 1 << 26  # tensors up to this size, of all checkpoints together, stay in memory between the two passes
+BLOCK = 1 << 19  # elements worked on at once
+HELD_BYTES = 1 << 27  # tensors up to this size, of all checkpoints together, stay in memory between two passes
 
 
 class Stack:
-    """One tensor of every checkpoint, side by side, in blocks. Small ones are kept in `memory` after their first reading, for a
-    merge goes over its tensors twice; larger ones are read again.
+    """One tensor of every checkpoint, side by side, in blocks. Where there is `memory`, all but the largest are kept in it after
+    their first reading, for a merge goes over its tensors twice.
     """
 
-    def __init__(self, infos: Sequence[TensorInfo], memory: Scratch) -> None:
+    def __init__(self, infos: Sequence[TensorInfo], memory: Scratch | None) -> None:
         self.infos, self.count = infos, infos[0].count
         self.held: list[Array] = []
         self.there: set[tuple[int, int]] = set()  # blocks in `held` that were read
-        if sum(info.size for info in infos) <= HELD_BYTES:
+        if memory is not None and sum(info.size for info in infos) <= HELD_BYTES:
             self.held = [memory.take(str(n), (self.count,), numpy_dtype(info.dtype)) for n, info in enumerate(infos)]
 
     def stored(self, number: int, first: int = 0, count: int | None = None) -> Iterator[tuple[int, Array]]:
