@@ -40,6 +40,7 @@ _COMMON = (
     f"\t\n\r -~\u00a0-\u00bf{_LETTERS}\u2010-\u2027\u2030-\u205e\u2070-\u209f\u20a0-\u20bf\u2100-\u214f\u2190-\u21ff"
     "\u2200-\u22ff⟦⟧\u200b-\u200f\u202a-\u202e\u2066-\u2069"
 )
+_PLAIN_BYTES = bytes(byte for byte in range(128) if chr(byte).isalnum() or chr(byte) in " !\"'(),-.:;?")
 _PLAIN = f" !\"'(),\\-.0-9:;?A-Za-z{_LETTERS}«»–—‘’“”…\u200c\u200d"
 
 
@@ -68,17 +69,25 @@ class Side:
     def __init__(self, text: str, language: Language) -> None:
         self.text = text
         self.language = language
+        # An ASCII text is cheaper to look through as bytes.
+        odd = (
+            text.encode().translate(None, _PLAIN_BYTES)
+            if text.isascii()
+            else (_searches.get(language.code) or _odd(language))(text)
+        )
         self.plain = plain = (
-            (_searches.get(language.code) or _odd(language))(text) is None
+            not odd
             and text[:1].isalpha()
-            and text.count(".") == text.count(". ") + text.endswith(".")  # no dot inside a word: no file or address
-            and "--" not in text
-            and "()" not in text
+            # No dot inside a word, as in files and addresses; no call, no flag.
+            and (text.find(".", 0, -1) < 0 or text.count(".") == text.count(". ") + text.endswith("."))
+            and not ("-" in text and "--" in text)
+            and not ("(" in text and "()" in text)
         )
         """Whether there are only letters, digits and common punctuation, a letter first, and so no code, markup or emoji."""
         if plain:
-            length = len(text) if text[-1:].isalpha() or text[-1:] in _ENDS else len(text.strip())
-            self.__dict__.update(natural=text, bare=text, length=length, lettered=True, spans=(), foreign="")
+            self.natural = self.bare = text
+            self.length = len(text) if text[-1:].isalpha() or text[-1:] in _ENDS else len(text.strip())
+            self.lettered, self.spans, self.foreign = True, (), ""
 
     @lazy
     def natural(self) -> str:

@@ -24,15 +24,15 @@ def outspoken(pair: Pair) -> bool:
     return _opens(pair) or _hinted(pair)
 
 
-def _opens(pair: Pair) -> bool:
-    """Whether the first word can open an announcement."""
+def _opens(pair: Pair, code: str = "") -> bool:
+    """Whether the first word can open an announcement, in one language or in all that a model may speak in."""
     words = pair.target.tokens
-    return not words or words[0] in _said(pair.language.code, pair.target.latin)[0]
+    return not words or words[0] in (_said(code, False) if code else _said(pair.language.code, pair.target.latin))[0]
 
 
-def _hinted(pair: Pair) -> bool:
-    """Whether any phrase of a refusal or a note is there."""
-    hints, text = _said(pair.language.code, pair.target.latin)[1], pair.target.spaced
+def _hinted(pair: Pair, code: str = "") -> bool:
+    """Whether any phrase of a refusal or a note is there, in one language or in all that a model may speak in."""
+    hints, text = _said(code, False)[1] if code else _said(pair.language.code, pair.target.latin)[1], pair.target.spaced
     if pair.target.lower.isdisjoint(hints):
         return False
     for word in hints.keys() & pair.target.lower:
@@ -56,8 +56,8 @@ def _said(code: str, latin: bool) -> tuple[frozenset[str], dict[str, tuple[str, 
 def refusal(pair: Pair) -> str:
     """No refusal or talk about being a model unless the source has it too."""
     text = pair.target.text[:300]
-    for code in _codes(pair) if _hinted(pair) else ():
-        found = REFUSALS[code].search(text) if code in REFUSALS else None
+    for code in _codes(pair):
+        found = REFUSALS[code].search(text) if code in REFUSALS and _hinted(pair, code) else None
         if found and not any(REFUSALS[each].search(pair.source.text) for each in _source_codes(pair) if each in REFUSALS):
             return found.group().strip()[:60]
     return ""
@@ -66,9 +66,10 @@ def refusal(pair: Pair) -> str:
 def preamble(pair: Pair) -> str:
     """No announcement before the translation and no note after it."""
     text = pair.target.text
-    opens, hinted = _opens(pair), _hinted(pair)
     for code in _codes(pair):
-        found = (opens and OPENINGS[code].match(text)) or (hinted and NOTES[code].search(text)) if code in OPENINGS else None
+        if code not in OPENINGS:
+            continue
+        found = (_opens(pair, code) and OPENINGS[code].match(text)) or (_hinted(pair, code) and NOTES[code].search(text))
         if found and not _expected(pair):
             return found.group().strip()[:60]
     return ""

@@ -16,6 +16,7 @@ from hala.data.lexicon import DAYS, MONTHS, english_units
 from hala.data.numerals import compare, mixed_digits
 
 _SENTENCE_END = re.compile(r"[.!?؟।…]+[\"'”’»)]*(?=\s|$)")
+_FIGURES = re.compile("[0-9]+").findall
 _RUN = re.compile(r"([^\s\d])\1{7,}")
 _UNIT = re.compile(r"([$€£¥₹])\s?\d|\d[\s-]?(°\s?[CF]|[%℃℉€£$]|[A-Za-z]{1,11})(?![A-Za-z])")
 _BESIDE = re.compile(r"(?<=\d)(?=[^\W\d_])")
@@ -107,6 +108,8 @@ def numbers(pair: Pair) -> str:
         return ""
     if target.digits and target.folded is not target.bare and mixed_digits(target.bare):
         return "one number in the digits of two scripts"
+    if sorted(_FIGURES(source.folded)) == sorted(_FIGURES(target.folded)):  # whatever the points between them
+        return ""
     codes = source.language.code, pair.language.code
     lost, made = compare(source.numbers, target.numbers, source.bare, target.bare, *codes, pair.searchable)
     return f"missing {lost[:4]}, extra {made[:4]}" if lost or made else ""

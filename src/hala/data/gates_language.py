@@ -20,6 +20,8 @@ _LATIN_STRETCH = re.compile(
     r"(?:(?<![A-Za-z0-9_.@/\\&#-])[A-Za-z]|(?<=[\d ]/)[A-Z])[A-Za-z0-9'’.,;:&/+#@_-]*(?: +[A-Za-z0-9][A-Za-z0-9'’.,;:&/+#@_-]*)*"
 )
 _EDGES = ".,;:'’!?"
+_OPENERS = "\"'“‘(%<["
+_CLOSERS = "\"'”’)%>],."
 # What ends a loan word (piano, uranium, methanol) and hardly an English word of every day.
 _LOANED = ("a", "i", "o", "u", "um", "ol", "ine", "gen", "oid", "ide", "ose")
 
@@ -114,7 +116,15 @@ def _ordinary(lower: list[str], words: list[str], source: frozenset[str]) -> boo
 
 def mentioned(word: str, source: str) -> bool:
     """Whether the source speaks of the word itself or has it as a name: in quotes or brackets, or before a colon at its start."""
-    return re.search(rf"[\"'“‘(%<\[]{re.escape(word)}[\"'”’)%>\],.]|^{re.escape(word)}:|\b{re.escape(word)}=", source) is not None
+    place, size = source.find(word), len(word)
+    while place >= 0:
+        before, after = source[place - 1 : place], source[place + size : place + size + 1]
+        if before and before in _OPENERS and after and after in _CLOSERS:
+            return True
+        if (after == ":" and place == 0) or (after == "=" and not (before.isalnum() or before == "_")):
+            return True
+        place = source.find(word, place + 1)
+    return False
 
 
 def _too_much_latin(pair: Pair, latin: list[str]) -> str:
@@ -142,7 +152,7 @@ def _left_inside(pair: Pair) -> str:
     if not shared:
         return ""
     english = english_words() if pair.source.language.code == "en" else {}
-    known, keep = english.keys() | pair.source.language.frequent, kept_words(pair.language.code)
+    frequent, keep = pair.source.language.frequent, kept_words(pair.language.code)
     # In lower case on both sides: a name has capitals.
     plain = {
         word
@@ -154,7 +164,7 @@ def _left_inside(pair: Pair) -> str:
         and word in pair.source.text
         and word in pair.target.text
     }
-    strange = {word for word in plain if _is_strange(word, word in known, spelling)}
+    strange = {word for word in plain if _is_strange(word, word in english or word in frequent, spelling)}
     if not strange and len(plain) < 2:
         return ""
     source = pair.source.text

@@ -24,6 +24,12 @@ _NUMBER = re.compile(r"[0-9]+(?:[.,][0-9]+)*")
 _POWER = re.compile(r"[23](?![\w.,])(?:(?<=[kcm]m.)|(?<=\dm.)|(?<=\d m.)|(?<=[كس]م.)|(?<=\d م.)|(?<=मी.))")
 _ARABIC_COMMA = re.compile(r"([0-9])،([0-9]{3})(?![0-9])")
 _THOUSANDS = re.compile(r"\d{1,3}(?:[.,]\d{2,3})*[.,]\d{3}")
+_DIGITS = re.compile(r"\d+")
+# A whole part, but not before a half (2.5), or a part behind a point.
+_DECIMAL = re.compile(r"(?<![\d.,])(\d+)(?=[.,](?!5(?!\d))\d)|(?<=\d[.,])(\d+)")
+_COUNTED = re.compile(r"(?<![\d.,])(\d+)[ -][^\W\d_]")
+_FULL_HOUR = re.compile(r"\d[:.]00")
+_ONE = re.compile(r"\b(?:one|first|once|single)\b", re.IGNORECASE)
 _DECADE = re.compile(r"(\d+0)(?:['’]?s\b)")
 _MIXED = re.compile("[0-9][٠-٩۰-۹०-९]|[٠-٩۰-۹०-९][0-9]")
 # Where a Swahili text gives an hour, which it counts from six: by its word, the time of day, or minutes behind it.
@@ -117,7 +123,7 @@ def _lost(missing: set[str], extra: set[str], source: str, target: str, words: L
     # The 1980s are the eighties, in words or as 80.
     short = {decade: int(decade) % 100 for decade in decades}
     decades = {
-        each for each, ten in short.items() if ten == 0 or spelled(ten, text, words) or re.search(rf"(?<!\d){ten}(?!\d)", target)
+        each for each, ten in short.items() if ten == 0 or spelled(ten, text, words) or str(ten) in _DIGITS.findall(target)
     }
     if ".5" in source and words.holds(words.numbers.get(30, ()), text):  # an hour and a half
         decades.add("5")
@@ -126,9 +132,9 @@ def _lost(missing: set[str], extra: set[str], source: str, target: str, words: L
 
 def _excused(number: str, source: str, text: str, words: Lexicon) -> bool:
     """Whether a number that is gone may stand in words: 3 days as three days, 1 day as a day, but not a half of 6.34."""
-    if number != "0" and re.search(rf"(?<![\d.,]){number}[.,](?!5(?!\d))\d|\d[.,]{number}(?!\d)", source):
+    if number != "0" and any(number in parts for parts in _DECIMAL.findall(source)):
         return False
-    counted = re.search(rf"(?<![\d.,]){number}[ -][^\W\d_]", source) is not None
+    counted = number in _COUNTED.findall(source)
     if number in "01" and (counted or number == "0"):
         return True
     stems = [stem for stem in words.numbers.get(2, ()) if counted or len(stem) > 2] if number == "2" else None
@@ -146,7 +152,7 @@ def _made(missing: set[str], extra: set[str], source: str, source_code: str, swa
     for word in _LETTERS.findall(source.lower()):
         written |= _CALENDAR.get(word, set())
     if missing:  # "a" is one only where no number is gone
-        written -= {"1"} - ({"1"} if re.search(r"\b(?:one|first|once|single)\b", source, re.IGNORECASE) else set())
+        written -= {"1"} - ({"1"} if _ONE.search(source) else set())
     return [n for n in sorted(extra) if n not in written]
 
 
@@ -166,7 +172,7 @@ def spelled(value: int, text: str, words: Lexicon) -> bool:
 
 def _pair_up(missing: set[str], extra: set[str], source: str, target: str, swahili_day: bool) -> None:
     """Takes out what is one number in two writings: 300,000 and 300 thousand, 1950-53 and 1953, 1200 and 12:00, 3 p.m. and 15."""
-    if re.search(r"\d[:.]00", target):  # of a full hour
+    if _FULL_HOUR.search(target):  # of a full hour
         extra.discard("0")
     left, right = _shifted(source), _shifted(target)
     for digits in [each for each in left.keys() & right.keys() if len(each) > 1]:
@@ -214,8 +220,8 @@ def numbers_of(folded: str) -> Counter[str]:
         if token.isdecimal():
             found[token.lstrip("0") or "0"] += 1
             continue
-        groups = [re.sub(r"[.,]", "", token)] if _THOUSANDS.fullmatch(token) else re.split(r"[.,]", token)
-        for group in groups:
+        parts = token.replace(",", ".")
+        for group in [parts.replace(".", "")] if _THOUSANDS.fullmatch(token) else parts.split("."):
             found[group.lstrip("0") or "0"] += 1
     return found
 
