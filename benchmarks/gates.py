@@ -1,7 +1,7 @@
 """How many good translations the gates reject, how many planted errors they find, and how fast they are.
 
-    python benchmarks/gates.py --data ../shared/data              # writes benchmarks/results/gates.json and docs/gates.md
-    python benchmarks/gates.py --data ../shared/data --half 0     # the half for setting limits; writes nothing
+    python benchmarks/gates.py --data FOLDER              # writes benchmarks/results/gates.json and docs/gates.md
+    python benchmarks/gates.py --data FOLDER --half 0     # the half for setting limits; writes nothing
 
 Good pairs go the way of production: both sides masked with the same sentinels; where a translator changed a protected span, as
 they are. Errors are planted into pairs that pass (benchmarks/planted.py). What a reader said of the rejected good pairs stands in
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -109,15 +110,21 @@ def by_hand(code: str, half: int) -> dict[str, Any]:
 
 
 def speed(sets: dict[str, list[Good]], code: str, most: int = 250, rounds: int = 60) -> dict[str, float]:
-    """Microseconds for 1,000 characters of source: least of many rounds for each pair, a new source and one seen before."""
+    """Microseconds for 1,000 characters of source: first sight of each pair; least of many rounds, a new source and one seen before."""
     target = language(code)
     rng = Random(code)
     pairs = [pair for each in sets.values() for pair in rng.sample(each, min(len(each), 2000)) if 170 <= len(pair.source) <= 350]
     masked = [both for pair in rng.sample(pairs, min(len(pairs), most)) if (both := mask_pair(pair.source, pair.target))]
+    for source, _ in masked:
+        mask(source)  # as it has been on its way to the engine
+    start = time.process_time()
+    for source, text in masked:
+        check(source, text, "stop", target)
+    once = time.process_time() - start
     new, seen = [inf] * len(masked), [inf] * len(masked)
     for _ in range(rounds):  # over all pairs in turn: a busy moment of the machine does not hit one pair in all its rounds
         for place, (source, text) in enumerate(masked):
-            mask(source)  # as it has been on its way to the engine
+            mask(source)
             features._sources.clear()
             new[place] = min(new[place], _timed(source, text, target))
             seen[place] = min(seen[place], _timed(source, text, target))
@@ -126,10 +133,12 @@ def speed(sets: dict[str, list[Good]], code: str, most: int = 250, rounds: int =
     return {
         "pairs": len(masked),
         "mean_characters": round(characters / len(masked)),
+        "us_per_1000_once": round(scale * once, 1),
         "us_per_1000": round(scale * sum(new), 1),
         "us_per_1000_seen": round(scale * sum(seen), 1),
         "median_us_per_pair": round(1e6 * median(new), 1),
         "rounds": rounds,
+        "load": round(os.getloadavg()[0], 1),
     }
 
 
