@@ -54,7 +54,8 @@ def look_up(weight: Array, scheme: Scheme, mode: Mode, scratch: Scratch) -> Quan
     scales = find_scales((largest.astype(np.uint32) << 16).view(np.float32)[:, None], scheme, BF16, mode)
     place = (largest & 0x7F).astype(np.intp) * WIDTH + MIDDLE - (largest & 0x7F80).astype(np.intp)
     index = scratch.take("index", weight.shape, np.dtype(np.intp))
-    np.add(bits, place[:, None], out=index)
+    np.copyto(index, bits)  # adding both kinds of integers at once would go through buffers
+    index += place[:, None]
     codes = scratch.take("looked up", weight.shape, np.dtype(np.uint8))
     np.take(table(scheme, mode), index, out=codes, mode="clip")
     return Quantised(codes.view(numpy_dtype(scheme.dtype)), scales, 0.0, 0.0, 0, True)
