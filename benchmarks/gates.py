@@ -110,7 +110,7 @@ def by_hand(code: str, half: int) -> dict[str, Any]:
 
 
 def speed(sets: dict[str, list[Good]], code: str, most: int = 250, rounds: int = 60) -> dict[str, float]:
-    """Microseconds for 1,000 characters of source: first sight of each pair; least of many rounds, a new source and one seen before."""
+    """Microseconds for 1,000 characters of source: at first sight; the least of many rounds, and that for sources seen before."""
     target = language(code)
     rng = Random(code)
     pairs = [pair for each in sets.values() for pair in rng.sample(each, min(len(each), 2000)) if 170 <= len(pair.source) <= 350]

@@ -70,6 +70,9 @@ def test_the_cheap_look_misses_no_phrase(code: str) -> None:
         ("Can you swim?", "क्या तुम तैर सकते हो?", "hi"),
         ("Write a short letter to your friend.", "Viết một lá thư ngắn cho bạn của bạn.", "vi"),
         ("Write-offs by region", "عمليات الشطب حسب المنطقة", "ar"),
+        ("We tried everything.", "Chúng tôi đã cố gắng hết sức.", "vi"),
+        ("Ah, no, thanks.", "Không, cảm ơn.", "vi"),
+        ("None of them came.", "Hapana, hakuja hata mmoja.", "sw"),
     ],
 )
 def test_the_source_may_say_it_first(source: str, target: str, code: str) -> None:

@@ -19,6 +19,7 @@ def reason(source: str, target: str, code: str = "ar") -> str:
         ("The town is 3 km away.", "शहर तीन किलोमीटर दूर है।", "hi"),
         ("The shop opens at 8 a.m. on Monday.", "Duka linafunguliwa saa 2 asubuhi siku ya Jumatatu.", "sw"),
         ("The talk is on air from 9:30 to 10:00.", "Mazungumzo yako hewani kutoka 3:30 hadi 4:00.", "sw"),
+        ("The book is about World War 2.", "Cuốn sách nói về Thế chiến II.", "vi"),
         ("It was seven in the evening.", "Ilikuwa saa 1 jioni.", "sw"),
         ("He was born on 4 October 1987.", "Ông sinh ngày 4 tháng 10 năm 1987.", "vi"),
         ("He was born on 4 October 1987.", "ولد في ٤ تشرين الأول ١٩٨٧.", "ar"),

@@ -27,6 +27,7 @@ def reason(source: str, target: str, code: str = "ar") -> str:
         ("He ran 5 km today.", "جرى اليوم 5 km.", "ar"),
         ("NASA, ESA", "NASA, ESA", "hi"),
         ("The mine sells uranium and lithium.", "Mỏ này bán uranium và lithium.", "vi"),
+        ("Look for the tag listofopenorders there.", "Hãy tìm thẻ listofopenorders ở đó.", "vi"),
         ("They filled the gondola with confetti.", "Walijaza gondola na confetti.", "sw"),
     ],
 )

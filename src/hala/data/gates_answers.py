@@ -112,7 +112,7 @@ def answered(pair: Pair) -> str:
     if words and words[0] in ASSENTS.get(code, ()):
         found = _ASSENT.match(pair.target.text)
         source = ASSENTS.get(pair.source.language.code)
-        expected = source is None or (pair.source.words[:1] and pair.source.words[0].lower() in source)
+        expected = source is None or not source.isdisjoint(word.lower() for word in pair.source.words[:2])
         if found and not expected and not INTERJECTIONS.search(pair.source.text):
             return f"opens with {found.group().strip()}"
     return _obeyed(pair)

@@ -20,6 +20,8 @@ _LATIN_STRETCH = re.compile(
     r"(?:(?<![A-Za-z0-9_.@/\\&#-])[A-Za-z]|(?<=[\d ]/)[A-Z])[A-Za-z0-9'’.,;:&/+#@_-]*(?: +[A-Za-z0-9][A-Za-z0-9'’.,;:&/+#@_-]*)*"
 )
 _EDGES = ".,;:'’!?"
+# So long a word is most likely an identifier.
+_IDENTIFIER = 14
 _OPENERS = "\"'“‘(%<["
 _CLOSERS = "\"'”’)%>],."
 # What ends a loan word (piano, uranium, methanol) and hardly an English word of every day.
@@ -103,7 +105,7 @@ def _left_over(pair: Pair) -> str:
             word = lower[0]
             if word in _IN_NAMES and len(words) > 1:  # between identifiers
                 continue
-            if word in frequent or word in english_words() or (word in source.lower and 3 < len(word) < 14):
+            if word in frequent or word in english_words() or (word in source.lower and 3 < len(word) < _IDENTIFIER):
                 return word
     return ""
 
@@ -157,7 +159,7 @@ def _left_inside(pair: Pair) -> str:
     plain = {
         word
         for word in shared
-        if len(word) > 2
+        if 2 < len(word) < _IDENTIFIER
         and word.isascii()
         and word.isalpha()
         and word not in keep

@@ -24,6 +24,8 @@ _NUMBER = re.compile(r"[0-9]+(?:[.,][0-9]+)*")
 _POWER = re.compile(r"[23](?![\w.,])(?:(?<=[kcm]m.)|(?<=\dm.)|(?<=\d m.)|(?<=[كس]م.)|(?<=\d م.)|(?<=मी.))")
 _ARABIC_COMMA = re.compile(r"([0-9])،([0-9]{3})(?![0-9])")
 _THOUSANDS = re.compile(r"\d{1,3}(?:[.,]\d{2,3})*[.,]\d{3}")
+# In lower case, as a searchable text has them; without those that are words elsewhere.
+_ROMAN = {"2": "ii", "3": "iii", "4": "iv", "7": "vii", "8": "viii", "9": "ix", "12": "xii"}
 _DIGITS = re.compile(r"\d+")
 # A whole part, but not before a half (2.5), or a part behind a point.
 _DECIMAL = re.compile(r"(?<![\d.,])(\d+)(?=[.,](?!5(?!\d))\d)|(?<=\d[.,])(\d+)")
@@ -127,6 +129,7 @@ def _lost(missing: set[str], extra: set[str], source: str, target: str, words: L
     }
     if ".5" in source and words.holds(words.numbers.get(30, ()), text):  # an hour and a half
         decades.add("5")
+    decades |= {number for number, roman in _ROMAN.items() if number in missing and f" {roman} " in text}
     return [n for n in sorted(missing) if n not in decades and not _excused(n, source, text, words)]
 
 

@@ -193,7 +193,7 @@ NOTES: dict[str, re.Pattern[str]] = {
     ),
     "vi": _phrases(
         r"(?:\n|[.!?]\s|\()\W*(?:ghi chú|lưu ý|chú thích|giải thích)(?: của người dịch)?\s?:",
-        r"\btôi đã (?:dịch|giữ nguyên|cố gắng)\b",
+        r"(?<!chúng )\btôi đã (?:dịch|giữ nguyên|cố gắng)\b",
         r"\bhy vọng (?:bản dịch|điều này)\b.{0,30}(?:hữu ích|giúp)",
         r"\b(?:bản dịch (?:này|trên|ở trên)|văn bản gốc|nguyên bản tiếng anh)\b",
         r"\bhãy cho tôi biết nếu\b",
@@ -219,7 +219,10 @@ INTERJECTIONS = re.compile(
 )
 # Words of yes and no that open an answer, and the English ones that they can translate.
 ASSENTS: dict[str, frozenset[str]] = {
-    "en": _words("yes yeah yep no nope sure certainly of true false correct right indeed well okay ok never don"),
+    "en": _words(
+        "yes yeah yep no nope sure certainly of true false correct right indeed well okay ok never don none neither nothing"
+        " nobody"
+    ),
     "ar": _words("نعم أجل كلا بلى لا صحيح خطأ"),
     "hi": _words("हाँ हां जी नहीं सही गलत"),
     "vi": _words("vâng có không đúng dạ phải sai"),
