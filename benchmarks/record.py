@@ -105,14 +105,44 @@ def weights_table(result: dict[str, Any], job: str) -> str:
     return "\n".join([*lines, "", note])
 
 
+def int8_table(result: dict[str, Any]) -> str:
+    """Tokens a second of the local engine by job and number of texts, and how many times as many int8 has as the others."""
+    (key, found), *_ = ((key, found) for key, found in result["results"].items() if key.startswith("int8 "))
+    rows, where = found["results"], result["machine"]
+    names = list(next(iter(rows.values()))["per_processor_second"])
+    others = [name for name in names if name != "int8"]
+    native = ", ".join(name for name, there in sorted(found["native"].items()) if there)
+    lines = [
+        f"Tokens for each second of the processor: the `local` engine, random weights, shape of LFM2-{key.split()[1].upper()},",
+        f"threads: {found['threads']}, {where['cpu']} (native: {native}), medians of {found['rounds']} rounds by",
+        "`benchmarks/weights.py --jobs int8`, kept in [weights.json](../benchmarks/results/weights.json).",
+        "",
+    ]
+    head = ["", *names, *(f"int8 / {name}" for name in others)]
+    lines += [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
+    for job, count in sorted((job.split() for job in rows), key=lambda pair: (pair[0], int(pair[1]))):
+        row = rows[f"{job} {count}"]
+        speeds = [f"{row['per_processor_second'][name]:.0f}" for name in names]
+        ratios = [f"{row['int8_against'][name]:.2f}" for name in others]
+        lines.append(f"| {job} {count} text{'s' * (count != '1')} at once | {' | '.join(speeds + ratios)} |")
+    return "\n".join(lines)
+
+
+def between(page: Path, begin: str, end: str, table: str) -> str:
+    """The page with this table between its marks."""
+    before, rest = page.read_text(encoding="utf-8").split(begin, 1)
+    return f"{before}{begin}\n{table}\n{end}{rest.split(end, 1)[1]}"
+
+
 def pages() -> dict[Path, str]:
     """Every page with results as it should read now."""
     written = {}
     weights = json.loads((RESULTS / "weights.json").read_text(encoding="utf-8"))
     for job in ("compress", "merge"):
         page = ROOT / "docs" / f"{job}.md"
-        before, rest = page.read_text(encoding="utf-8").split(BEGIN, 1)
-        written[page] = f"{before}{BEGIN}\n{weights_table(weights, job)}\n{END}{rest.split(END, 1)[1]}"
+        written[page] = between(page, BEGIN, END, weights_table(weights, job))
+    page = ROOT / "docs" / "eight-bits.md"
+    written[page] = between(page, "<!-- int8:begin -->", "<!-- int8:end -->", int8_table(weights))
     for page, name in PAGES.items():
         result = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
         up = "../" * (len(page.relative_to(ROOT).parts) - 1)

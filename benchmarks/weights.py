@@ -1,12 +1,14 @@
-"""Compress and merge against their peers: whole processes, from start to exit, interleaved, with peak memory.
+"""Compress and merge against their peers (whole processes, start to exit, interleaved, with peak memory), and what int8 brings.
 
     .venv/bin/python benchmarks/weights.py --sizes 350m 1.2b --rounds 3
-    .venv/bin/python benchmarks/weights.py --sizes 8gb --rounds 2 --no-peers
+    .venv/bin/python benchmarks/weights.py --sizes 8gb --rounds 5 --no-peers --limit 2000000000
+    OMP_NUM_THREADS=1 .venv/bin/python benchmarks/weights.py --sizes 350m --jobs int8 --rounds 5
 
 Checkpoints of the real shapes are made with random weights (BF16; half of the second one's layers moved far enough for the
 sphere). `hala` runs as its command line does, with checks, report and manifest; llm-compressor and mergekit-yaml run as their
 documentation says. `cp` copies the source (compress), or one of two sources after reading the other (merge): what the disk alone
-costs. With `--limit` hala runs under that address space, so that a peak above it would be an error.
+costs. With `--limit` hala runs under that address space, so that a peak above it would be an error. The job `int8` is the `local`
+engine's, see int8.py. A quiet machine is needed: hala works on all cores, `cp` on one.
 """
 
 from __future__ import annotations
@@ -157,7 +159,7 @@ class Contest:
         self.runs: dict[str, list[dict[str, float]]] = {}
 
     def hold(self, commands: dict[str, list[Any]], limit: int | None) -> dict[str, Any]:
-        """Medians of each program and how many times as much the others need as `hala`."""
+        """Medians of each program, how many times as much the others need as `hala`, and the seconds of every round."""
         for number in range(self.rounds):
             for name, command in commands.items():
                 out = self.work / "out"
@@ -169,8 +171,9 @@ class Contest:
                 self.runs.setdefault(name, []).append(result)
         shutil.rmtree(self.work / "out", ignore_errors=True)
         table = {name: {key: statistics.median(r[key] for r in runs) for key in runs[0]} for name, runs in self.runs.items()}
+        every = {name: [round(r["seconds"], 2) for r in runs] for name, runs in self.runs.items()}
         rounds = dict.fromkeys(table, self.rounds)
-        return {"median": table, "ratio": ratios(table), "rounds": rounds, "limit_bytes": limit}
+        return {"median": table, "ratio": ratios(table), "rounds": rounds, "limit_bytes": limit, "all_seconds": every}
 
 
 def ratios(table: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
@@ -183,7 +186,8 @@ def kept_peers(new: dict[str, Any], old: dict[str, Any] | None) -> dict[str, Any
     """The new result with the peers of an earlier one that were not run this time."""
     for name in (old or {}).get("median", {}).keys() - new["median"].keys():
         assert old
-        new["median"][name], new["rounds"][name] = old["median"][name], old["rounds"][name]
+        for part in ("median", "rounds", "all_seconds"):
+            new[part] |= {name: old[part][name]} if name in old.get(part, {}) else {}
     return new | {"ratio": ratios(new["median"])}
 
 
@@ -225,7 +229,7 @@ def main() -> None:
     """Writes benchmarks/results/weights.json, size by size."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--sizes", nargs="+", default=["350m", "1.2b"], choices=[*LFM2, *LLAMA])
-    parser.add_argument("--jobs", nargs="+", default=["compress", "merge"], choices=["compress", "merge"])
+    parser.add_argument("--jobs", nargs="+", default=["compress", "merge"], choices=["compress", "merge", "int8"])
     parser.add_argument("--scheme", default="fp8-dynamic")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--work", type=Path, default=Path("/tmp/hala-weights"))
@@ -239,22 +243,28 @@ def main() -> None:
         name: installed(name) for name in ("hala", "numpy", "torch", "llmcompressor", "mergekit", "transformers")
     }
     for size in args.sizes:
-        base, tuned, out = (args.work / size / name for name in ("base", "tuned", "out"))
-        make_checkpoint(base, size, False)
-        if "merge" in args.jobs:
-            make_checkpoint(tuned, size, True)
         for job in args.jobs:
             print(f"{job} {size}", flush=True)
-            peers = not args.no_peers
-            if job == "compress":
-                commands = compress_commands(base, out, peers, args.scheme)
-            else:
-                commands = merge_commands(base, tuned, out, peers)
-            key = f"{job} {size}" + ("" if args.scheme == "fp8-dynamic" or job == "merge" else f" {args.scheme}")
-            found = Contest(args.work / size, args.rounds).hold(commands, args.limit)
-            results["results"][key] = kept_peers(found, results["results"].get(key))
+            key = f"{job} {size}" + ("" if args.scheme == "fp8-dynamic" or job != "compress" else f" {args.scheme}")
+            results["results"][key] = hold(job, size, args, results["results"].get(key))
             RESULTS.mkdir(parents=True, exist_ok=True)
             file.write_bytes(to_json(results))
+
+
+def hold(job: str, size: str, args: argparse.Namespace, before: dict[str, Any] | None) -> dict[str, Any]:
+    """The result of one contest; peers that are left out keep what they had before."""
+    base, tuned, out = (args.work / size / name for name in ("base", "tuned", "out"))
+    if job == "int8":
+        import int8  # and with it torch
+
+        return int8.measure(args.work, size, args.rounds, int8.BATCHES, int8.ENGINES)
+    make_checkpoint(base, size, False)
+    if job == "compress":
+        commands = compress_commands(base, out, not args.no_peers, args.scheme)
+    else:
+        make_checkpoint(tuned, size, True)
+        commands = merge_commands(base, tuned, out, not args.no_peers)
+    return kept_peers(Contest(args.work / size, args.rounds).hold(commands, args.limit), before)
 
 
 if __name__ == "__main__":
