@@ -281,9 +281,9 @@ def _foreign(script: str, letters: str) -> Search:
 
 def _anchors(words: list[str], lexicon: Lexicon) -> list[Concept]:
     get = lexicon.concepts.get
-    found = [concept for concept in map(get, words) if concept is not None]
+    found = list(filter(None, map(get, words)))
     if words and (first := get(words[0].lower())) is not None:
         found.insert(0, first)
     if not found:  # a title in capitals
-        found = [concept for word in words if (concept := get(word.lower())) is not None]
+        found = list(filter(None, (get(word.lower()) for word in words)))
     return list(dict.fromkeys(found))

@@ -35,8 +35,8 @@ _IN_NAMES = frozenset(["and", "for", "of", "the", "in", "to", "on", "with", "a",
 def copy(pair: Pair) -> str:
     """The source came back, whole or nearly; fine only when it holds nothing but names, acronyms and numbers."""
     source, target = pair.source, pair.target
-    # Most words beyond ASCII: nothing that came from an English text.
-    if source.text.isascii() and target.marked > 0.6 * len(target.tokens):
+    # No Latin letter, or most words beyond ASCII: nothing that came from an English text.
+    if source.text.isascii() and target.lettered and (not target.latin or target.marked > 0.6 * len(target.tokens)):
         return ""
     if source.natural == target.natural:
         return target.text[:60] if source.lettered and not only_names(source.natural) else ""
