@@ -7,7 +7,10 @@ False
 
 from __future__ import annotations
 
+import gc
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -82,3 +85,19 @@ def has_any(device: str, *features: str) -> bool:
         return False
     capable = torch.cpu.get_capabilities()
     return any(capable.get(feature) for feature in features)
+
+
+@contextmanager
+def collecting_seldom() -> Iterator[None]:
+    """Meanwhile the cycle collector looks at what is new every 50,000 objects, and never at what was there before.
+
+    Rows by the million are small objects in no cycle: looking for one in them takes a tenth of the time.
+    """
+    before = gc.get_threshold()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+        gc.unfreeze()

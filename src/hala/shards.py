@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,7 @@ After = Callable[[int, Counter[str]], None]
 MOST_SHARDS = 1_000_000
 
 
+@cache
 def _schema() -> pa.Schema:
     import pyarrow as pa
 

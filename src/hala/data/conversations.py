@@ -85,9 +85,10 @@ def assemble(prepared: Prepared, results: Sequence[Translated], target: str) -> 
     messages = list(row.messages)
     for place, result in zip(prepared.places, results, strict=True):
         messages[place] = Message(row.messages[place].role, result.text)
-    used = {result.rung for result in results} - {"first"}
-    notes = {**row.notes, "ladder": "+".join(rung for rung in ("again", "split", "other") if rung in used)} if used else row.notes
-    return replace(row, messages=tuple(messages), original=row.messages, lang=target, notes=notes), KEPT
+    notes, used = row.notes, {result.rung for result in results}
+    if used - {"first"}:
+        notes = {**notes, "ladder": "+".join(rung for rung in ("again", "split", "other") if rung in used)}
+    return Row(row.id, tuple(messages), target, row.source, row.licence, row.messages, notes), KEPT
 
 
 def _policy(role: str, turns: Turns) -> Policy:

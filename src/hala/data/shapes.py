@@ -10,8 +10,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from functools import lru_cache
 from typing import Any
 
 from hala.languages import LANGUAGES
@@ -61,22 +62,28 @@ class RecordError(ValueError):
 
 def detect(record: Record, target: str = "") -> str:
     """The shape of a record by its field names; empty when it has none. `target` is the language of pairs like {en, ar}."""
-    if language_pair(record, target) or isinstance(record.get("translation"), dict):
+    if "translation" in record and isinstance(record["translation"], dict):
+        return "pair"
+    shape = _shape_of(tuple(record), target)
+    if shape in ("messages", "conversations"):
+        first = record[next(name for name in SHAPES[shape][shape] if name in record)]
+        if isinstance(first, list) and first and isinstance(first[0], dict):
+            return "conversations" if "value" in first[0] else "messages"
+    return shape
+
+
+@lru_cache(maxsize=256)
+def _shape_of(names: tuple[str, ...], target: str) -> str:
+    """The shape that goes by these field names alone."""
+    if language_pair(names, target):
         return "pair"
     for shape, fields in SHAPES.items():
-        if all(any(name in record for name in names) for field, names in fields.items() if not field.endswith("?")):
-            first = (
-                record.get(next(name for name in fields[shape] if name in record))
-                if shape in ("messages", "conversations")
-                else None
-            )
-            if first is None or not isinstance(first, list) or not first or not isinstance(first[0], dict):
-                return shape
-            return "conversations" if "value" in first[0] else "messages"
+        if all(any(name in names for name in known) for field, known in fields.items() if not field.endswith("?")):
+            return shape
     return ""
 
 
-def language_pair(record: Record, target: str = "") -> tuple[str, str] | None:
+def language_pair(record: Iterable[str], target: str = "") -> tuple[str, str] | None:
     """Source and target field of a record whose fields are language codes; the source is English where it can be."""
     codes = [name for name in record if name in LANGUAGES or (name == target and target)]
     if len(codes) != 2:
@@ -115,27 +122,23 @@ def _pair(record: Record, columns: Mapping[str, str], target: str) -> Parsed:
 
 def _get(record: Record, field: str, names: tuple[str, ...], columns: Mapping[str, str]) -> Any:
     wanted = (columns[field],) if columns.get(field) else names
-    name = next((name for name in wanted if name in record), None)
-    if name is None:
-        raise RecordError("missing_field", f"no {' or '.join(dict.fromkeys(wanted))}")
-    return record[name]
+    for name in wanted:
+        if name in record:
+            return record[name]
+    raise RecordError("missing_field", f"no {' or '.join(dict.fromkeys(wanted))}")
 
 
 def _field(record: Record, field: str, names: tuple[str, ...], columns: Mapping[str, str]) -> str:
     """The text of a field; an optional one (`name?`) is empty when absent or null."""
     name = field.rstrip("?")
-    try:
-        value = _get(record, name, names, columns)
-    except RecordError:
-        if field.endswith("?"):
-            return ""
-        raise
-    if field.endswith("?") and (value is None or value == ""):
-        return ""
-    text = clean(value, name)
-    if not text.strip() and not field.endswith("?"):
-        raise RecordError("empty_field", name)
-    return text
+    if not field.endswith("?"):
+        text = clean(_get(record, name, names, columns), name)
+        if not text or text.isspace():
+            raise RecordError("empty_field", name)
+        return text
+    wanted = (columns[name],) if columns.get(name) else names
+    value = next((record[each] for each in wanted if each in record), None)
+    return "" if value is None or value == "" else clean(value, name)
 
 
 def clean(value: Any, name: str) -> str:

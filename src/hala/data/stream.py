@@ -170,6 +170,7 @@ class Translator:
     def _draft(self, document: Document, done: Callable[[Draft], None], pieces: bool) -> None:
         """Opens a document; its segments are on their way, or wait for the one that is their context."""
         texts = document.segments
+        self.stats["segments"] += len(texts)
         draft = Draft(document, texts, [None] * len(texts), len(texts), pieces, self._anchors(texts), done)
         if not texts:
             done(draft)
@@ -196,7 +197,6 @@ class Translator:
         """Puts a segment of a document on its way, or takes what is known of it."""
         text = draft.texts[place]
         identity = (text, context, draft.pieces)
-        self.stats["segments"] += 1
         if settled := self.settled.get(identity):
             self.settled.move_to_end(identity)
             self.stats["tokens/saved"] += settled.tokens
@@ -356,11 +356,21 @@ class Translator:
 
 def assembled(draft: Draft) -> Translated:
     """The text of a document whose segments are settled, or the reason of the first that failed."""
-    parts = [segment for segment in draft.segments if segment is not None]
-    tokens, tries = sum(part.tokens for part in parts), max((part.tries for part in parts), default=0)
-    rung = max((part.rung for part in parts), key=RUNGS.index, default="first")
-    for part in parts:
-        if part.result is None:
-            detail = f"{part.verdict.detail} | segment: {part.source[:200]}"
-            return Translated("", rejected(part.verdict.reason, detail), tokens, tries, rung)
-    return Translated(join(draft.document, [part.result or "" for part in parts]), KEPT, tokens, tries, rung)
+    tokens = tries = 0
+    rung, results = "first", []
+    failed: Segment | None = None
+    for part in draft.segments:
+        if part is None:
+            continue
+        tokens += part.tokens
+        tries = max(tries, part.tries)
+        if part.rung != rung and RUNGS.index(part.rung) > RUNGS.index(rung):
+            rung = part.rung
+        if part.result is not None:
+            results.append(part.result)
+        elif failed is None:
+            failed = part
+    if failed is not None:
+        detail = f"{failed.verdict.detail} | segment: {failed.source[:200]}"
+        return Translated("", rejected(failed.verdict.reason, detail), tokens, tries, rung)
+    return Translated(join(draft.document, results), KEPT, tokens, tries, rung)

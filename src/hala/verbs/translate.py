@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import closing
 
 from hala.errors import InputError
+from hala.hardware import collecting_seldom
 from hala.recipe import Translate
 from hala.verbs import Context, Outcome
 from hala.verbs.meter import Meter
@@ -19,7 +20,7 @@ def run(settings: Translate, context: Context) -> Outcome:
     from hala.shards import stream_shards
 
     bad = Collected()
-    with closing(open_work(settings, context)) as work:
+    with closing(open_work(settings, context)) as work, collecting_seldom():
         meter = Meter(settings, context, work.translator.stats)
         work.translator.progress = meter.within
         rows = open_all(settings.data, context.inputs, bad)
