@@ -78,8 +78,9 @@ class Translate(EngineSettings):
     """Reject a segment whose tokens have a lower mean probability (local, ctranslate): it tells nonsense from translation."""
     retries: int = Field(default=1, ge=0, le=5)
     """Further tries for a segment that fails, sampled at `retry_temperature` with another seed."""
-    retry_temperature: float = Field(default=0.3, gt=0.0)
-    """Temperature of the further tries."""
+    retry_temperature: float | None = Field(default=None, gt=0.0)
+    """Temperature of the further tries. None means what suits the model: its generation_config.json, else the card of its family
+    (LFM2: 0.3), else 0.3. In any case `top_p`, `min_p` and `repetition_penalty` come from there, for sampled tries only."""
     split: bool = True
     """Try a segment that failed again sentence by sentence."""
     other: Other | None = None

@@ -70,6 +70,10 @@ class Sampling:
     top_p: float = 1.0
     seed: int = 0
     stop: tuple[str, ...] = ()
+    min_p: float = 0.0
+    """Tokens less likely than this share of the likeliest are left out; like the penalty, only where temperature is above 0."""
+    repetition_penalty: float = 1.0
+    """What the logits of tokens that prompt or answer hold already are divided by, or multiplied with where negative."""
     confidence: bool = False
     """Ask for `Completion.confidence`; engines that cannot tell leave it out."""
 

@@ -165,6 +165,7 @@ def test_drawing_follows_temperature_and_nucleus() -> None:
     weights = torch.tensor([-1.0, -2.0, -3.0]).div(0.8).softmax(0).tolist()
     assert shares(Sampling(temperature=0.8)) == pytest.approx(weights, abs=0.03)
     assert shares(Sampling(temperature=0.8, top_p=0.9))[2] == 0.0
+    assert shares(Sampling(temperature=0.8, min_p=0.2))[2] == 0.0
     assert shares(Sampling(temperature=0.01))[0] == 1.0
 
 

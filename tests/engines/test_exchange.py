@@ -60,6 +60,17 @@ def test_retry_after(value: str, low: float, high: float) -> None:
     assert low <= retry_after(value) <= high
 
 
+def test_only_sampled_requests_name_what_not_every_server_knows() -> None:
+    """Servers that know OpenAI's fields alone are not told of others, unless a try is sampled and the model wants them."""
+    shared = Sampling(min_p=0.15, repetition_penalty=1.05)
+    bodies = [make_body("m", Request("r", (Message("user", "x"),), None, heat), shared) for heat in (0.0, 0.3)]
+    greedy, sampled = (json.loads(body) for body in bodies)
+    assert not {"min_p", "repetition_penalty"} & greedy.keys()
+    assert (sampled["min_p"], sampled["repetition_penalty"]) == (0.15, 1.05)
+    plain = make_body("m", Request("r", (Message("user", "x"),), None, 0.3), Sampling())
+    assert json.loads(plain).keys() == greedy.keys()
+
+
 @given(st.text(), st.text(), st.floats(0, 2), st.integers(1, 10**6))
 @settings(max_examples=60, deadline=None)
 def test_any_text_goes_and_comes_back(prompt: str, answer: str, temperature: float, tokens: int) -> None:

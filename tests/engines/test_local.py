@@ -291,10 +291,22 @@ def test_sampler_follows_the_distribution() -> None:
     """Sampled frequencies are the softmax at the temperature, and nothing outside the nucleus is ever drawn."""
     jobs = [decoding.Job(str(number), [1], 1, temperature=2.0) for number in range(4000)]
     logits = torch.tensor([[2.0, 1.0, 0.0, -1.0]]).expand(len(jobs), 4)
-    drawn = torch.tensor(decoding.Sampler(jobs)(logits, jobs)).bincount(minlength=4) / len(jobs)
+    drawn = torch.tensor(decoding.Sampler(jobs, Sampling())(logits, jobs)).bincount(minlength=4) / len(jobs)
     torch.testing.assert_close(drawn, torch.softmax(logits[0] / 2, -1), atol=0.03, rtol=0)
-    nucleus = decoding.Sampler(jobs, top_p=0.5)(logits, jobs)
+    nucleus = decoding.Sampler(jobs, Sampling(top_p=0.5))(logits, jobs)
     assert set(nucleus) == {0, 1}
+    assert set(decoding.Sampler(jobs, Sampling(min_p=0.4))(logits, jobs)) == {0, 1}
+
+
+def test_penalised_logits_are_those_of_transformers() -> None:
+    """The penalty of tokens that prompt or answer hold already equals transformers' own, row by row."""
+    from transformers import RepetitionPenaltyLogitsProcessor
+
+    logits = torch.randn(2, 9, generator=torch.Generator().manual_seed(0))
+    jobs = [decoding.Job("a", [1, 2, 2], 9, tokens=[5]), decoding.Job("b", [8, 0, 3], 9, tokens=[3])]
+    ids = torch.tensor([[*job.prompt, *job.tokens] for job in jobs])
+    expected = RepetitionPenaltyLogitsProcessor(1.3)(ids, logits)
+    torch.testing.assert_close(decoding.penalised(logits, jobs, 1.3), expected)
 
 
 def test_out_of_memory_halves_the_batch(lfm2: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -38,6 +38,8 @@ class SamplingParams:
     max_tokens: int
     temperature: float
     top_p: float
+    min_p: float
+    repetition_penalty: float
     seed: int | None
     stop: list[str] | None
     logprobs: int | None

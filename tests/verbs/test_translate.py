@@ -303,6 +303,18 @@ def test_checkpoint_knows_its_languages_and_prompt(tmp_path: Path) -> None:
             make_plan(section, str(tmp_path), "en", "ar")
 
 
+def test_further_tries_are_sampled_as_suits_the_model(tmp_path: Path) -> None:
+    """The first try is greedy whatever the model; a further one follows its card, unless the recipe says how warm it is."""
+    (tmp_path / "config.json").write_text('{"model_type": "lfm2"}')
+    section = Translate(data="x", model=str(tmp_path), engine="local")
+    plan = make_plan(section, str(tmp_path), "en", "ar")
+    assert (plan.sampling.temperature, plan.retry_temperature) == (0.0, 0.3)
+    assert (plan.sampling.min_p, plan.sampling.repetition_penalty) == (0.15, 1.05)
+    told = section.model_copy(update={"retry_temperature": 0.8})
+    assert make_plan(told, str(tmp_path), "en", "ar").retry_temperature == 0.8
+    assert make_plan(section.model_copy(update={"engine": "server"}), "served-name", "en", "ar").sampling.min_p == 0.0
+
+
 def test_real_model_end_to_end(tmp_path: Path, tiny: Path, chats_file: Path) -> None:
     """A tiny real model translates through the local engine, and its nonsense is rejected by the gates, not kept."""
     section = Translate(data={"path": str(chats_file), "take": 3}, model=str(tiny), max_tokens=6, retries=0, dtype="float32")

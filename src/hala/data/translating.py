@@ -134,6 +134,7 @@ class Asker:
         self.system: tuple[Message, ...] = tuple(system)
         shared = plan.sampling
         what = [PROTOCOL, plan.model, [[m.role, m.content] for m in system], template, shared.top_p, shared.stop]
+        what += [shared.min_p, shared.repetition_penalty] if shared.min_p or shared.repetition_penalty != 1 else []
         told = json.dumps([*what, plan.source.code, plan.target.code], ensure_ascii=False)
         self.identity = told.encode("utf-8", "surrogatepass")
 

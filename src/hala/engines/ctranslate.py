@@ -237,6 +237,7 @@ class CTranslateEngine:
             min_decoding_length=0,  # an empty translation is one that somebody can reject
             return_scores=True,
             disable_unk=True,
+            repetition_penalty=batch[0].draft.sampling.repetition_penalty if drawn else 1.0,
             asynchronous=True,
         )
 
@@ -264,6 +265,8 @@ def draw(logprobs: list[float], piece: Piece) -> int:
     order = sorted(range(len(weights)), key=lambda place: -weights[place])
     total, kept = 0.0, []
     for place in order:
+        if weights[place] < sampling.min_p:  # the best one weighs 1
+            break
         kept.append(place)
         total += weights[place]
         if total >= sampling.top_p * sum(weights):

@@ -120,7 +120,7 @@ class Rules:
 def decode(model: Any, jobs: list[Job], sampling: Sampling, rules: Rules, pad: int) -> None:
     """Write every job's tokens and finish in place. Raises what torch raises, above all when memory is short."""
     state = open_state(model, jobs, pad)
-    choose = Sampler(jobs, sampling.top_p) if any(job.temperature > 0 for job in jobs) else greedy
+    choose = Sampler(jobs, sampling) if any(job.temperature > 0 for job in jobs) else greedy
     rows = list(jobs)
     logits = state.prefill()
     while True:
@@ -159,14 +159,15 @@ def greedy(logits: Tensor, rows: list[Job]) -> list[int]:
 
 
 class Sampler:
-    """Temperature and nucleus sampling by inverse cumulative probability; rows of temperature 0 stay greedy.
+    """Temperature, nucleus, min-p and repetition penalty, by inverse cumulative probability; rows of temperature 0 stay greedy.
 
     Each job draws its numbers from its own generator, seeded by (seed, id), so that a row's answer is the same in every batch,
-    and tries again can share one with first tries. Source of top-p: https://arxiv.org/abs/1904.09751.
+    and tries again can share one with first tries. Sources: top-p https://arxiv.org/abs/1904.09751, min-p
+    https://arxiv.org/abs/2407.01082, repetition penalty https://arxiv.org/abs/1909.05858.
     """
 
-    def __init__(self, jobs: list[Job], top_p: float = 1.0) -> None:
-        self.top_p = top_p
+    def __init__(self, jobs: list[Job], sampling: Sampling) -> None:
+        self.top_p, self.min_p, self.penalty = sampling.top_p, sampling.min_p, sampling.repetition_penalty
         self.generators = {id(job): _generator(job.seed, job.id) for job in jobs if job.temperature > 0}
 
     def __call__(self, logits: Tensor, rows: list[Job]) -> list[int]:
@@ -183,15 +184,28 @@ class Sampler:
     def _draw(self, logits: Tensor, rows: list[Job]) -> list[int]:
         draws = torch.cat([torch.rand(1, generator=self.generators[id(job)]) for job in rows]).to(logits.device)
         heat = torch.tensor([job.temperature for job in rows], device=logits.device)[:, None]
-        weights, ids = torch.softmax(logits.float() / heat, dim=-1).sort(dim=-1, descending=True, stable=True)
+        values = logits.float() if self.penalty == 1 else penalised(logits.float(), rows, self.penalty)
+        weights, ids = torch.softmax(values / heat, dim=-1).sort(dim=-1, descending=True, stable=True)
+        wanted = weights >= self.min_p * weights[:, :1]
         if self.top_p < 1:  # keep the likeliest tokens until they first reach top_p; the first one always stays
-            weights = weights * (weights.cumsum(-1) - weights < self.top_p)
+            wanted &= weights.cumsum(-1) - weights < self.top_p
+        weights = torch.where(wanted | weights.isnan(), weights, 0)
         reached = weights.cumsum(-1)
         place = (reached <= draws[:, None] * reached[:, -1:]).sum(-1).clamp(max=ids.shape[1] - 1)
         chosen = ids.gather(1, place[:, None])[:, 0]
         finite = reached[:, -1].isfinite()
         result: list[int] = torch.where(finite, chosen, -1).tolist()
         return result
+
+
+def penalised(logits: Tensor, rows: list[Job], penalty: float) -> Tensor:
+    """The logits with those of tokens in a row's prompt or answer made smaller."""
+    logits = logits.clone()
+    for values, job in zip(logits, rows, strict=True):
+        seen = torch.tensor(sorted({*job.prompt, *job.tokens}), device=logits.device)
+        old = values[seen]
+        values[seen] = torch.where(old > 0, old / penalty, old * penalty)
+    return logits
 
 
 def _generator(seed: int, request_id: str) -> torch.Generator:

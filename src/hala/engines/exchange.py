@@ -113,6 +113,9 @@ def make_body(model: str, request: Request, shared: Sampling) -> bytes | str:
         "seed": sampling.seed,
         "stream": False,
     }
+    if sampling.temperature > 0:  # vLLM and SGLang know these two; others need not see them
+        more = {"min_p": sampling.min_p or None, "repetition_penalty": sampling.repetition_penalty}
+        body |= {key: value for key, value in more.items() if value not in (None, 1.0)}
     stops = [stop for stop in sampling.stop if stop]
     try:
         return json.dumps({**body, "stop": stops} if stops else body, ensure_ascii=False).encode()

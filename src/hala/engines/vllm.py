@@ -145,6 +145,8 @@ class VllmEngine:
             max_tokens=min(own.max_tokens, self.max_length - length),
             temperature=own.temperature,
             top_p=own.top_p,
+            min_p=own.min_p if own.temperature > 0 else 0.0,
+            repetition_penalty=own.repetition_penalty if own.temperature > 0 else 1.0,
             seed=None if own.temperature <= 0 else seed_of(own.seed, request_id),  # a seed per request costs vLLM time
             stop=[stop for stop in own.stop if stop] or None,
             logprobs=0 if own.confidence else None,  # 0 others, only those of the answer itself
