@@ -146,6 +146,25 @@ def test_continued_filter_remembers_what_it_has_seen(tmp_path: Path) -> None:
     assert verb._first_of([KEPT, rejected("a"), rejected("b")]).reason == "a"
 
 
+def test_near_duplicates_are_the_same_after_a_restart(tmp_path: Path) -> None:
+    """Exact and near duplicates are told apart, and a step that goes on in the middle decides as one that never stopped."""
+    words = [f"word{number}" for number in range(80)]
+    texts = [[f"{number % 4}x{word}" for word in words] for number in range(40)]
+    for number, text in enumerate(texts):
+        text[number % 80] = f"other{number % 12}"
+    rows = [pair(number, f"Source {number}.", " ".join(text)) for number, text in enumerate(texts)]
+    source = step(tmp_path / "in", rows)
+    section = Filter(data="$in", gates="none", near=0.8, shard_rows=5)
+    counts = run(section, context(tmp_path / "a", **{"in": source})).counts
+    assert counts["kept"] == 4 and counts["rejected/near_duplicate"] == 36
+    run(section, context(tmp_path / "b", **{"in": source}))
+    for part in ("rows", "rejected"):
+        for number in (1, 3, 6, 7):
+            (tmp_path / f"b/{part}/{number:06d}.parquet").unlink()
+    run(section, context(tmp_path / "b", **{"in": source}))
+    assert artifacts.list_files(tmp_path / "a") == artifacts.list_files(tmp_path / "b")
+
+
 def test_shard_killed_between_its_files_is_not_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rejected rows without their kept ones, or the other way round, are no finished shard: its rows do not meet themselves."""
     source = step(tmp_path / "in", MANY)
@@ -154,8 +173,8 @@ def test_shard_killed_between_its_files_is_not_remembered(tmp_path: Path, monkey
         before = artifacts.list_files(tmp_path / name)
         (tmp_path / f"{name}/{part}/000000.parquet").unlink()
         section = Filter(data="$in", gates="none", shard_rows=3)
-        seen = verb._seen(section, context(tmp_path / name, **{"in": source}))
-        assert seen is not None and seen.check(MANY[0]).kept
+        [seen] = verb._duplicates(section, context(tmp_path / name, **{"in": source}))
+        assert seen.check(MANY[0]).kept
         judged(tmp_path / name, source, monkeypatch)
         assert artifacts.list_files(tmp_path / name) == before
 

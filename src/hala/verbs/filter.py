@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hala.data.dedup import Seen
 from hala.data.gates import Gate, check
@@ -17,6 +17,9 @@ from hala.languages import Language, language
 from hala.recipe import Filter
 from hala.records import KEPT, Engine, Row, Sampling, Verdict, rejected
 from hala.verbs import Context, Outcome, open_engine
+
+if TYPE_CHECKING:
+    from hala.data.near import Near
 
 Check = Callable[[Row], Verdict]
 
@@ -33,12 +36,13 @@ def run(settings: Filter, context: Context) -> Outcome:
     bad, began, fresh = Collected(), time.monotonic(), Counter[str]()
     checks = _checks(settings, context, bad)
     judge = _judge(settings, context)
-    seen = _seen(settings, context)
+    duplicates = _duplicates(settings, context)
 
     def process(rows: list[Row]) -> list[tuple[Row, Verdict]]:
         fresh["rows"] += len(rows)
         verdicts = [_first(row, checks) for row in rows]
-        verdicts = [_duplicate(row, verdict, seen) for row, verdict in zip(rows, verdicts, strict=True)]
+        for known in duplicates:
+            verdicts = [known.check(row) if verdict.kept else verdict for row, verdict in zip(rows, verdicts, strict=True)]
         return list(zip(rows, _judged(rows, verdicts, judge, context.languages.source), strict=True))
 
     def after(done: int, counts: Counter[str]) -> None:
@@ -144,25 +148,27 @@ def _leaks(settings: Filter, bad: Any) -> Any:
     return Index(texts)
 
 
-def _seen(settings: Filter, context: Context) -> Seen | None:
-    """The rows that came through to the duplicate check in finished shards: a continued step drops the same ones."""
+def _duplicates(settings: Filter, context: Context) -> list[Seen | Near]:
+    """What finds exact and near duplicates. They hear of the rows that came to them in finished shards, so that a continued step
+    drops the same ones."""
+    from hala.data.rows import Collected, open_all
     from hala.shards import read_shard
 
-    if not settings.dedup:
-        return None
-    seen = Seen()
+    duplicates: list[Seen | Near] = [Seen()] if settings.dedup else []
+    if settings.near:
+        from hala.data.near import Near
+
+        duplicates.append(Near(open_all(settings.data, context.inputs, Collected()), settings.near))
     # A shard that lacks one of its two files is made again and must not meet itself.
     parts = [context.out / "rows", context.out / "rejected"]
     done = sorted(set.intersection(*({file.name for file in part.glob("*.parquet")} for part in parts)))
-    files = [part / name for part in parts for name in done]
+    files = [part / name for part in parts for name in done] if duplicates else []
     for row, verdict in (item for file in files for item in read_shard(file)):
-        if verdict.kept or verdict.reason.startswith("judge_"):
-            seen.check(row)
-    return seen
-
-
-def _duplicate(row: Row, verdict: Verdict, seen: Seen | None) -> Verdict:
-    return seen.check(row) if seen is not None and verdict.kept else verdict
+        came_through = verdict.kept or verdict.reason.startswith("judge_")
+        for known in duplicates:
+            if came_through or (verdict.reason == "near_duplicate" and isinstance(known, Seen)):
+                known.check(row)
+    return duplicates
 
 
 def _judge(settings: Filter, context: Context) -> tuple[Engine, Sampling] | None:
