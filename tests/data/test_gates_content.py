@@ -70,3 +70,9 @@ def test_a_sentence_has_its_end() -> None:
 def test_length(target: str, expected: str) -> None:
     """Short texts may shrink and grow much, but not without end."""
     assert reason("A house", target, "hi") in {expected, "repetition"} if expected else reason("A house", target, "hi") == ""
+
+
+def test_the_first_unit_that_changed_is_named() -> None:
+    """Of several changed units the first in the source is reported, in every process alike."""
+    verdict = check("It costs 35 EUR or 43 USD.", "يكلف 35 جنيها إسترلينيا أو 43 جنيها إسترلينيا.", "stop", language("ar"))
+    assert verdict.detail == "money euro became money sterling"

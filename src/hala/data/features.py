@@ -1,7 +1,8 @@
-"""What gates look at: the two sides of a translation, each with features that are computed once and only when asked for.
+"""What gates look at: the two sides of a translation, each with features that are computed once and mostly when asked for.
 
 Every gate reads the same `Pair`. Sources recur, once for each try, so that their sides are kept for a while. `plain` is the
 feature that makes most segments cheap: a text of letters, digits and common punctuation holds no code, markup, emoji or garbage.
+What nearly every pair needs, the words of the translation first of all, is there from the start.
 
 >>> from hala.data.features import Pair
 >>> from hala.languages import language
@@ -28,9 +29,8 @@ from hala.records import Finish
 T = TypeVar("T")
 WORD = re.compile(r"[^\W\d_]+(?:['’\-][^\W\d_]+)*")
 _LETTER = re.compile(r"[^\W\d_]")
-_DIGIT = re.compile("[0-9٠-٩۰-۹०-९]").search
 _NATIVE_DIGIT = re.compile("[٠-٩۰-۹०-९]").search
-_LATIN = re.compile("[A-Za-zÀ-ÖØ-öø-ɏ]")
+_LATIN = re.compile("[A-Za-zÀ-ÖØ-öø-ɏ]").search
 _CLOSERS = " \t\r\n\"'”’»›)]*_`⟧"
 _ENDS = frozenset(".!?؟।…⁇|:：؛;")
 # Blocks with the letters, marks, digits and punctuation of a script.
@@ -41,6 +41,7 @@ _COMMON = (
     "\u2200-\u22ff⟦⟧\u200b-\u200f\u202a-\u202e\u2066-\u2069"
 )
 _PLAIN_BYTES = bytes(byte for byte in range(128) if chr(byte).isalnum() or chr(byte) in " !\"'(),-.:;?")
+_DIGITS_ALONE = bytes(byte if chr(byte) in "0123456789" else ord(" ") for byte in range(256))
 _PLAIN = f" !\"'(),\\-.0-9:;?A-Za-z{_LETTERS}«»–—‘’“”…\u200c\u200d"
 
 
@@ -59,7 +60,8 @@ class lazy(Generic[T]):  # noqa: N801 - reads as a decorator
     def __get__(self, instance: object | None, owner: Any) -> lazy[T] | T:
         if instance is None:
             return self
-        value = instance.__dict__[self.name] = self.compute(instance)
+        value = self.compute(instance)
+        setattr(instance, self.name, value)  # writing to __dict__ would make every attribute of the instance dearer
         return value
 
 
@@ -69,6 +71,7 @@ class Side:
     def __init__(self, text: str, language: Language) -> None:
         self.text = text
         self.language = language
+        self._anchors: tuple[Lexicon, list[Concept]] | None = None
         # An ASCII text is cheaper to look through as bytes.
         odd = (
             text.encode().translate(None, _PLAIN_BYTES)
@@ -88,11 +91,13 @@ class Side:
             self.natural = self.bare = text
             self.length = len(text) if text[-1:].isalpha() or text[-1:] in _ENDS else len(text.strip())
             self.lettered, self.spans, self.foreign = True, (), ""
+        if text.isascii():
+            self.native, self.folded = False, self.bare
 
     @lazy
     def natural(self) -> str:
         """The text without code, formulas, addresses and sentinels."""
-        return natural(self.text)
+        return natural(self.text) if "\n" in self.text else plain(self.bare)
 
     @lazy
     def length(self) -> int:
@@ -115,13 +120,21 @@ class Side:
         return mask(self.text).spans
 
     @lazy
+    def native(self) -> bool:
+        """Whether there are digits of another script than Latin outside sentinels."""
+        return _NATIVE_DIGIT(self.bare) is not None
+
+    @lazy
     def digits(self) -> bool:
         """Whether there are any digits outside sentinels."""
         text = self.bare
-        if not text.isascii():
-            return _DIGIT(text) is not None
         some = "1" in text or "2" in text or "0" in text or "3" in text or "5" in text
-        return some or "4" in text or "6" in text or "7" in text or "8" in text or "9" in text
+        return some or "4" in text or "6" in text or "7" in text or "8" in text or "9" in text or self.native
+
+    @lazy
+    def figures(self) -> list[bytes]:
+        """Stretches of digits outside sentinels in order, as ASCII digits."""
+        return self.folded.encode("utf-8", "surrogatepass").translate(_DIGITS_ALONE).split()
 
     @lazy
     def numbers(self) -> Counter[str]:
@@ -131,7 +144,7 @@ class Side:
     @lazy
     def folded(self) -> str:
         """The text without sentinels, in ASCII digits; the same object as `bare` when it has no others."""
-        return fold_digits(self.bare) if _NATIVE_DIGIT(self.bare) else self.bare
+        return fold_digits(self.bare) if self.native else self.bare
 
     @lazy
     def spaced(self) -> str:
@@ -161,7 +174,7 @@ class Side:
     @lazy
     def latin(self) -> bool:
         """Whether the natural language holds any Latin letter."""
-        return _LATIN.search(self.natural) is not None
+        return _LATIN(self.natural) is not None
 
     @lazy
     def foreign(self) -> str:
@@ -174,48 +187,32 @@ class Side:
         """Whether a sentence ends at the end of the text."""
         return self.text.rstrip(_CLOSERS)[-1:] in _ENDS
 
-    @lazy
-    def stops(self) -> int:
-        """How many characters can end a sentence."""
-        text = self.text
-        return text.count(".") + text.count("!") + text.count("?")
-
     def anchors(self, words: Lexicon) -> list[Concept]:
         """What the text speaks of, as far as the lexicon of the other language knows it, in order and without repetition."""
-        known: tuple[Lexicon, list[Concept]] | None = self.__dict__.get("_anchors")
-        if known is None or known[0] is not words:
-            known = self.__dict__["_anchors"] = (words, _anchors(self.words, words))
-        return known[1]
+        if self._anchors is None or self._anchors[0] is not words:
+            self._anchors = words, _anchors(self.words, words)
+        return self._anchors[1]
 
 
 class Pair:
     """A source, its translation, and what may be known beside the two texts."""
 
-    def __init__(
-        self, source: str, target: str, to: Language, source_language: Language, finish: Finish = "stop", kind: str = ""
-    ) -> None:
-        self.source = _source(source, source_language)
-        self.target = Side(target, to)
+    def __init__(self, source: str, target: str, to: Language, source_language: Language, finish: Finish = "stop") -> None:
+        self.source = before = _source(source, source_language)
+        self.target = after = Side(target, to)
         self.language = to
         self.finish = finish
-        self.kind = kind
-        """What the segment is (paragraph, heading, item, quote, cell, value), empty when not known."""
-
-    @lazy
-    def ratio(self) -> float:
+        after.spaced = text = spaced(after.natural, to.script in ("Latin", ""))
+        after.tokens = tokens = text.split()
+        after.lower = frozenset(tokens)
+        after.latin = _LATIN(after.natural) is not None
+        expected = before.length * to.expansion
+        self.ratio = after.length * source_language.expansion / expected if expected else 1.0
         """Length of the translation over the length that such a source leads one to expect; 1.0 for a source without text."""
-        before = self.source.length * self.language.expansion
-        return self.target.length * self.source.language.expansion / before if before else 1.0
-
-    @lazy
-    def lexicon(self) -> Lexicon | None:
+        self.lexicon = words = lexicon(to.code) if source_language.code == "en" else None
         """The bilingual lexicon of the pair; None when there is none."""
-        return lexicon(self.language.code) if self.source.language.code == "en" else None
-
-    @lazy
-    def searchable(self) -> str:
+        self.searchable = words.simple(text) if words is not None else ""
         """The translation as the lexicon looks for words in it."""
-        return self.lexicon.simple(self.target.spaced) if self.lexicon is not None else ""
 
     @lazy
     def found(self) -> list[tuple[bool, bool]]:

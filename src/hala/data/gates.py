@@ -41,13 +41,9 @@ def check(
     language: Language,
     gates: Mapping[str, Gate] | None = None,
     source_language: Language | None = None,
-    kind: str = "",
 ) -> Verdict:
-    """Kept, or the rejection by the first gate that objects; `reason` is the gate's name. Without `gates`, all of them.
-
-    `kind` is what the segment is in its document (paragraph, heading, item, quote, cell, value), where that is known.
-    """
-    pair = Pair(source, target, language, source_language or LANGUAGES["en"], finish, kind)
+    """Kept, or the rejection by the first gate that objects; `reason` is the gate's name. Without `gates`, all of them."""
+    pair = Pair(source, target, language, source_language or LANGUAGES["en"], finish)
     for needed, steps in _plan(GATES if gates is None else gates):
         if needed is None or needed(pair):
             for name, gate in steps:
@@ -82,9 +78,11 @@ def truncated(pair: Pair) -> str:
 def empty(pair: Pair) -> str:
     """Nothing came back for something."""
     source, target = pair.source, pair.target
+    if target.lettered:
+        return ""
     if not target.text or target.text.isspace():
         return source.text[:60] if source.text.strip() else ""
-    if target.lettered or not source.lettered:
+    if not source.lettered:
         return ""
     # Digits may stand for number words.
     return "" if target.digits and number_words(source.text, source.language.code) else "no letters in the translation"

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from typing import NamedTuple
 
-from hala.data.features import Pair
+from hala.data.features import Pair, Side
 from hala.data.phrases import ASSENTS, FIRST_WORDS, HINTS, INTERJECTIONS, INTERROGATIVES, NOTES, OPENINGS, REFUSALS
 
 _SENTENCE_END = re.compile(r"[.!?؟।…]+[\"'”’»)]*(?=\s|$)")
@@ -19,45 +20,47 @@ _ASSENT = re.compile(r"\W*(?:जी |si )?[^\W\d_]\S*?(?: vậy| rồi)?\s?[،,.
 _ANY_QUESTION = re.compile("[?؟;⁇]")
 
 
+class _Said(NamedTuple):
+    """What models say beside a translation: first words of announcements, phrases of refusals and notes by their first word."""
+
+    openers: frozenset[str]
+    hints: frozenset[str]
+    phrases: dict[str, tuple[str, ...]]
+
+
 def outspoken(pair: Pair) -> bool:
     """Whether there is any word of a refusal, an announcement or a note: else these gates have nothing to object to."""
-    return _opens(pair) or _hinted(pair)
+    said = _said(pair.language.code, pair.target.latin)
+    return _opens(pair.target, said) or (not pair.target.lower.isdisjoint(said.hints) and _hinted(pair.target, said))
 
 
-def _opens(pair: Pair, code: str = "") -> bool:
-    """Whether the first word can open an announcement, in one language or in all that a model may speak in."""
-    words = pair.target.tokens
-    return not words or words[0] in (_said(code, False) if code else _said(pair.language.code, pair.target.latin))[0]
+def _opens(target: Side, said: _Said) -> bool:
+    """Whether the first word can open an announcement."""
+    return not target.tokens or target.tokens[0] in said.openers
 
 
-def _hinted(pair: Pair, code: str = "") -> bool:
-    """Whether any phrase of a refusal or a note is there, in one language or in all that a model may speak in."""
-    hints, text = _said(code, False)[1] if code else _said(pair.language.code, pair.target.latin)[1], pair.target.spaced
-    if pair.target.lower.isdisjoint(hints):
-        return False
-    for word in hints.keys() & pair.target.lower:
-        for phrase in hints[word]:
-            if phrase in text:
-                return True
-    return False
+def _hinted(target: Side, said: _Said) -> bool:
+    """Whether any phrase of a refusal or a note is there."""
+    return any(phrase in target.spaced for word in said.hints & target.lower for phrase in said.phrases[word])
 
 
 @lru_cache(maxsize=64)
-def _said(code: str, latin: bool) -> tuple[frozenset[str], dict[str, tuple[str, ...]]]:
-    """First words of announcements, and phrases of refusals and notes by their first word; English ones too where asked for."""
+def _said(code: str, latin: bool) -> _Said:
+    """What models say in a language, and in English too where there are Latin letters."""
     codes = tuple(dict.fromkeys((code, "en") if latin else (code,)))
-    hints: dict[str, tuple[str, ...]] = {}
+    phrases: dict[str, tuple[str, ...]] = {}
     for phrase in " ".join(HINTS.get(each, "") for each in codes).split():
         words = phrase.split("_")
-        hints[words[0]] = (*hints.get(words[0], ()), f" {' '.join(words)} ")
-    return frozenset(" ".join(FIRST_WORDS.get(each, "") for each in codes).split()), hints
+        phrases[words[0]] = (*phrases.get(words[0], ()), f" {' '.join(words)} ")
+    openers = frozenset(" ".join(FIRST_WORDS.get(each, "") for each in codes).split())
+    return _Said(openers, frozenset(phrases), phrases)
 
 
 def refusal(pair: Pair) -> str:
     """No refusal or talk about being a model unless the source has it too."""
     text = pair.target.text[:300]
     for code in _codes(pair):
-        found = REFUSALS[code].search(text) if code in REFUSALS and _hinted(pair, code) else None
+        found = REFUSALS[code].search(text) if code in REFUSALS and _hinted(pair.target, _said(code, False)) else None
         if found and not any(REFUSALS[each].search(pair.source.text) for each in _source_codes(pair) if each in REFUSALS):
             return found.group().strip()[:60]
     return ""
@@ -69,7 +72,9 @@ def preamble(pair: Pair) -> str:
     for code in _codes(pair):
         if code not in OPENINGS:
             continue
-        found = (_opens(pair, code) and OPENINGS[code].match(text)) or (_hinted(pair, code) and NOTES[code].search(text))
+        said = _said(code, False)
+        opening = OPENINGS[code].match(text) if _opens(pair.target, said) else None
+        found = opening or (NOTES[code].search(text) if _hinted(pair.target, said) else None)
         if found and not _expected(pair):
             return found.group().strip()[:60]
     return ""
@@ -123,8 +128,9 @@ def _obeyed(pair: Pair) -> str:
     lexicon, words = pair.lexicon, pair.source.words
     if lexicon is None or not words:
         return ""
-    place = 1 if len(words) > 1 and words[0].lower() in _BEFORE_VERBS else 0
-    verb = words[place].lower()
+    place, verb = 0, words[0].lower()
+    if verb in _BEFORE_VERBS and len(words) > 1:
+        place, verb = 1, words[1].lower()
     stems = lexicon.requests.get(verb)
     if stems is None or pair.holds(stems) or words[place].isupper() or words[place + 1 : place + 2] == ["off"]:
         return ""

@@ -9,16 +9,15 @@ import re
 import zlib
 from collections import Counter
 from collections.abc import Mapping
-from functools import lru_cache
 
 from hala.data.features import Pair
 from hala.data.lexicon import DAYS, MONTHS, english_units
 from hala.data.numerals import compare, mixed_digits
 
 _SENTENCE_END = re.compile(r"[.!?؟।…]+[\"'”’»)]*(?=\s|$)")
-_FIGURES = re.compile("[0-9]+").findall
 _RUN = re.compile(r"([^\s\d])\1{7,}")
-_UNIT = re.compile(r"([$€£¥₹])\s?\d|\d[\s-]?(°\s?[CF]|[%℃℉€£$]|[A-Za-z]{1,11})(?![A-Za-z])")
+# Before one set of first characters the search leaps from one to the next.
+_UNIT = re.compile(r"[$€£¥₹0-9](?:(?<=([$€£¥₹]))\s?[0-9]|(?<=[0-9])[\s-]?(°\s?[CF]|[%℃℉€£$]|[A-Za-z]{1,11})(?![A-Za-z]))")
 _BESIDE = re.compile(r"(?<=\d)(?=[^\W\d_])")
 _SHORT_RUN = re.compile(r"(\S)\1{3,}")
 # Characters of target per character of source, divided by the expected ratio: (source shorter than, lowest, highest).
@@ -27,8 +26,16 @@ _LENGTH_CLASSES = ((10, 0.2, 6.0), (25, 0.28, 3.4), (60, 0.35, 2.6), (150, 0.5, 
 
 def repetition(pair: Pair) -> str:
     """No loops: repeated runs of words or a text that compresses much better than its source."""
-    words, distinct = pair.target.tokens, len(pair.target.lower)
-    count = len(words)
+    words, count, distinct = pair.target.tokens, len(pair.target.tokens), len(pair.target.lower)
+    if count - distinct >= 3 and (found := _words_again(pair, words, count, distinct)):
+        return found
+    tail = pair.target.text[-4:]
+    long = (pair.ratio > 1.2 or tail == 4 * tail[:1]) and max(map(len, words), default=0) >= 16
+    return _dense(pair) if long or distinct < 0.6 * count else ""
+
+
+def _words_again(pair: Pair, words: list[str], count: int, distinct: int) -> str:
+    """What words are repeated: all of them, the last one, or the same four."""
     half = count // 2
     if half >= 3 and 1 < distinct <= half + 2 and words[:half] == words[half : 2 * half] and pair.ratio > 1.4:
         return "the translation stands there twice"
@@ -40,9 +47,7 @@ def repetition(pair: Pair) -> str:
         before = most_repeated(pair.source.tokens)
         if often > 2 * before:
             return f"the same four words {often} times, {before} in the source"
-    tail = pair.target.text[-4:]
-    long = (pair.ratio > 1.2 or tail == 4 * tail[:1]) and max(map(len, words), default=0) >= 16
-    return _dense(pair) if long or distinct < 0.6 * count else ""
+    return ""
 
 
 def _dense(pair: Pair) -> str:
@@ -80,7 +85,7 @@ def density(text: str) -> float:
 def length_ratio(pair: Pair) -> str:
     """A length that human translations of such a source have; the allowance shrinks as the source grows."""
     before = pair.source.length
-    if before == 0:
+    if before == 0 or 0.5 <= pair.ratio <= 1.9:  # fit for any length
         return ""
     low, high = _allowed(before)
     slack = 1.25 if pair.language.generic else 1.0
@@ -106,9 +111,10 @@ def numbers(pair: Pair) -> str:
     source, target = pair.source, pair.target
     if not source.digits and not target.digits:
         return ""
-    if target.digits and target.folded is not target.bare and mixed_digits(target.bare):
+    if target.native and mixed_digits(target.bare):
         return "one number in the digits of two scripts"
-    if sorted(_FIGURES(source.folded)) == sorted(_FIGURES(target.folded)):  # whatever the points between them
+    # Whatever the points between them.
+    if source.figures == target.figures or sorted(source.figures) == sorted(target.figures):
         return ""
     codes = source.language.code, pair.language.code
     lost, made = compare(source.numbers, target.numbers, source.bare, target.bare, *codes, pair.searchable)
@@ -120,7 +126,7 @@ def units(pair: Pair) -> str:
     words = pair.lexicon
     if words is None or not pair.source.digits:
         return ""
-    found = _source_units(pair.source.bare)
+    found = _source_units(pair.source.folded)
     lost = [unit for unit in found if words.units.get(unit) and not pair.holds(words.units[unit])]
     if not lost:
         return ""
@@ -148,12 +154,11 @@ def _names_unit(source: str, unit: str) -> bool:
     return any(known.get(word) == unit for word in re.findall(r"[a-z]+|[$€£¥₹%]", source.lower()))
 
 
-@lru_cache(maxsize=2048)
-def _source_units(text: str) -> frozenset[str]:
-    """Units that stand beside a number in an English text."""
+def _source_units(text: str) -> list[str]:
+    """Units that stand beside a number in an English text, in order."""
     known = english_units()
-    found = (known.get((before or after).lower()) for before, after in _UNIT.findall(text))
-    return frozenset(unit for unit in found if unit)
+    found = [known.get((before or after).lower()) for before, after in _UNIT.findall(text)]
+    return [unit for unit in dict.fromkeys(found) if unit]
 
 
 def dates(pair: Pair) -> str:
@@ -161,8 +166,11 @@ def dates(pair: Pair) -> str:
     words = pair.lexicon
     if words is None:
         return ""
-    names = [concept.name for concept in pair.source.anchors(words) if concept.calendar]
-    if not names or (names[0] in ("May", "March") and pair.source.words[0] == names[0]):
+    anchors = pair.source.anchors(words)
+    if words.calendar.isdisjoint(anchors):
+        return ""
+    names = [concept.name for concept in anchors if concept.calendar]
+    if names[0] in ("May", "March") and pair.source.words[0] == names[0]:
         return ""
     for table, order in ((words.months, MONTHS), (words.weekdays, DAYS)):
         wanted = {order.index(name) + 1 for name in names if name in order}
@@ -198,7 +206,8 @@ def sentences(pair: Pair) -> str:
         and not target.ends
     ):
         return "stops in the middle of a sentence"
-    if source.length < 40 or source.stops < 5:
+    text = source.text
+    if source.length < 40 or text.count(".") + text.count("!") + text.count("?") < 5:
         return ""
     before, after = len(_SENTENCE_END.findall(source.natural)), len(_SENTENCE_END.findall(target.natural))
     if before >= 5 and not 0.35 * before <= after <= 2 * before + 1:

@@ -59,14 +59,14 @@ def placeholders(pair: Pair) -> str:
             return ""
         before, after = _span_keys(pair.source.spans), _span_keys(pair.target.spans)
         return "" if before == after else _difference(before, after)
-    numbers, found = (Counter(int(match[1]) for match in SENTINEL.finditer(text)) for text in (source, target))
-    if numbers != found:
-        return _difference(numbers, found)
-    rest = SENTINEL.sub("", target)
-    if "⟦" not in source or (("⟦" in rest or "⟧" in rest) and "⟧" not in SENTINEL.sub("", source)):
+    numbers, found = SENTINEL.findall(source), SENTINEL.findall(target)
+    if numbers != found and (wanted := Counter(map(int, numbers))) != (got := Counter(map(int, found))):
+        return _difference(wanted, got)
+    damaged = target.count("⟦") > len(found) or target.count("⟧") > len(found)
+    if "⟦" not in source or (damaged and source.count("⟧") == len(numbers)):
         return "a damaged sentinel"
     # Code that a model puts into a segment that was masked.
-    return "" if "`" not in rest or "`" in SENTINEL.sub("", source) else "extra `"
+    return "" if "`" not in target or "`" in source else "extra `"
 
 
 def _span_keys(spans: tuple[str, ...]) -> Counter[str]:

@@ -66,6 +66,8 @@ class Lexicon:
     """By the unit's kind and name, such as `length mile`."""
     requests: Mapping[str, tuple[str, ...]]
     """Renderings of verbs that open an instruction, such as `write`."""
+    calendar: frozenset[Concept]
+    """The concepts that are months or days of the week."""
 
     def searchable(self, text: str) -> str:
         """The text in lower case and simplified spelling, with spaces for punctuation and around it."""
@@ -139,7 +141,8 @@ def lexicon(code: str) -> Lexicon | None:
     units = {name: stems(words) for name, words in _entries(sections.get("units", ()))}
     requests = {verb: stems(words) for verb, words in _entries(sections.get("requests", ()))}
     miss = float(settings.get("miss", 1.5))
-    return Lexicon(code, match, miss, forms, numbered("numbers"), months, weekdays, units, requests)
+    calendar = frozenset(concept for concept in forms.values() if concept.calendar)
+    return Lexicon(code, match, miss, forms, numbered("numbers"), months, weekdays, units, requests, calendar)
 
 
 @lru_cache(maxsize=1)
