@@ -107,8 +107,8 @@ class Filter(Section):
     dedup: bool = True
     """Drop exact duplicates after normalisation, first one kept."""
     near: float | None = Field(default=None, gt=0.0, le=1.0)
-    """Drop near duplicates too: rows whose conversation, or the original of it, shares at least this part of its runs of three words
-    with that of a row kept before (0.8 is usual; estimated by MinHash). Texts of fewer than 20 words are left alone."""
+    """Drop near duplicates too: rows whose conversation, or the original of it, shares at least this part of its runs of three
+    words with that of a row kept before (0.8 is usual; estimated by MinHash). Texts of fewer than 20 words are left alone."""
     judge: Judge | None = None
     """Ask a language model about each pair."""
     decontaminate: Annotated[tuple[str, ...], BeforeValidator(as_tuple)] = ()

@@ -21,7 +21,7 @@ EXIT_INTERRUPTED, EXIT_BUG = 130, 9
 COMMANDS = (
     *(runs.run, runs.plan, runs.status, runs.report, runs.verify, runs.repair),
     *(weights.compress, translate.translate, training.filter_, training.tune, weights.merge, training.evaluate, weights.export),
-    *(training.release, runs.show),
+    *(training.release, runs.show, runs.stats),
 )
 for command in COMMANDS:
     app.command(command.__name__.rstrip("_"))(command)

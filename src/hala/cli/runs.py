@@ -1,4 +1,4 @@
-"""The commands for recipes and for what lies on disk: run, plan, status, report, verify, repair and show."""
+"""The commands for recipes and for what lies on disk: run, plan, status, report, verify, repair, show and stats."""
 
 from __future__ import annotations
 
@@ -86,3 +86,13 @@ def show(
 
     for text in show_rows(rows, rejected, count):
         print(text)
+
+
+def stats(
+    rows: Annotated[Path, typer.Argument(help="A data step's folder, or a file of data.")], as_json: JsonOption = False
+) -> None:
+    """Count rows: reasons, languages, sources, lengths, duplicates, cost."""
+    from hala.verbs.stats import stats_of, stats_text
+
+    found = stats_of(rows)
+    print_json(found) if as_json else print(stats_text(found))

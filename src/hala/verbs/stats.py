@@ -1,0 +1,71 @@
+"""Statistics of rows on the terminal: a step's folder with what it cost, or a file of data."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from hala import shards
+from hala.data.stats import QUANTILES, describe
+from hala.errors import InputError
+from hala.records import KEPT, Row, Verdict
+from hala.verbs.redact import plain
+
+
+def stats_of(place: Path) -> dict[str, Any]:
+    """What `describe` says of a data step (kept and rejected rows, and its rates) or of a file in any format that is read."""
+    if not place.exists():
+        raise InputError(f"no file or folder {place}.", "Check the path.")
+    if (place / "rows").is_dir():
+        judged: Iterator[tuple[Row, Verdict]] = ((row, KEPT) for row in shards.read_rows(place))
+        if any((place / "rejected").glob("*.parquet")):
+            judged = chain(judged, shards.read_rejected(place))
+        return describe(judged) | _cost(place)
+    from hala.data.rows import Collected
+    from hala.data.sources import SourceSpec, open_source
+
+    bad = Collected()
+    found = describe((row, KEPT) for row in open_source(SourceSpec(path=str(place)), bad))
+    reasons = [row.reason for row in bad.rows]
+    return found | {"malformed": {reason: reasons.count(reason) for reason in sorted(set(reasons))}}
+
+
+def _cost(step: Path) -> dict[str, Any]:
+    """What the manifest of a finished step says of time and tokens."""
+    try:
+        timings = json.loads((step / "manifest.json").read_text(encoding="utf-8")).get("timings", {})
+    except (OSError, ValueError):
+        return {}
+    wanted = ("seconds", "rows_per_s", "tokens_per_s", "accepted_tokens_per_s", "saved_tokens_share")
+    return {"cost": {name: timings[name] for name in wanted if name in timings}}
+
+
+def stats_text(found: Mapping[str, Any]) -> str:
+    """The same as aligned text; every count with its share."""
+    rejected = sum(found["rejected"].values())
+    read = found["rows"] + rejected
+    lines = [
+        f"{found['rows']:,} rows, {found['duplicates']:,} of them duplicates" + (f"; {rejected:,} rejected" * bool(rejected))
+    ]
+    for name in ("rejected", "malformed", "languages", "sources", "licences", "turns"):
+        lines += _counts(name, found.get(name, {}), read if name == "rejected" else found["rows"])
+    for name, values in found["notes"].items():
+        lines += _counts(name, values, found["rows"])
+    if found["lengths"]:
+        lines += ["", f"{'characters':<24}{'messages':>12}{'in all':>16}" + "".join(f"{name:>9}" for name in QUANTILES)]
+    for role, each in found["lengths"].items():
+        numbers = "".join(f"{each[name]:>9,}" for name in QUANTILES)
+        lines.append(f"  {role:<22}{each['messages']:>12,}{each['characters']:>16,}{numbers}")
+    if found.get("cost"):
+        lines += ["", "cost", *(f"  {name.replace('_', ' '):<34}{value:>12,.2f}" for name, value in found["cost"].items())]
+    return "\n".join(lines)
+
+
+def _counts(title: str, values: Mapping[str, int], total: int) -> list[str]:
+    """A heading and a line for each value."""
+    width = max([34, *(len(plain(value)) + 2 for value in values)])
+    rows = (f"  {plain(value):<{width}}{count:>12,}{100 * count / max(total, 1):>8.1f}%" for value, count in values.items())
+    return ["", title, *rows] if values else []
