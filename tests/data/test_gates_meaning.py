@@ -49,6 +49,34 @@ def test_only_its_own_translation_is_related(code: str) -> None:
             assert bool(unrelated(pair(source, target, code))) == (row != column), (source, target)
 
 
+EVERYDAY = (
+    "The knife, the eggs and the cheese are on the chair.",
+    "She was tired, hungry and angry about the noise of the dance.",
+)
+EVERYDAY_IN = {
+    "ar": ("السكين والبيض والجبن على الكرسي.", "كانت متعبة وجائعة وغاضبة من ضجيج الرقص."),
+    "hi": ("चाकू, अंडे और पनीर कुर्सी पर हैं।", "वह थकी, भूखी और नाच के शोर से गुस्से में थी।"),
+    "vi": ("Con dao, trứng và phô mai ở trên ghế.", "Cô ấy mệt, đói và giận vì tiếng ồn của điệu nhảy."),
+    "sw": ("Kisu, mayai na jibini viko kwenye kiti.", "Alikuwa amechoka, ana njaa na hasira kwa kelele za kucheza."),
+}
+
+
+@pytest.mark.parametrize("code", sorted(EVERYDAY_IN))
+def test_everyday_words_are_known(code: str) -> None:
+    """Sentences of things and feelings, without names or numbers, are told apart."""
+    for row, source in enumerate(EVERYDAY):
+        for column, target in enumerate(EVERYDAY_IN[code]):
+            assert bool(unrelated(pair(source, target, code))) == (row != column), (source, target)
+
+
+def test_lines_that_are_the_same_on_both_sides_say_nothing() -> None:
+    """Lines of code full of English words do not make the text around them another text."""
+    code = (
+        "\n```\nfor each in range(10):\n    print(each, 'some english words in here')\n    copy(each, 'video of a bridge')\n```\n"
+    )
+    assert not unrelated(pair("Print the numbers." + code, "اطبع الأعداد." + code, "ar"))
+
+
 @pytest.mark.parametrize("code", sorted(TRANSLATIONS))
 def test_lines_that_moved(code: str) -> None:
     """Lines whose translations stand one line too high are found, although all words are there."""

@@ -96,6 +96,8 @@ def _shifted(pair: Pair) -> str:
         return ""
     scores = []
     for source, target in zip(sources, targets, strict=True):
+        if source == target:  # code, or a name
+            continue
         line = Pair(source, target, pair.language, pair.source.language)
         scores.append(_lexical(line)[0] if len(line.found) >= 2 else 0.0)
     wrong = [score for score in scores if score > 1.5]
