@@ -38,6 +38,7 @@ EXAMPLES = {
     "repair": "hala repair runs/quickstart",
     "show": "hala show runs/quickstart/corpus --rejected -n 3",
     "stats": "hala stats runs/quickstart/corpus",
+    "new-language": "hala new-language fa --text persian.txt",
     "compress": "hala compress LiquidAI/LFM2-1.2B --out lfm2-fp8",
     "translate": "hala translate README.md --engine echo",
     "filter": "hala filter runs/quickstart/corpus --out clean --set dedup=false",
@@ -48,7 +49,7 @@ EXAMPLES = {
     "release": "hala release merged --out release --name my-model",
 }
 GROUPS = {
-    "Runs": ("run", "plan", "status", "report", "verify", "repair", "show", "stats"),
+    "Runs": ("run", "plan", "status", "report", "verify", "repair", "show", "stats", "new-language"),
     "Verbs": ("compress", "translate", "filter", "tune", "merge", "evaluate", "export", "release"),
 }
 OTHER_EXITS = {

@@ -1,7 +1,7 @@
 """A language as data: script, direction, digits, punctuation and how much Latin script its ordinary text may hold.
 
-Known languages are rows of one table; any other code gets a generic language that says so (`generic=True`) and switches the
-script-dependent checks off instead of guessing.
+Known languages are files in `data/languages/`; any other code gets a generic language that says so (`generic=True`) and switches
+the script-dependent checks off instead of guessing. `hala new-language` writes a file for another one.
 
 >>> from hala.languages import language, script_share
 >>> language("ar").name, round(script_share("مرحبا Bob", language("ar")), 2)
@@ -11,8 +11,15 @@ script-dependent checks off instead of guessing.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+import tomllib
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
 from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from hala.errors import InputError, nearest
 
 Ranges = tuple[tuple[str, str], ...]
 
@@ -66,52 +73,24 @@ class Language:
     generic: bool = False
 
 
-def _words(text: str) -> frozenset[str]:
-    return frozenset(text.split())
+@lru_cache(maxsize=64)
+def _ranges(script: str) -> Ranges:
+    """Where the letters of a script lie; of one that is in no table, by the names of the characters (BMP)."""
+    if script in _SCRIPTS:
+        return _SCRIPTS[script]
+    start = script.upper() + " "
+    found = [chr(point) for point in range(0x80, 0x10000) if unicodedata.name(chr(point), "").startswith(start)]
+    return tuple((each, each) for each in found if each.isalpha())
 
 
-_KNOWN = (
-    Language(
-        "en", "English", "English", "Latin", "Latn", labels=("eng",),
-        frequent=_words("the of and to in is that for it with as was on are be this by from at have or not an you we which"
-                        " can will your they has their but how what if when there would he she his her i do does my me"),
-    ),
-    Language(
-        "ar", "Arabic", "العربية", "Arabic", "Arab", "rtl", "٠١٢٣٤٥٦٧٨٩", ".!?؟…", "؟", 0.35, 0.87,
-        labels=("arb", "ara", "acm", "acq", "aeb", "ajp", "apc", "ars", "ary", "arz"),
-        foreign="پچژگکیہےٹڈڑںھۀۂۓ",
-        frequent=_words("في من على إلى أن عن مع هذا هذه التي الذي لا ما كان هو هي أو ثم قد كل بين بعد قبل عند إذا يتم لم لن"),
-        telltale=("ة", " ال", " لل"),
-    ),
-    Language(
-        "hi", "Hindi", "हिन्दी", "Devanagari", "Deva", "ltr", "०१२३४५६७८९", ".!?।…", "?", 0.40, 1.0, labels=("hin",),
-        frequent=_words("के है में की से को और का एक पर यह हैं कि नहीं लिए भी इस तो था ने कर या जो करने अपने आप वह हो"),
-        strangers=_words("आहे आहेत आणि नाही मध्ये साठी असे तुम्ही झाले केले पाहिजे मला आम्ही त्याच्या छ छन् छैन पनि गर्न भएको हुन्छ गर्ने मलाई हामी"
-                         " गरेको लागि भन्ने तपाईं यो"),
-    ),
-    Language(
-        "vi", "Vietnamese", "Tiếng Việt", "Latin", "Latn", expansion=1.06, labels=("vie",),
-        marked="ăâđêôơưàảãạằẳẵặắầẩẫậấèẻẽẹéềểễệếìỉĩịíòỏõọóồổỗộốờởỡợớùủũụúừửữựứỳỷỹỵý",
-        frequent=_words("và của là có trong cho các được một không với để này người khi những đã từ đến bạn về ở tôi như"),
-    ),
-    Language(
-        "sw", "Swahili", "Kiswahili", "Latin", "Latn", expansion=1.04, labels=("swh", "swa", "swc"),
-        frequent=_words("ya na wa kwa ni katika za la kama hii cha kuwa hiyo huo yake zaidi au lakini pia sana hivyo yao"
-                        " baada kila watu alisema mwaka kutoka hilo wakati ambayo ambao vya huu hizo"),
-    ),
-)  # fmt: skip
-LANGUAGES: dict[str, Language] = {each.code: each for each in _KNOWN}
-
-
-def language(code: str) -> Language:
-    """The language of a BCP 47 code (`ar`, `ar-EG`, `AR_eg`); an unknown code gives a generic one without script checks."""
-    primary = re.split(r"[-_]", code.strip().lower(), maxsplit=1)[0]
-    return LANGUAGES.get(primary) or Language(primary, code.strip(), code.strip(), generic=True)
+def has_letters_of(script: str) -> bool:
+    """Whether Unicode names letters after the script."""
+    return bool(_ranges(script))
 
 
 @lru_cache(maxsize=64)
 def _runs(script: str) -> re.Pattern[str]:
-    return re.compile("[" + "".join(f"{low}-{high}" for low, high in _SCRIPTS[script]) + "]+")
+    return re.compile("[" + "".join(f"{low}-{high}" for low, high in _ranges(script)) + "]+")
 
 
 def letters(text: str) -> int:
@@ -130,6 +109,82 @@ def script_share(text: str, target: Language) -> float:
         return 1.0
     total = letters(text)
     return min(1.0, script_letters(text, target.script) / total) if total else 1.0
+
+
+# Written as words between spaces, kept as sets.
+_WORDS = ("frequent", "strangers")
+_DATA = Path(__file__).parent / "data" / "languages"
+
+
+def read_language(path: Path) -> Language:
+    """The language in a TOML file, whose keys are the fields of `Language`. Raises InputError that names a wrong key."""
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read: {error}.", "Write a new one with `hala new-language`.") from None
+    known = {field.name: field for field in fields(Language) if field.name != "generic"}
+    values: dict[str, Any] = {}
+    for key, value in content.items():
+        if key not in known:
+            raise InputError(f"{path}: unknown key '{key}'.{nearest(key, known)}", "docs/languages.md lists the keys.")
+        if key in _WORDS and isinstance(value, str):
+            values[key] = frozenset(value.casefold().split())
+        elif isinstance(value, list) and all(isinstance(each, str) for each in value) and key in ("labels", "telltale"):
+            values[key] = tuple(value)
+        elif key in ("latin_share", "expansion") and isinstance(value, int | float) and not isinstance(value, bool):
+            values[key] = float(value)
+        elif isinstance(value, str) and known[key].type == "str":
+            values[key] = value
+        else:
+            raise InputError(f"{path}: {key} = {value!r} is of the wrong kind.", "docs/languages.md says what it holds.")
+    if missing := [key for key in ("code", "name", "native") if not values.get(key)]:
+        raise InputError(f"{path} lacks {' and '.join(missing)}.", "Add what is missing.")
+    read = Language(**values)
+    if wrong := next(_flaws(read), ""):
+        raise InputError(f"{path}: {wrong}.", "Correct it; docs/languages.md says what the key holds.")
+    return read
+
+
+def _flaws(read: Language) -> Iterator[str]:
+    """What cannot be true of a language, in words."""
+    if not re.fullmatch("[a-z]{2,3}", read.code):
+        yield f"code = {read.code!r} is no primary tag of two or three lower-case letters"
+    if read.direction not in ("ltr", "rtl"):
+        yield f"direction = {read.direction!r} is neither 'ltr' nor 'rtl'"
+    if [unicodedata.decimal(digit, -1) for digit in read.digits] != list(range(10)):
+        yield f"digits = {read.digits!r} are not the ten digits in order"
+    if not (0 < read.latin_share <= 1 and 0.1 < read.expansion < 10):
+        yield f"latin_share = {read.latin_share} or expansion = {read.expansion} is out of range"
+    if read.script:
+        if not has_letters_of(read.script):
+            yield f"script = {read.script!r} is no script that Unicode names letters after"
+        elif read.native != read.name and script_share(read.native, read) < 1:
+            yield f"native = {read.native!r} is not written in {read.script} letters"
+        elif strays := [each for each in read.foreign + read.marked if letters(each) and not script_letters(each, read.script)]:
+            yield f"foreign or marked holds {strays[0]!r}, which is no {read.script} letter"
+    if both := sorted(read.frequent & read.strangers):
+        yield f"'{both[0]}' is among frequent and among strangers"
+
+
+# English first: where two languages are as likely, it is the one.
+LANGUAGES: dict[str, Language] = {
+    each.code: each for each in map(read_language, sorted(_DATA.glob("*.toml"), key=lambda file: (file.stem != "en", file.stem)))
+}
+FILES: dict[str, Path] = {}
+"""The files of languages that were added, by code; a lexicon may lie beside each."""
+
+
+def add_language(path: Path) -> Language:
+    """The language in a file, known by its code from now on in this process."""
+    read = read_language(path)
+    LANGUAGES[read.code], FILES[read.code] = read, path
+    return read
+
+
+def language(code: str) -> Language:
+    """The language of a BCP 47 code (`ar`, `ar-EG`, `AR_eg`); an unknown code gives a generic one without script checks."""
+    primary = re.split(r"[-_]", code.strip().lower(), maxsplit=1)[0]
+    return LANGUAGES.get(primary) or Language(primary, code.strip(), code.strip(), generic=True)
 
 
 # Digits of the scripts that have their own, beside ASCII.

@@ -7,9 +7,22 @@
 
 from __future__ import annotations
 
+import hashlib
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
+
+from hala.languages import add_language
 
 
 class Section(BaseModel):
@@ -51,7 +64,27 @@ class Languages(Section):
     source: str = "en"
     """Language that the instruction data is written in (ISO 639-1)."""
     target: str = "ar"
-    """Language that gets its own models."""
+    """Language that gets its own models: a code, or a file that `hala new-language` wrote (`fa.toml`)."""
+    files: dict[str, str] = {}
+    """Made from files that are named above: what they hold, by language."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_files(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        data, files = dict(data), dict(data.get("files") or {})
+        for side in ("source", "target"):
+            path = Path(str(data.get(side, "")))
+            if path.suffix == ".toml":
+                data[side] = add_language(path).code
+                files[data[side]] = hashlib.sha256(path.read_bytes()).hexdigest()
+        return {**data, "files": files}
+
+    @model_serializer(mode="wrap")
+    def _without_no_files(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        content: dict[str, Any] = dump(self)
+        return {key: value for key, value in content.items() if key != "files" or value}
 
 
 class Data(Section):

@@ -21,10 +21,10 @@ EXIT_INTERRUPTED, EXIT_BUG = 130, 9
 COMMANDS = (
     *(runs.run, runs.plan, runs.status, runs.report, runs.verify, runs.repair),
     *(weights.compress, translate.translate, training.filter_, training.tune, weights.merge, training.evaluate, weights.export),
-    *(training.release, runs.show, runs.stats),
+    *(training.release, runs.show, runs.stats, runs.new_language),
 )
 for command in COMMANDS:
-    app.command(command.__name__.rstrip("_"))(command)
+    app.command(command.__name__.rstrip("_").replace("_", "-"))(command)
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""The commands for recipes and for what lies on disk: run, plan, status, report, verify, repair, show and stats."""
+"""The commands for recipes and for what lies on disk: run, plan, status, report, verify, repair, show, stats and new-language."""
 
 from __future__ import annotations
 
@@ -96,3 +96,15 @@ def stats(
 
     found = stats_of(rows)
     print_json(found) if as_json else print(stats_text(found))
+
+
+def new_language(
+    code: Annotated[str, typer.Argument(help="ISO 639, for example fa.")],
+    text: Annotated[Path | None, typer.Option(help="Running text of the language: gives frequent words and more.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for the two files.")] = Path(),
+) -> None:
+    """Write CODE.toml and CODE.txt: what gates must know of a language, commented, to be filled in."""
+    from hala.data.new_language import write
+
+    for file in write(code, text, out):
+        print(file)
