@@ -218,7 +218,17 @@ class Pair:
     def found(self) -> list[tuple[bool, bool]]:
         """For each known word of the source in turn: whether it proves little, and whether the translation has it."""
         words = self.lexicon
-        return [(concept.weak, self.holds(concept.stems)) for concept in self.source.anchors(words)] if words is not None else []
+        if words is None:
+            return []
+        return [
+            (concept.weak, self.holds(concept.stems) or (concept.calendar and self.more_figures))
+            for concept in self.source.anchors(words)
+        ]
+
+    @lazy
+    def more_figures(self) -> bool:
+        """Whether the translation has more figures than the source: it may have written a month as a number."""
+        return len(self.target.figures) > len(self.source.figures)
 
     def holds(self, stems: tuple[str, ...]) -> bool:
         """Whether the translation has one of a lexicon's stems."""

@@ -11,14 +11,16 @@ from collections import Counter
 from collections.abc import Mapping
 
 from hala.data.features import Pair
-from hala.data.lexicon import DAYS, MONTHS, english_units
+from hala.data.lexicon import DAYS, MONTHS, Lexicon, english_units
 from hala.data.numerals import compare, mixed_digits
 
 _SENTENCE_END = re.compile(r"[.!?؟।…]+[\"'”’»)]*(?=\s|$)")
 _RUN = re.compile(r"([^\s\d])\1{7,}")
 # Before one set of first characters the search leaps from one to the next.
 _UNIT = re.compile(r"[$€£¥₹0-9](?:(?<=([$€£¥₹]))\s?[0-9]|(?<=[0-9])[\s-]?(°\s?[CF]|[%℃℉€£$]|[A-Za-z]{1,11})(?![A-Za-z]))")
+_NUMBER_AND_UNIT = re.compile(r"(?<![\d.,])([0-9]+)[ -]?([A-Za-z]{1,11})(?![A-Za-z])")
 _BESIDE = re.compile(r"(?<=\d)(?=[^\W\d_])")
+_BOTH_NAMES = re.compile(r"((?:[^\W\d_]+ )?[^\W\d_]+)/([^\W\d_]+(?: [^\W\d_]+)?)")
 _SHORT_RUN = re.compile(r"(\S)\1{3,}")
 # Characters of target per character of source, divided by the expected ratio: (source shorter than, lowest, highest).
 _LENGTH_CLASSES = ((10, 0.2, 6.0), (25, 0.28, 3.4), (60, 0.35, 2.6), (150, 0.5, 2.3), (10**9, 0.5, 1.9))
@@ -129,7 +131,7 @@ def units(pair: Pair) -> str:
     found = _source_units(pair.source.folded)
     lost = [unit for unit in found if words.units.get(unit) and not pair.holds(words.units[unit])]
     if not lost:
-        return ""
+        return _beside_a_number(pair, words) if found else ""
     text = _BESIDE.sub(" ", pair.searchable)  # 5mm
     for unit in lost:
         kind = unit.partition(" ")[0]
@@ -146,6 +148,34 @@ def units(pair: Pair) -> str:
         if kind == "share" and "%" not in pair.target.text:
             return "the percent is gone"
     return ""
+
+
+def _beside_a_number(pair: Pair, words: Lexicon) -> str:
+    """A number whose neighbour in the translation is another unit, although the right one stands elsewhere: 5 days or 3 hours."""
+    known = english_units()
+    for number, form in _NUMBER_AND_UNIT.findall(pair.source.folded):
+        unit = known.get(form.lower())
+        if unit is None or unit not in words.units:
+            continue
+        place = rf"([^\W\d_]+) {number}(?![\d.,]*\d)" if words.unit_first else rf"(?<![\d.,]){number}[ -]?([^\W\d_]+)"
+        named = {_unit_named(word.lower(), unit, words) for word in re.findall(place, pair.target.folded)}
+        if named and not named & {unit, ""}:
+            return f"{number} {unit} became {min(named)}"
+    return ""
+
+
+def _unit_named(word: str, unit: str, words: Lexicon) -> str:
+    """The unit of the same kind that a word of the translation names by the longest stem; empty when it names none."""
+    kind = unit.partition(" ")[0]
+    text = words.searchable(word)
+    found = [
+        (len(stem.strip()), other == unit, other)
+        for other, stems in words.units.items()
+        if other.startswith(kind)
+        for stem in stems
+        if stem in text
+    ]
+    return max(found, default=(0, False, ""))[2] or (english_units().get(word, "") if word.isascii() else "")
 
 
 def _names_unit(source: str, unit: str) -> bool:
@@ -180,6 +210,22 @@ def dates(pair: Pair) -> str:
         lost, others = wanted - found, found - wanted
         if lost and others:
             return f"{order[min(lost) - 1]} became {order[min(others) - 1]}"
+        if others and order is MONTHS and (both := _two_months(words, pair.target.text)):
+            return both
+        if lost and len(wanted) > 1 and not pair.more_figures:
+            gone = [order[each - 1] for each in sorted(lost)]
+            # A month without a number may be a name (April).
+            if sure := [each for each in gone if order is DAYS or re.search(rf"\d {each}|{each} \d", pair.source.text)]:
+                return f"{sure[0]} is gone"
+    return ""
+
+
+def _two_months(words: Lexicon, text: str) -> str:
+    """Two months where one month has both its names, as Arabic writes them: June by its Syriac and July by its Latin one."""
+    for before, after in _BOTH_NAMES.findall(text) if "/" in text else ():
+        one, two = (_named(words.months, words.searchable(each)) for each in (before, after))
+        if one and two and one.isdisjoint(two):
+            return f"{before}/{after} are {MONTHS[min(one) - 1]} and {MONTHS[min(two) - 1]}"
     return ""
 
 

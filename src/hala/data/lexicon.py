@@ -66,6 +66,8 @@ class Lexicon:
     """By the unit's kind and name, such as `length mile`."""
     requests: Mapping[str, tuple[str, ...]]
     """Renderings of verbs that open an instruction, such as `write`."""
+    unit_first: bool
+    """Whether a unit stands before its number."""
     calendar: frozenset[Concept]
     """The concepts that are months or days of the week."""
 
@@ -142,7 +144,19 @@ def lexicon(code: str) -> Lexicon | None:
     requests = {verb: stems(words) for verb, words in _entries(sections.get("requests", ()))}
     miss = float(settings.get("miss", 1.5))
     calendar = frozenset(concept for concept in forms.values() if concept.calendar)
-    return Lexicon(code, match, miss, forms, numbered("numbers"), months, weekdays, units, requests, calendar)
+    return Lexicon(
+        code,
+        match,
+        miss,
+        forms,
+        numbered("numbers"),
+        months,
+        weekdays,
+        units,
+        requests,
+        settings.get("unit") == "first",
+        calendar,
+    )
 
 
 @lru_cache(maxsize=1)
