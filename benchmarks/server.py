@@ -3,258 +3,58 @@
     .venv/bin/python benchmarks/server.py                                            # clients, against a server that only answers
     HALA_VLLM_PYTHON=/path/to/vllm/bin/python .venv/bin/python benchmarks/server.py  # and against `vllm bench serve`
 
-`clients`: requests a second and processor time of a request, against a local server that answers at once, or after a fixed
-delay like a model; `hala` beside httpx's own clients over the same window, each in a process of its own, taking turns. `ideal`
-is what a client without any cost would reach: window / delay. `busy` runs the same while the caller's thread computes, as a step
-does that cuts and checks text.
+`clients`: hala's engine beside httpx's own clients (benchmarks/server_clients.py).
 
-`vllm`: a vLLM server with a small model (made on the spot), the same prompts, tokens and window for hala's engine and for vLLM's
-own benchmark client, taking turns, request throughput as each measures it. `steps` counts the batches that the server computed,
-by its own metrics: what else runs on the machine changes the seconds of a batch, a queue that is not full their number.
+`vllm`: a vLLM server with a small model (made on the spot); hala's engine and vLLM's own benchmark client take turns with the
+same prompts, answers of the same lengths and as many in flight, each in a process of its own, the server on its own cores. Tokens
+a second count from the first request to the last answer, without start and warm-up; the server's own metrics must say that it
+read and wrote as many tokens for each. vLLM's client streams, and a server spends time on every event of a stream; `fewer events`
+is the same client with all tokens of an answer but the first in one event (`stream_interval`), so that what is left between it
+and hala is only how full each kept the queue. `steps` counts the batches that the server computed: a queue with gaps needs more,
+while what else runs on the machine changes the seconds of a batch and not their number.
 Writes benchmarks/results/server.json; last line JSON.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 import os
-import re
-import signal
-import socket
+import random
 import statistics
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from record import RESULTS, machine
+from server_clients import ANSWER, PROMPT, Row, clients, free_port, running
 
-Row = dict[str, Any]
-PROMPT = "Translate the following text into Arabic: the weather is warm today and we travel to Cairo by train. " * 3
-ANSWER = "الطقس دافئ اليوم ونسافر إلى القاهرة بالقطار. " * 5
 SEQS = 32  # requests that the vLLM server computes at once
-BENCH = """
+LENGTHS = range(16, 49)  # tokens of an answer
+EVENTS = {"stream_interval": 4096}  # longer than any answer: one event for the first token, one for the rest
+TURN = "turn: "  # how a client begins the line that ends its turn
+BENCH = f"""
+import json, sys
 from vllm.benchmarks.serve import add_cli_args, main
 from vllm.utils.argparse_utils import FlexibleArgumentParser
 parser = FlexibleArgumentParser()
 add_cli_args(parser)
-main(parser.parse_args())
+for line in sys.stdin:
+    found = main(parser.parse_args(json.loads(line)))
+    row = dict(seconds=found["duration"], tokens=found["total_output_tokens"], requests=found["completed"])
+    print({TURN!r} + json.dumps(row), flush=True)
 """
-
-
-class Instant(asyncio.Protocol):
-    """A server that answers every request after `delay` seconds, with vLLM's kind of answer, and sends its id back."""
-
-    delay = 0.0
-    transport: asyncio.Transport
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Called by the loop."""
-        assert isinstance(transport, asyncio.Transport)
-        self.transport, self.buffer = transport, b""
-
-    def data_received(self, data: bytes) -> None:
-        """Called by the loop; clients send one request at a time."""
-        self.buffer += data
-        head, _, body = self.buffer.partition(b"\r\n\r\n")
-        if head.startswith(b"GET"):
-            self.transport.write(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
-            self.buffer = b""
-            return
-        length = re.search(rb"content-length: (\d+)", head, re.I)
-        if length is None or len(body) < int(length[1]):
-            return
-        self.buffer = b""
-        name = re.search(rb"x-request-id: (\S+)", head, re.I)
-        asyncio.get_running_loop().call_later(self.delay, self.answer, name[1].decode() if name else "", b"close" in head)
-
-    def answer(self, name: str, close: bool) -> None:
-        """One whole response."""
-        choice = {"index": 0, "message": {"role": "assistant", "content": ANSWER}, "finish_reason": "stop"}
-        usage = {"prompt_tokens": 60, "completion_tokens": 60, "total_tokens": 120}
-        content = json.dumps(
-            {"id": f"chatcmpl-{name}", "object": "chat.completion", "choices": [choice], "usage": usage}
-        ).encode()
-        self.transport.write(
-            b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(content) + content
-        )
-        if close:
-            self.transport.close()
-
-
-async def serve(port: int, delay: float) -> None:
-    """Answer until killed."""
-    Instant.delay = delay
-    server = await asyncio.get_running_loop().create_server(Instant, "127.0.0.1", port, backlog=4096)
-    await server.serve_forever()
-
-
-def ask_hala(url: str, model: str, window: int, prompts: list[str], tokens: int) -> int:
-    """Tokens that hala's engine got."""
-    from hala.engines.server import ServerEngine
-    from hala.records import Message, Request, Sampling
-
-    engine = ServerEngine(url, model, in_flight=window)
-    requests = (Request(str(number), (Message("user", prompt),)) for number, prompt in enumerate(prompts))
-    found = list(engine.complete(requests, Sampling(max_tokens=tokens)))
-    assert all(completion.finish != "error" for completion in found), found[0]
-    return sum(completion.tokens for completion in found)
-
-
-def make_body(model: str, prompt: str, tokens: int) -> Row:
-    """What the bare clients post."""
-    return {"model": model, "messages": [{"role": "user", "content": prompt}], "max_tokens": tokens, "temperature": 0.0}
-
-
-def ask_httpx(url: str, model: str, window: int, prompts: list[str], tokens: int) -> int:
-    """The same with one httpx.AsyncClient: `window` tasks that share its pool."""
-    import httpx
-
-    async def run() -> int:
-        todo, total = iter(prompts), 0
-        limits = httpx.Limits(max_connections=window, max_keepalive_connections=window)
-
-        async def work() -> None:
-            nonlocal total
-            for prompt in todo:
-                response = await client.post(f"{url}/chat/completions", json=make_body(model, prompt, tokens))
-                total += response.json()["usage"]["completion_tokens"]
-
-        async with httpx.AsyncClient(limits=limits, timeout=120, trust_env=False) as client:
-            await asyncio.gather(*(work() for _ in range(window)))
-        return total
-
-    return asyncio.run(run())
-
-
-def ask_threads(url: str, model: str, window: int, prompts: list[str], tokens: int) -> int:
-    """The same with one httpx.Client and `window` threads."""
-    import httpx
-
-    todo, lock, found = iter(prompts), threading.Lock(), []
-
-    def work() -> None:
-        while True:
-            with lock:
-                prompt = next(todo, None)
-            if prompt is None:
-                return
-            response = client.post(f"{url}/chat/completions", json=make_body(model, prompt, tokens))
-            found.append(response.json()["usage"]["completion_tokens"])
-
-    limits = httpx.Limits(max_connections=window, max_keepalive_connections=window)
-    with httpx.Client(limits=limits, timeout=120, trust_env=False) as client:
-        threads = [threading.Thread(target=work) for _ in range(window)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    return sum(found)
-
-
-CLIENTS: dict[str, Callable[[str, str, int, list[str], int], int]] = {
-    "hala": ask_hala,
-    "httpx.AsyncClient": ask_httpx,
-    "httpx.Client in threads": ask_threads,
-}
-
-
-def burn(stop: threading.Event) -> None:
-    """What the caller of an engine does meanwhile: Python."""
-    while not stop.is_set():
-        sum(range(1000))
-
-
-def measure(name: str, url: str, window: int, count: int, busy: bool) -> Row:
-    """One client in this process: requests a second, processor microseconds of a request."""
-    prompts = [PROMPT] * count
-    CLIENTS[name](url, "m", window, prompts[:16], 64)  # imports and first connections
-    stop = threading.Event()
-    if busy:
-        threading.Thread(target=burn, args=(stop,), daemon=True).start()
-    began, used = time.perf_counter(), time.process_time()
-    CLIENTS[name](url, "m", window, prompts, 64)
-    seconds, processor = time.perf_counter() - began, time.process_time() - used
-    stop.set()
-    return {"requests_per_s": count / seconds, "cpu_us": None if busy else processor / count * 1e6}
-
-
-def child(*words: object) -> Row:
-    """What this script prints as its last line when it runs with these words."""
-    done = subprocess.run([sys.executable, __file__, *map(str, words)], capture_output=True, text=True, check=True, timeout=300)
-    return json.loads(done.stdout.splitlines()[-1])
-
-
-def free_port() -> int:
-    """A port of this machine on which nothing listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-@contextmanager
-def running(command: list[str], url: str, log: Path, **environment: str) -> Iterator[None]:
-    """A server that answers at `url`, ended afterwards. Raises SystemExit with its output when it does not start."""
-    import httpx
-
-    with log.open("wb") as out:
-        process = subprocess.Popen(command, stdout=out, stderr=out, env={**os.environ, **environment}, start_new_session=True)
-    try:
-        for _ in range(600):
-            if process.poll() is not None:
-                break
-            try:
-                httpx.get(url, timeout=1.0, trust_env=False)
-                break
-            except httpx.TransportError:
-                time.sleep(0.3)
-        if process.poll() is not None:
-            raise SystemExit(f"the server did not start:\n{log.read_text(errors='replace')[-3000:]}")
-        yield
-    finally:
-        for way in (signal.SIGTERM, signal.SIGKILL):
-            if process.poll() is None:
-                os.killpg(process.pid, way)
-                try:
-                    process.wait(20)
-                except subprocess.TimeoutExpired:
-                    continue
-
-
-def median(rows: list[Row]) -> Row:
-    """Median of each number of the rounds, and how many there were."""
-    keys = [key for key, value in rows[0].items() if isinstance(value, int | float)]
-    return {**{key: round(statistics.median(row[key] for row in rows), 2) for key in keys}, "rounds": len(rows)}
-
-
-def clients(work: Path, rounds: int, windows: list[int], delays: list[float], count: int) -> Iterator[Row]:
-    """Every client under every window and delay, taking turns."""
-    for delay in delays:
-        port = free_port()
-        url = f"http://127.0.0.1:{port}/v1"
-        with running([sys.executable, __file__, "--serve", str(port), str(delay)], url, work / "instant.log"):
-            for window in windows:
-                for busy in (False, True):
-                    found: dict[str, list[Row]] = {name: [] for name in CLIENTS}
-                    for _ in range(rounds):
-                        for name in CLIENTS:
-                            few = count if name == "hala" else count // 3  # the others take ten times as long
-                            found[name].append(child("--client", name, url, window, few, int(busy)))
-                    for name, rows in found.items():
-                        ideal = window / delay if delay else None
-                        yield {"client": name, "window": window, "delay_s": delay, "busy": busy, **median(rows), "ideal": ideal}
+STRICT = "vllm bench serve, fewer events"
+SIDES = ("hala", "vllm bench serve", STRICT)
+QUIET = {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1", "OMP_NUM_THREADS": "1"}
 
 
 def make_model(folder: Path) -> None:
-    """A small random Llama with a tokenizer and a chat template."""
+    """A small random Llama with a tokenizer and a chat template, which never ends an answer by itself."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -266,70 +66,180 @@ def make_model(folder: Path) -> None:
     sizes = {"hidden_size": 256, "intermediate_size": 1024, "num_attention_heads": 4, "num_key_value_heads": 2}
     ids = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id}
     config = LlamaConfig(vocab_size=len(tokenizer), num_hidden_layers=4, max_position_embeddings=512, **sizes, **ids)
-    save_model(LlamaForCausalLM(config).eval(), tokenizer, folder, "float32", {})
+    model = LlamaForCausalLM(config).eval()
+    with torch.no_grad():
+        model.lm_head.weight[tokenizer.eos_token_id] = 0  # some other token is always likelier
+    save_model(model, tokenizer, folder, "float32", {})
 
 
-def bench_serve(python: str, url: str, model: Path, prompts: Path, work: Path, window: int, count: int, tokens: int) -> Row:
-    """One run of vLLM's own client: requests a second and tokens, as it says."""
+def make_prompts(file: Path, count: int) -> int:
+    """Write prompts of several lengths with how many tokens to answer; the sum of those."""
+    chance = random.Random(0)
+    rows = [
+        {"prompt": f"Text {number}: {PROMPT[: 80 + number * 7 % 90]}", "output_tokens": chance.choice(LENGTHS)}
+        for number in range(count)
+    ]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return sum(int(row["output_tokens"]) for row in rows)
+
+
+def ask(url: str, window: int, file: Path) -> Row:
+    """One turn of hala's engine in this process: seconds and tokens."""
+    from hala.engines.server import ServerEngine
+    from hala.records import Message, Request, Sampling
+
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    turns = [(Message("user", row["prompt"]),) for row in rows]
+    requests = [
+        Request(str(n), turn, max_tokens=row["output_tokens"]) for n, (turn, row) in enumerate(zip(turns, rows, strict=True))
+    ]
+    began = time.perf_counter()
+    found = list(ServerEngine(f"{url}/v1", "tiny", in_flight=window).complete(requests, Sampling()))
+    seconds = time.perf_counter() - began
+    assert sorted(map(int, (each.id for each in found))) == list(range(len(rows))), "not one answer for each request"
+    assert all(each.finish == "length" for each in found), next(each for each in found if each.finish != "length")
+    return {"seconds": seconds, "tokens": sum(each.tokens for each in found), "requests": len(found)}
+
+
+def bench_words(url: str, window: int, file: Path, model: Path, extra: Row) -> list[str]:
+    """What `vllm bench serve` is told for one turn."""
     words = ["--backend", "openai-chat", "--base-url", url, "--endpoint", "/v1/chat/completions", "--model", "tiny"]
-    words += ["--tokenizer", str(model), "--dataset-name", "custom", "--dataset-path", str(prompts), "--skip-chat-template"]
-    words += ["--disable-shuffle", "--num-prompts", str(count), "--custom-output-len", str(tokens), "--temperature", "0"]
-    words += ["--max-concurrency", str(window), "--disable-tqdm", "--save-result", "--result-dir", str(work)]
-    words += ["--result-filename", "bench.json"]
-    env = {**os.environ, "HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
-    done = subprocess.run([python, "-c", BENCH, *words], capture_output=True, text=True, env=env, timeout=300, check=False)
-    if done.returncode:
-        raise SystemExit(f"vllm bench serve ended with {done.returncode}:\n{(done.stdout + done.stderr)[-3000:]}")
-    result = json.loads((work / "bench.json").read_text())
-    assert result["completed"] == count, result
-    return {"requests_per_s": result["request_throughput"], "tokens": result["total_output_tokens"]}
+    words += ["--tokenizer", str(model), "--dataset-name", "custom", "--dataset-path", str(file), "--skip-chat-template"]
+    words += ["--disable-shuffle", "--num-prompts", str(len(file.read_text().splitlines())), "--custom-output-len", "-1"]
+    words += ["--temperature", "0", "--max-concurrency", str(window), "--disable-tqdm"]
+    return words + (["--extra-body", json.dumps(extra)] if extra else [])
 
 
-def steps(url: str) -> float:
-    """Batches that a vLLM server has computed since it was started."""
+class Client:
+    """A process that takes turns at asking: words go in as a line of JSON, what it measured comes back as another."""
+
+    def __init__(self, name: str, command: list[str], work: Path) -> None:
+        self.name, self.log = name, (work / f"{name}.log").open("w+")
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, text=True, env={**os.environ, **QUIET}
+        )
+
+    def turn(self, words: list[str]) -> Row:
+        """Seconds, tokens and requests. Raises SystemExit when the process ends instead, or takes more than ten minutes."""
+        assert self.process.stdin and self.process.stdout
+        timer, said = threading.Timer(600, self.process.kill), []
+        timer.start()
+        self.process.stdin.write(json.dumps(words) + "\n")
+        self.process.stdin.flush()
+        for line in self.process.stdout:
+            if line.startswith(TURN):
+                timer.cancel()
+                row: Row = json.loads(line.removeprefix(TURN))
+                return row
+            said.append(line)
+        timer.cancel()
+        self.log.seek(0)
+        raise SystemExit(f"{self.name} ended in its turn:\n{''.join(said)[-3000:]}{self.log.read()[-3000:]}")
+
+
+def counters(url: str) -> Row:
+    """What a vLLM server has done since it was started: batches, tokens read and written."""
     import httpx
 
-    text = httpx.get(f"{url}/metrics", timeout=30, trust_env=False).text
-    return sum(
-        float(line.rpartition(" ")[2]) for line in text.splitlines() if line.startswith("vllm:iteration_tokens_total_count")
-    )
+    names = {"vllm:iteration_tokens_total_count": "steps", "vllm:prompt_tokens_total": "read"}
+    names |= {"vllm:generation_tokens_total": "written"}
+    lines = httpx.get(f"{url}/metrics", timeout=30, trust_env=False).text.splitlines()
+    return {names[line.split("{")[0]]: float(line.rpartition(" ")[2]) for line in lines if line.split("{")[0] in names}
 
 
-def against_vllm(python: str, work: Path, rounds: int, windows: list[int], count: int, tokens: int) -> Iterator[Row]:
+def against_vllm(python: str, work: Path, rounds: int, windows: list[int], count: int) -> Iterator[Row]:
     """hala's engine and vLLM's client on one server, taking turns."""
     model, file, port = work / "tiny", work / "prompts.jsonl", free_port()
     make_model(model)
-    prompts = [f"Text {number}: {PROMPT[: 80 + number * 7 % 90]}" for number in range(count)]
-    file.write_text("".join(json.dumps({"prompt": prompt}) + "\n" for prompt in prompts))
+    tokens = make_prompts(file, count)
     command = [python, "-m", "vllm.entrypoints.openai.api_server", "--model", str(model), "--served-model-name", "tiny"]
     command += ["--host", "127.0.0.1", "--port", str(port), "--dtype", "float32", "--enforce-eager", "--max-model-len", "512"]
-    command += ["--max-num-seqs", str(SEQS), "--no-enable-prefix-caching", "--disable-uvicorn-access-log"]
-    url = f"http://127.0.0.1:{port}"
-    quiet = {"VLLM_CPU_KVCACHE_SPACE": "1", "HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
-    with running(command, f"{url}/health", work / "vllm.log", OMP_NUM_THREADS="1", **quiet):
-        for window in windows:
-            ask_hala(f"{url}/v1", "tiny", window, prompts[:64], tokens)  # warm
-            found: dict[str, list[Row]] = {"hala": [], "vllm bench serve": []}
-            for number in range(2 * rounds):
-                name = list(found)[(number + number // 2) % 2]  # a b b a a b ...
-                before, began = steps(url), time.perf_counter()
-                if name == "hala":
-                    made = ask_hala(f"{url}/v1", "tiny", window, prompts, tokens)
-                    row = {"requests_per_s": count / (time.perf_counter() - began), "tokens": made}
-                else:
-                    row = bench_serve(python, url, model, file, work, window, count, tokens)
-                found[name].append({**row, "steps": steps(url) - before})
-            pairs = list(zip(found["hala"], found["vllm bench serve"], strict=True))
-            ratios = [ours["requests_per_s"] / theirs["requests_per_s"] for ours, theirs in pairs]
-            yield {
-                "window": window,
-                "requests": count,
-                "max_num_seqs": SEQS,
-                "fewest_steps": -(-count // SEQS) * tokens,
-                **{name: median(rows) for name, rows in found.items()},
-                "ratio": round(statistics.median(ratios), 3),
-                "ratios": [round(ratio, 3) for ratio in ratios],
-            }
+    command += ["--max-num-seqs", str(SEQS), "--no-enable-prefix-caching", "--no-enable-chunked-prefill"]
+    command += ["--disable-uvicorn-access-log"]
+    url, cores = f"http://127.0.0.1:{port}", sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, set(cores[1:]) or set(cores))  # inherited by the server
+    with running(command, f"{url}/health", work / "vllm.log", VLLM_CPU_KVCACHE_SPACE="1", **QUIET):
+        os.sched_setaffinity(0, {cores[0]})  # inherited by the clients
+        ours = Client("hala", [sys.executable, __file__, "--ask"], work)
+        theirs = Client("vllm bench serve", [python, "-c", BENCH], work)
+
+        def turn(side: str, window: int) -> Row:
+            before = counters(url)
+            if side == "hala":
+                row = ours.turn([url, str(window), str(file)])
+            else:
+                row = theirs.turn(bench_words(url, window, file, model, EVENTS if side == STRICT else {}))
+            done = {key: value - before[key] for key, value in counters(url).items()}
+            assert (row["requests"], row["tokens"], done["written"]) == (count, tokens, tokens), (side, row, done)
+            return {"tokens_per_s": round(tokens / row["seconds"], 1), "steps": done["steps"], "read": done["read"]}
+
+        try:
+            for side in SIDES:
+                turn(side, SEQS)  # imports, and the server's first steps
+            for window in windows:
+                found: dict[str, list[Row]] = {side: [] for side in SIDES}
+                for number in range(rounds):
+                    for side in SIDES[:: 1 if number % 2 == 0 else -1]:  # a b c c b a ...
+                        found[side].append(turn(side, window))
+                assert len({row["read"] for rows in found.values() for row in rows}) == 1, "not the same prompts"
+                yield compare(window, count, tokens, found)
+        finally:
+            for client in (ours, theirs):
+                client.process.kill()
+                client.process.wait()
+            os.sched_setaffinity(0, set(cores))
+
+
+def compare(window: int, count: int, tokens: int, found: dict[str, list[Row]]) -> Row:
+    """Medians of the sides, hala against the others round by round, and every round."""
+    row: Row = {"window": window, "requests": count, "tokens": tokens, "max_num_seqs": SEQS, "fewest_steps": -(-tokens // SEQS)}
+    row["median"] = {
+        side: {key: statistics.median(each[key] for each in rows) for key in rows[0]} for side, rows in found.items()
+    }
+    row["against"] = {}
+    for side in SIDES[1:]:
+        pairs = zip(found["hala"], found[side], strict=True)
+        ratios = [ours["tokens_per_s"] / theirs["tokens_per_s"] for ours, theirs in pairs]
+        chance = random.Random(0)
+        again = sorted(statistics.median(chance.choices(ratios, k=len(ratios))) for _ in range(10_000))
+        interval = [round(again[250], 3), round(again[9749], 3)]
+        steps = row["median"]["hala"]["steps"] / row["median"][side]["steps"]
+        row["against"][side] = {"times": round(statistics.median(ratios), 3), "times_95": interval, "steps": round(steps, 4)}
+    return {**row, "rounds": found}
+
+
+def say(result: Row) -> str:
+    """The paragraph of docs/translate.md."""
+    rows = result.get("vllm")
+    if not rows:
+        return ""
+    first, where = rows[0], result["machine"]
+    turns = [turn["tokens_per_s"] for row in rows for turn in row["rounds"]["hala"]]
+    low = min(against["times_95"][0] for row in rows for against in row["against"].values())
+    doubt = ", too wide here to tell three percent" if low < 0.97 else ""
+    lines = [
+        f"**`server` against `vllm bench serve`** (`benchmarks/server.py`, vLLM {result['versions']['vllm']} on {where['cpu']},"
+        f" one core for the server and one for the clients, a random Llama, {first['requests']:,} requests of {LENGTHS[0]} to"
+        f" {LENGTHS[-1]} tokens, batches of {SEQS}, {len(first['rounds']['hala'])} rounds in turns). vLLM's client streams and"
+        " hala does not; every event of a stream costs the server time, so the same client also ran with all tokens of an answer"
+        " but the first in one event. Tokens a second are those of the whole job, by the clock, medians; steps are the batches"
+        " that the server computed for it: a queue with gaps needs more. What else runs on the machine changes its speed"
+        f" (hala's turns ran at {min(turns):,.0f} to {max(turns):,.0f} tokens/s): the ratios are medians over the rounds with their"
+        f" 95% intervals by bootstrap{doubt}; the number of steps does not depend on it.",
+        "",
+        "| in flight | client | tokens/s | steps | hala is, by the clock | hala's steps |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        for side in SIDES:
+            median, against = row["median"][side], row["against"].get(side)
+            name = {"hala": "hala", STRICT: "`vllm bench serve`, fewer events"}.get(side, f"`{side}`")
+            cells = [f"{row['window']}", name, f"{median['tokens_per_s']:,.0f}", f"{median['steps']:,.1f}", "", ""]
+            if against:
+                low, high = against["times_95"]
+                cells[4:] = [f"{against['times']:.2f} times ({low:.2f} to {high:.2f})", f"{against['steps']:.3f} times"]
+            lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 def main() -> None:
@@ -337,16 +247,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--parts", nargs="+", default=["clients", "vllm"], choices=["clients", "vllm"])
     parser.add_argument("--python", default=os.environ.get("HALA_VLLM_PYTHON"), help="an interpreter that has vllm")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--requests", type=int, default=512, help="of one turn against vLLM: ten seconds on two cores")
     parser.add_argument("--out", type=Path, default=RESULTS / "server.json")
-    parser.add_argument("--serve", nargs=2, metavar=("PORT", "DELAY"), help=argparse.SUPPRESS)
-    parser.add_argument("--client", nargs=5, metavar=("NAME", "URL", "WINDOW", "COUNT", "BUSY"), help=argparse.SUPPRESS)
+    parser.add_argument("--ask", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
-    if args.serve:
-        asyncio.run(serve(int(args.serve[0]), float(args.serve[1])))
-    if args.client:
-        name, url, window, count, busy = args.client
-        print(json.dumps(measure(name, url, int(window), int(count), bool(int(busy)))))
+    if args.ask:
+        for line in sys.stdin:
+            url, window, file = json.loads(line)
+            print(TURN + json.dumps(ask(url, int(window), Path(file))), flush=True)
         return
     result: Row = json.loads(args.out.read_text()) if args.out.exists() else {}
     result["machine"] = machine()
@@ -354,14 +263,18 @@ def main() -> None:
         work = Path(folder)
         parts: dict[str, Iterator[Row]] = {}
         if "clients" in args.parts:
-            parts["clients"] = clients(work, args.rounds, [128], [0.0, 0.25], 1536)
+            parts["clients"] = clients(work, 3, [128], [0.0, 0.25], 1536)
         if "vllm" in args.parts and args.python:
-            parts["vllm"] = against_vllm(args.python, work, args.rounds, [32, 64], 160, 32)
+            words = [args.python, "-c", "import vllm; print(vllm.__version__)"]
+            version = subprocess.run(words, capture_output=True, text=True, check=True).stdout.split()[-1]
+            result["versions"] = {"vllm": version}
+            parts["vllm"] = against_vllm(args.python, work, args.rounds, [SEQS, 2 * SEQS], args.requests)
         for part, rows in parts.items():
             result[part] = []
             for row in rows:
                 result[part].append(row)
                 print(json.dumps(row), flush=True)
+                result["said"] = say(result)
                 args.out.write_text(json.dumps(result, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     print(json.dumps(result))
 
