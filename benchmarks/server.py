@@ -224,8 +224,8 @@ def say(result: Row) -> str:
         " hala does not; every event of a stream costs the server time, so the same client also ran with all tokens of an answer"
         " but the first in one event. Tokens a second are those of the whole job, by the clock, medians; steps are the batches"
         " that the server computed for it: a queue with gaps needs more. What else runs on the machine changes its speed"
-        f" (hala's turns ran at {min(turns):,.0f} to {max(turns):,.0f} tokens/s): the ratios are medians over the rounds with their"
-        f" 95% intervals by bootstrap{doubt}; the number of steps does not depend on it.",
+        f" (hala's turns ran at {min(turns):,.0f} to {max(turns):,.0f} tokens/s): the ratios are medians over the rounds with"
+        f" their 95% intervals by bootstrap{doubt}; the number of steps does not depend on it.",
         "",
         "| in flight | client | tokens/s | steps | hala is, by the clock | hala's steps |",
         "|---|---|---|---|---|---|",
