@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hala.data.masks import emoji, has_letters, mask, mask_pair, plain, unmask
+from hala.data.masks import emoji, has_letters, mask, mask_pair, misplaced, plain, unmask
 from hala.records import Verdict
 
 PIECES = [
@@ -94,3 +94,25 @@ def test_emoji_are_counted_not_masked() -> None:
     """An emoji stays in the text for the translator to place; joined, toned and flagged ones count as one each."""
     assert mask("Well done 😀!").spans == ()
     assert emoji("😀 👍🏽 👩‍👩‍👧 🇪🇬 ❤️ 1️⃣ 😀 → • © 5") == {"😀": 2, "👍🏽": 1, "👩‍👩‍👧": 1, "🇪🇬": 1, "❤": 1, "1⃣": 1}
+
+
+@pytest.mark.parametrize(
+    ("source", "answer", "wrong"),
+    [
+        ("See <b>this</b> now.", "انظر ⟦1⟧هذا⟦2⟧ الآن.", False),
+        ("See <b>this</b> now.", "انظر ⟦2⟧هذا⟦1⟧ الآن.", True),
+        ("<i>a</i> and <b>b</b>", "⟦3⟧ب⟦4⟧ و⟦1⟧أ⟦2⟧", False),
+        ("<i>a</i> and <b>b</b>", "⟦1⟧أ⟦3⟧ و⟦2⟧ب⟦4⟧", True),
+        ("One<br>two <b>three</b>", "واحد⟦1⟧اثنان ⟦2⟧ثلاثة⟦3⟧", False),
+        ("A </b> alone <i>x</i>", "⟦1⟧ وحده ⟦3⟧س⟦2⟧", False),
+        ("Read [the guide](https://a.org/x) first.", "اقرأ [الدليل](⟦1⟧) أولا.", False),
+        ("Read [the guide](https://a.org/x) first.", "اقرأ الدليل ⟦1⟧ أولا.", True),
+        ("Read [the guide](https://a.org/x) first.", "اقرأ الدليل](⟦1⟧) أولا.", True),
+    ],
+)
+def test_tags_nest_and_links_stay_links(source: str, answer: str, wrong: bool) -> None:
+    """Spans that are all there may still stand where they mean nothing: a closing tag first, an address beside its text."""
+    masked = mask(source)
+    assert not isinstance(unmask(answer, masked.spans), Verdict)
+    assert bool(misplaced(answer, masked)) == wrong
+    assert misplaced(masked.text, masked) == ""

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hala.data.prompts import PROMPTS, extract, for_languages, get_prompt, render, unwrap
+from hala.data.prompts import PROMPTS, echo, extract, for_languages, get_prompt, render, unwrap
 from hala.errors import RecipeError
 from hala.languages import language
 from hala.records import Message, Request, Verdict
@@ -51,3 +51,10 @@ def test_missing_wrapper_is_a_rejection() -> None:
     verdict = unwrap("wrapped", "Sure, here is: نص")
     assert isinstance(verdict, Verdict) and verdict.reason == "wrapper"
     assert unwrap("default", " نص ") == "نص"
+
+
+@pytest.mark.parametrize("prompt", list(PROMPTS))
+def test_echo_answers_in_the_form_that_the_prompt_wants(prompt: str) -> None:
+    """Structure can be looked at under every prompt: the echo's answer is unwrapped to the segment itself."""
+    request = Request("r", render(prompt, "Hello ⟦1⟧.", "ar"))
+    assert unwrap(prompt, echo(request)) == "Hello ⟦1⟧." == extract(request)

@@ -14,7 +14,7 @@ from hala.data.translating import Plan, select_gates, translate_texts
 from hala.engines.scripted import EchoEngine, Faults, ScriptedEngine
 from hala.errors import EngineError, RecipeError
 from hala.languages import language
-from hala.records import Completion, Request, Sampling
+from hala.records import Completion, Finish, Request, Sampling
 
 PLAN = Plan("default", language("en"), language("ar"), Sampling(64), {})
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=80)
@@ -39,6 +39,22 @@ class Noted:
         """Nothing to close."""
 
 
+class Fixed:
+    """An engine with one answer."""
+
+    def __init__(self, answer: str, finish: Finish = "stop", refused: bool = False) -> None:
+        self.answer, self.finish, self.refused = answer, finish, refused
+
+    def complete(self, requests: Iterable[Request], sampling: Sampling) -> Iterator[Completion]:
+        """The answer, whatever was asked."""
+        for request in requests:
+            error = "the prompt is too long" if self.refused else ""
+            yield Completion(request.id, self.answer, self.finish, 3, error, refused=self.refused)
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
 @settings(max_examples=150, deadline=None)
 @given(st.lists(TEXT, max_size=4), st.booleans())
 def test_identity_translator_gives_every_byte_back(texts: list[str], whole: bool) -> None:
@@ -46,6 +62,38 @@ def test_identity_translator_gives_every_byte_back(texts: list[str], whole: bool
     results = translate_texts(texts, EchoEngine(extract), replace(PLAN, whole=whole))
     assert [result.text for result in results] == texts
     assert all(result.verdict.kept for result in results)
+
+
+@pytest.mark.parametrize("text", ["⟦1⟧", "See ⟦7⟧ there.", "a ⟦ b `code` ⟧"])
+def test_whole_messages_may_hold_brackets_of_sentinels(text: str) -> None:
+    """What looks like a sentinel in a message that is asked whole is text like any other."""
+    [result] = translate_texts([text], EchoEngine(extract), replace(PLAN, whole=True))
+    assert (result.text, result.verdict.detail) == (text, "")
+
+
+@pytest.mark.parametrize("gates", ["none", "copy", "default"])
+@pytest.mark.parametrize(
+    ("answer", "finish", "reason"), [("", "stop", "empty"), (" \n", "stop", "empty"), ("مرحبا", "length", "truncated")]
+)
+def test_empty_and_cut_answers_are_never_accepted(gates: str, answer: str, finish: Finish, reason: str) -> None:
+    """Without any gate too, nothing is written as an empty text, and half an answer is none."""
+    engine = Fixed(answer, finish)
+    for whole in (False, True):
+        plan = replace(PLAN, gates=select_gates([gates]), whole=whole)
+        [result] = translate_texts(["Hello there, my friend."], engine, plan)
+        assert (result.text, result.verdict.reason) == ("", reason)
+
+
+def test_refused_requests_are_no_failure_of_the_engine() -> None:
+    """A prompt that is too long would be too long again: its row is rejected for good, and no run stops for it."""
+    [result] = translate_texts(["Hello there."], Fixed("", "error", refused=True), PLAN)
+    assert result.verdict.reason == "refused" and "too long" in result.verdict.detail
+
+
+def test_rejections_show_what_was_answered() -> None:
+    """A gate can be judged by what it rejected: the detail holds the segment and the answer."""
+    [result] = translate_texts(["Hello there."], Fixed("Hello there."), replace(PLAN, gates=select_gates(["copy"])))
+    assert "| answer: Hello there." in result.verdict.detail and "| segment: Hello there." in result.verdict.detail
 
 
 def test_equal_segments_are_asked_once() -> None:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -24,6 +25,8 @@ from hala.records import Verdict, rejected
 __all__ = ["SENTINEL", "Masked", "emoji", "find_spans", "has_letters", "mask", "mask_pair", "plain", "sentinel_problem", "unmask"]
 
 SENTINEL = re.compile(r"⟦[ \u200e\u200f]?(\d{1,6})[ \u200e\u200f]?⟧")
+_TAG = re.compile(r"<(?P<closing>/?)(?P<name>[A-Za-z][\w:.-]*)[^<>]*(?<!/)>")
+_LINKED = re.compile(r"\[[^\[\]]*\]\(⟦[ \u200e\u200f]?(\d{1,6})[ \u200e\u200f]?⟧")
 _LETTER = re.compile(r"[^\W\d_]")
 _PICTURE = (
     "[\u231a\u231b\u23e9-\u23fa\u2600-\u26ff\u2702\u2705\u2708-\u270d\u270f\u2712\u2714\u2716\u271d\u2721\u2728\u2733\u2734\u2744\u2747"
@@ -68,6 +71,35 @@ def unmask(text: str, spans: tuple[str, ...]) -> str | Verdict:
     if problem:
         return rejected("placeholders", problem)
     return SENTINEL.sub(lambda match: spans[int(match[1]) - 1], text)
+
+
+def misplaced(text: str, source: Masked) -> str:
+    """What is wrong with the places of sentinels that are all there: tags that no longer nest, an address without its link."""
+    order = [int(match[1]) - 1 for match in SENTINEL.finditer(text)]
+    tags = [tag for span in source.spans if (tag := _TAG.fullmatch(span))]
+    if len(tags) > 1 and _nests(tags):
+        moved = [tag for place in order if (tag := _TAG.fullmatch(source.spans[place]))]
+        if not _nests(moved):
+            return f"tags in the order {' '.join(tag[0] for tag in moved)}"[:120]
+    if "](⟦" in source.text:
+        links = sorted(match[1] for match in _LINKED.finditer(source.text))
+        if links != sorted(match[1] for match in _LINKED.finditer(text)):
+            return "an address that is no link any more"
+    return ""
+
+
+def _nests(tags: Sequence[re.Match[str]]) -> bool:
+    """Whether every tag that closes follows on the one that it closes."""
+    opened: list[str] = []
+    for tag in tags:
+        if not tag["closing"]:
+            opened.append(tag["name"].lower())
+        elif tag["name"].lower() in opened:
+            while opened.pop() != tag["name"].lower():  # what was never closed, such as <br>
+                pass
+        else:
+            return False
+    return True
 
 
 def sentinel_problem(text: str, count: int) -> str:

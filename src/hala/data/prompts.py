@@ -83,14 +83,25 @@ def extract(request: Request, prompts: Iterable[str | Prompt] = _PROMPTS) -> str
 
     A request of none of the `prompts` gives the whole last user turn.
     """
+    return _asked(request, prompts)[1]
+
+
+def echo(request: Request, prompts: Iterable[str | Prompt] = _PROMPTS) -> str:
+    """The segment as an answer in the form that the prompt wants."""
+    prompt, text = _asked(request, prompts)
+    return f"{prompt.opening}{text}{prompt.closing}" if prompt else text
+
+
+def _asked(request: Request, prompts: Iterable[str | Prompt]) -> tuple[Prompt | None, str]:
+    """The prompt that a request was made with, None for another one, and its segment."""
     content = next((message.content for message in reversed(request.messages) if message.role == "user"), "")
     # Longest fixed text first, so that a short template never claims a request of a more specific one.
     for prompt in sorted(map(get_prompt, prompts), key=lambda each: -len(_FIELD.sub("", each.user))):
         before, _, after = prompt.user.partition("{text}")
         match = re.fullmatch(_loose(before) + "(?P<text>.*)" + _loose(after), content, re.DOTALL)
         if match:
-            return match["text"]
-    return content
+            return prompt, match["text"]
+    return None, content
 
 
 def unwrap(prompt: str | Prompt, answer: str) -> str | Verdict:

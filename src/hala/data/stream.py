@@ -23,6 +23,7 @@ from hala.records import KEPT, Completion, Engine, Request, Verdict, rejected
 
 OPEN_GROUPS = 16  # groups under way at once: what is held in memory
 SETTLED = 20_000  # distinct segments whose outcome is remembered without looking anything up
+SHOWN = 200  # characters of a segment, and of the answer to it, that a rejection shows
 CONTEXT_CHARS = 400  # longer neighbours are no context
 RUNGS = ("first", "again", "split", "other")
 
@@ -292,7 +293,8 @@ class Translator:
             self.stats["tokens/passed"] += completion.tokens
             self._settle(segment, outcome, KEPT)
         else:
-            segment.verdict = outcome
+            said = f" | answer: {completion.text[:SHOWN]}" if completion.text else ""
+            segment.verdict = rejected(outcome.reason, outcome.detail + said)
             self._advance(segment)
 
     def _advance(self, segment: Segment) -> None:
@@ -371,6 +373,6 @@ def assembled(draft: Draft) -> Translated:
         elif failed is None:
             failed = part
     if failed is not None:
-        detail = f"{failed.verdict.detail} | segment: {failed.source[:200]}"
+        detail = f"{failed.verdict.detail} | segment: {failed.source[:SHOWN]}"
         return Translated("", rejected(failed.verdict.reason, detail), tokens, tries, rung)
     return Translated(join(draft.document, results), KEPT, tokens, tries, rung)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import xxhash
 
 from hala.data.gates import GATES, Gate, check
-from hala.data.masks import Masked, unmask
+from hala.data.masks import Masked, misplaced, unmask
 from hala.data.prompts import Prompt, for_languages, get_prompt, render, unwrap
 from hala.data.segments import Document, Part, split
 from hala.errors import RecipeError, nearest
@@ -165,19 +165,31 @@ class Asker:
 
 
 def judge(source: str, masked: Masked, completion: Completion, plan: Plan) -> str | Verdict:
-    """The translation of a segment that a completion holds, with its spans and edges back, or why it is none."""
+    """The translation of a segment that a completion holds, with its spans and edges back, or why it is none.
+
+    Whatever the gates, an answer that was cut off or is empty is none, nor is one without the segment's spans in their places.
+    """
     if completion.finish == "error":
-        return rejected("engine_error", completion.error)
+        return rejected("refused" if completion.refused else "engine_error", completion.error)
+    if completion.finish != "stop":
+        return rejected("truncated", f"finish is {completion.finish}")
     if plan.min_confidence and (completion.confidence or 0.0) < plan.min_confidence:
         return rejected("low_confidence", f"{completion.confidence or 0.0:.2f}: {completion.text[:120]}")
     answer = unwrap(plan.prompt, completion.text)
     if isinstance(answer, Verdict):
         return answer
+    if not answer:
+        return rejected("empty", "nothing came back")
     verdict = check(masked.text, answer, completion.finish, plan.target, plan.gates, plan.source)
     if not verdict.kept:
         return verdict
-    text = unmask(answer, masked.spans) if masked.spans or "⟦" in answer else answer
-    return text if isinstance(text, Verdict) else edges(source, text)
+    if not masked.spans and ("⟦" not in answer or "⟦" in masked.text):  # a whole message is asked unmasked
+        return edges(source, answer)
+    text = unmask(answer, masked.spans)
+    if isinstance(text, Verdict):
+        return text
+    wrong = misplaced(answer, masked)
+    return rejected("placeholders", wrong) if wrong else edges(source, text)
 
 
 def edges(source: str, target: str) -> str:

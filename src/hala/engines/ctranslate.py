@@ -295,7 +295,7 @@ def to_completion(draft: Draft) -> Completion:
     tokens = sum(piece.tokens for piece in pieces)
     error = draft.error or next((piece.error for piece in pieces if piece.error), "")
     if error:
-        return Completion(draft.request.id, "", "error", tokens, error)
+        return Completion(draft.request.id, "", "error", tokens, error, refused=bool(draft.error))
     text = draft.text
     for stop in filter(None, sampling.stop):
         text = text.split(stop, 1)[0]

@@ -33,6 +33,7 @@ class Job:
     tokens: list[int] = field(default_factory=list)
     finish: Finish | None = None
     error: str = ""
+    refused: bool = False
     logprob: float = 0.0
 
     def restart(self) -> None:

@@ -73,7 +73,7 @@ class LocalEngine:
             job = Job(request.id, prompt, own.max_tokens, own.temperature, own.seed)
             job.error = error or self._refusal(job)
             if job.error:
-                job.finish = "error"
+                job.finish, job.refused = "error", True
             jobs.append(job)
         return jobs
 
@@ -121,7 +121,7 @@ class LocalEngine:
 
     def _completion(self, job: Job, sampling: Sampling) -> Completion:
         if job.finish is None or job.finish == "error":
-            return Completion(job.id, "", "error", len(job.tokens), job.error)
+            return Completion(job.id, "", "error", len(job.tokens), job.error, refused=job.refused)
         tokens = job.tokens[:-1] if job.tokens[-1] in self.ends else job.tokens
         text = self.tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         for stop in filter(None, sampling.stop):

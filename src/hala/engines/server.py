@@ -214,7 +214,8 @@ class _Call:
                 request = await self.asked.get()
                 outcome = await self._answer(line, request)
                 if isinstance(outcome, Failure):
-                    self.done.put(Completion(request.id, "", "error", 0, self.engine.hide(outcome.reason)))
+                    refused = outcome.kind == "refused"
+                    self.done.put(Completion(request.id, "", "error", 0, self.engine.hide(outcome.reason), refused=refused))
                 else:
                     self.done.put(outcome)
         finally:

@@ -117,7 +117,7 @@ class VllmEngine:
                         raise stopped(failed) from failed
                     error = f"vLLM refused the request: {failed}"
             if error:
-                yield Completion(request.id, "", "error", 0, error)
+                yield Completion(request.id, "", "error", 0, error, refused=True)
 
     def _step(self, sampling: Sampling, asked: dict[str, Request]) -> Iterator[Completion]:
         """One step of vLLM; yields what it finished."""

@@ -67,10 +67,10 @@ def open_engine(settings: EngineSettings, model: str, revision: str | None = Non
     if settings.engine != "echo" and not model:
         raise RecipeError(f"the {settings.engine} engine needs a model.", "Add --model (or `model:`), or use the echo engine.")
     if settings.engine == "echo":
-        from hala.data.prompts import extract
+        from hala.data.prompts import echo
         from hala.engines.scripted import EchoEngine
 
-        return EchoEngine(extract)
+        return EchoEngine(echo)
     if settings.engine == "server":
         if not settings.url:
             raise RecipeError("the server engine needs a url.", "Add --url http://HOST:PORT/v1 (or `url:`).")

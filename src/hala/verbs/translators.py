@@ -62,9 +62,13 @@ class Work:
         self.open.close()
 
 
-def open_work(settings: Translate, context: Context) -> Work:
-    """Engines, memory and plan of a step. Raises RecipeError for settings that do not fit, before anything is loaded."""
-    digests = read_started(context.out).get("inputs", {})
+def open_work(settings: Translate, context: Context, digests: Mapping[str, str] | None = None) -> Work:
+    """Engines, memory and plan of a step. Raises RecipeError for settings that do not fit, before anything is loaded.
+
+    `digests` are those of the models, for what has no folder that holds them.
+    """
+    spare = context.out / SCRATCH / "memory" if digests is None else None
+    digests = read_started(context.out).get("inputs", {}) if digests is None else digests
     model = context.locate(settings.model)
     plan = make_plan(settings, model, context.languages.source, context.languages.target)
     plan = replace(plan, model=identity(settings, settings.model, digests))
@@ -73,11 +77,9 @@ def open_work(settings: Translate, context: Context) -> Work:
     with ExitStack() as stack:
         keep = stack.enter_context
         remembers = settings.memory != "none" and settings.engine != "echo" and bool(plan.model)
-        memory = (
-            keep(closing(open_memory(settings.memory, context.out / SCRATCH / "memory", context.progress.say)))
-            if remembers
-            else None
-        )
+        memory = open_memory(settings.memory, spare, context.progress.say) if remembers else None
+        if memory is not None:
+            keep(closing(memory))
         engine = keep(closing(open_engine(settings, model, settings.revision, context.languages)))
         other = (
             (keep(closing(open_engine(second, context.locate(second.model), second.revision, context.languages))), plan_of_second)
@@ -129,6 +131,8 @@ def identity(settings: EngineSettings, model: str, digests: Mapping[str, str]) -
     """What tells the answers of one translator from those of another: content, engine and arithmetic; empty when not known."""
     digest = digests.get(model) or next((value for key, value in digests.items() if _names(key, model)), "")
     how = f"{settings.compute_type} {settings.beam_size}" if settings.engine == "ctranslate" else settings.dtype
+    if settings.engine == "server" and not getattr(settings, "revision", None):
+        how = settings.url or ""  # a name that two servers use need not be one model
     return f"{digest} {settings.engine} {how}" if digest and model else ""
 
 
