@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from hala.data.conversations import Turns, assemble, prepare
+from hala.data.conversations import Turns, assemble, compared, prepare
 from hala.data.routing import Route
 from hala.data.routing_keeps import Keep
 from hala.data.translating import Text, Translated
@@ -76,7 +78,27 @@ def test_routes_are_followed_and_noted() -> None:
     assert row.notes == {"route": "keep: code_only"}
     row, verdict = through(ROW, route=Route("adapt", "quoted", keep=(Keep(1, 8, 11), Keep(4, 0, 5))))
     assert verdict.kept and (row.messages[1].content, row.messages[4].content) == ("WHAT IS 2+2?", "Done.")
-    assert row.notes == {"route": "adapt: quoted"}
+    assert row.notes == {"route": "adapt: quoted", "kept": "1:8-11 3 4:0-5"}
+
+
+def test_what_was_kept_is_not_compared() -> None:
+    """Kept turns are left out and kept spans masked on both sides, wherever the translation has them; a changed turn counts."""
+    row, _ = through(ROW, Turns(system="keep", thinking="keep"), Route("adapt", "r", keep=(Keep(1, 0, 4), Keep(1, 5, 7))))
+    assert row.notes["kept"] == "0 1:0-4 1:5-7 2:0-30 3"
+    assert compared(row) == [
+        ("{_} {_} 2+2?", "{_} {_} 2+2?"),
+        ("{_}\nIt is 4.", "{_}\nIT IS 4."),
+        ("Done.", "DONE."),
+    ]
+    changed = replace(row, messages=(Message("system", "X"), *row.messages[1:]), notes={"kept": "0 7 x:1 1:2"})
+    assert compared(changed)[0] == ("Be brief.", "X")
+    assert compared(replace(row, original=None)) == []
+
+
+def test_what_tools_said_needs_no_note() -> None:
+    """Rows of other makers say nothing of what they kept: the same tool or system turn, and the same thinking, are no copies."""
+    row = Row("r", (*CHAT[:2], Message("assistant", "<think>\nTwo and two.\n</think>\nX"), *CHAT[3:]), "ar", original=CHAT)
+    assert compared(row) == [("What is 2+2?",) * 2, ("{_}\nIt is 4.", "{_}\nX"), ("Done.",) * 2]
 
 
 def test_ladder_is_noted_when_a_first_try_was_not_enough() -> None:
@@ -85,7 +107,7 @@ def test_ladder_is_noted_when_a_first_try_was_not_enough() -> None:
     results = translated(prepared.texts)
     results[0] = Translated("X", KEPT, 3, 2, "again")
     results[1] = Translated("Y", KEPT, 3, 4, "other")
-    assert assemble(prepared, results, "ar")[0].notes == {"ladder": "again+other"}
+    assert assemble(prepared, results, "ar")[0].notes == {"ladder": "again+other", "kept": "3"}
 
 
 @pytest.mark.parametrize(("lang", "original"), [("ar", None), ("en", CHAT)])

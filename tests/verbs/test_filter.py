@@ -9,14 +9,17 @@ from typing import Any
 import pytest
 
 from hala import artifacts, shards
+from hala.data.conversations import Turns
+from hala.data.stream import Translator
 from hala.engines.scripted import ScriptedEngine
 from hala.errors import InputError
 from hala.progress import Progress
-from hala.recipe import Filter, Languages
+from hala.recipe import Filter, Languages, Translate
 from hala.records import KEPT, Completion, Message, Row, rejected
 from hala.verbs import Context
 from hala.verbs import filter as verb
 from hala.verbs.filter import run
+from hala.verbs.translators import Work, make_plan, open_router
 
 
 def pair(number: int, source: str, target: str) -> Row:
@@ -144,6 +147,63 @@ def test_continued_filter_remembers_what_it_has_seen(tmp_path: Path) -> None:
     run(section, context(tmp_path / "b", **{"in": source}))
     assert artifacts.list_files(tmp_path / "a") == artifacts.list_files(tmp_path / "b")
     assert verb._first_of([KEPT, rejected("a"), rejected("b")]).reason == "a"
+
+
+# Rounds through translate ----------------------------------------------------------------------------------------------
+
+ARABIC = {
+    "Correct the grammar:": "صحح القواعد:",
+    "Where is the cat?": "أين القطة؟",
+    "The cat is in the house.": "القطة في البيت.",
+    "Answer in short sentences please.": "أجب بجمل قصيرة من فضلك.",
+}
+
+
+def turns(*contents: tuple[str, str]) -> tuple[Message, ...]:
+    """A conversation of roles and contents."""
+    return tuple(Message(role, content) for role, content in contents)
+
+
+def translated_and_filtered(folder: Path, chat: tuple[Message, ...], **settings: Any) -> tuple[Row, list[str]]:
+    """What `translate` makes of a conversation, through an engine that knows a few sentences, and what `filter` says of that."""
+    section = Translate(data="x", engine="server", model="m", url="http://x/v1", **settings)
+    plan = make_plan(section, "", "en", "ar")
+    engine = ScriptedEngine(lambda request: ARABIC.get(request.messages[-1].content.partition("\n\n")[2], "?"))
+    chosen = Turns(section.system, section.tool, section.thinking)
+    work = Work(Translator(engine, plan), chosen, open_router("en", None), "step")
+    [(_, [(row, verdict)])] = work.judge([[Row("r/0", chat)]])
+    assert verdict.kept, verdict
+    source = step(folder / "in", [row])
+    run(Filter(data="$in"), context(folder / "out", **{"in": source}))
+    return row, [f"{verdict.reason}: {verdict.detail}" for _, verdict in shards.read_rejected(folder / "out")]
+
+
+LOOKUP = ("user", "Where is the cat?"), ("assistant", "The cat is in the house.")
+
+
+@pytest.mark.parametrize(
+    ("chat", "settings"),
+    [
+        ([LOOKUP[0], ("tool", "The cat sleeps in the old house by the river."), LOOKUP[1]], {}),
+        ([("system", "Answer in short sentences please."), *LOOKUP], {"system": "keep"}),
+        ([LOOKUP[0], ("assistant", f"<think>\nThe user wants a cat.\n</think>\n\n{LOOKUP[1][1]}")], {"thinking": "keep"}),
+        ([("user", "Correct the grammar: He go to the old house."), ("assistant", "He goes to the old house.")], {}),
+        ([("user", "```\nthe cat is in the house\n```"), ("assistant", "```\nthe cat is in the house\n```")], {}),
+    ],
+    ids=["tool", "system", "thinking", "adapted", "kept"],
+)
+def test_what_translate_kept_passes(tmp_path: Path, chat: list[tuple[str, str]], settings: dict[str, Any]) -> None:
+    """Nothing that stayed in the source language on purpose is a copy, another language or another script."""
+    row, rejections = translated_and_filtered(tmp_path, turns(*chat), **settings)
+    assert not rejections and {"kept", "route"} & set(row.notes)
+
+
+def test_the_rest_of_a_kept_row_is_looked_at(tmp_path: Path) -> None:
+    """What was kept hides no copy beside it."""
+    chat = turns(("system", "Answer in short sentences please."), *LOOKUP)
+    copied = Row("r", chat, "ar", original=chat, notes={"kept": "0"})
+    run(Filter(data="$in"), context(tmp_path / "out", **{"in": step(tmp_path / "in", [copied])}))
+    assert [verdict.reason for _, verdict in shards.read_rejected(tmp_path / "out")] == ["copy"]
 
 
 def test_near_duplicates_are_the_same_after_a_restart(tmp_path: Path) -> None:

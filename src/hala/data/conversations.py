@@ -11,6 +11,7 @@ All turns that are translated come back or the row is rejected: never half a con
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
 Range = tuple[int, int]
 Policy = Literal["translate", "keep", "drop"]
+KEPT_SPAN = "{_}"
+"""Stands for what was kept when both sides of a row are compared: a placeholder, which no gate takes for language."""
+_NOTED = re.compile(r"(?<!\S)(\d+)(?::(\d+)-(\d+))?(?!\S)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,20 +79,74 @@ def prepare(row: Row, target: str, turns: Turns, route: Route | None = None) -> 
 
 
 def assemble(prepared: Prepared, results: Sequence[Translated], target: str) -> tuple[Row, Verdict]:
-    """The translated row, or the row as it was with the first reason. `notes["ladder"]` says when a first try was not enough."""
+    """The translated row, or the row as it was with the first reason.
+
+    `notes["ladder"]` says which further tries helped, `notes["tried"]` which were in vain, `notes["kept"]` what was not to be
+    translated: `0 3:7-12` is turn 0 and the characters 7 to 12 of the original of turn 3.
+    """
     row = prepared.row
     if prepared.verdict is not None:
         return row, prepared.verdict
     failed = next((result for result in results if not result.verdict.kept), None)
+    notes, used = row.notes, {result.rung for result in results}
+    if used - {"first"}:
+        tried = "+".join(rung for rung in ("again", "split", "other") if rung in used)
+        notes = {**notes, "tried" if failed else "ladder": tried}
     if failed is not None:
-        return row, failed.verdict
+        return replace(row, notes=notes), failed.verdict
     messages = list(row.messages)
     for place, result in zip(prepared.places, results, strict=True):
         messages[place] = Message(row.messages[place].role, result.text)
-    notes, used = row.notes, {result.rung for result in results}
-    if used - {"first"}:
-        notes = {**notes, "ladder": "+".join(rung for rung in ("again", "split", "other") if rung in used)}
+    if kept := _kept(prepared):
+        notes = {**notes, "kept": kept}
     return Row(row.id, tuple(messages), target, row.source, row.licence, row.messages, notes), KEPT
+
+
+def _kept(prepared: Prepared) -> str:
+    """The turns of a row that stayed, and the ranges of characters that did, in one line."""
+    texts = dict(zip(prepared.places, prepared.texts, strict=True))
+    found = []
+    for place in range(len(prepared.row.messages)):
+        ranges = texts[place].keep if place in texts else None
+        found += [str(place)] if ranges is None else [f"{place}:{start}-{end}" for start, end in ranges]
+    return " ".join(found)
+
+
+def compared(row: Row) -> list[tuple[str, str]]:
+    """The original and the translation of each message, as far as it was to be translated; none for a row without an original.
+
+    Left out are turns that stayed on purpose: by `notes["kept"]`, and what systems and tools said where it is the original letter
+    for letter. Kept ranges and unchanged thinking stand as KEPT_SPAN on both sides.
+    """
+    spans = [(int(place), start, end) for place, start, end in _NOTED.findall(row.notes.get("kept", ""))]
+    whole = {place for place, _, end in spans if not end}
+    found = []
+    for number, (before, after) in enumerate(zip(row.original or (), row.messages, strict=row.original is not None)):
+        source, target = before.content, after.content
+        if source == target and (number in whole or before.role in ("system", "tool")):
+            continue
+        ranges = [(int(start), int(end)) for place, start, end in spans if place == number and end]
+        thoughts = thinking_span(source) if before.role == "assistant" else None
+        if thoughts and target.startswith(source[: thoughts[1]].rstrip()):
+            ranges.append(thoughts)
+        found.append(_without_kept(source, target, _joined(ranges)) if ranges else (source, target))
+    return found
+
+
+def _without_kept(source: str, target: str, ranges: Sequence[Range]) -> tuple[str, str]:
+    """Both texts with KEPT_SPAN for every range of the source that the target holds too."""
+    marked = []
+    # Long ones first, so that a word never takes the place of a sentence that holds it.
+    for start, end in sorted(ranges, key=lambda span: (span[0] - span[1], span)):
+        kept = source[start:end].strip()
+        match = re.search(rf"(?<!\w){re.escape(kept)}(?!\w)", target) or re.search(re.escape(kept), target)
+        if kept and match:
+            target = f"{target[: match.start()]}{KEPT_SPAN}{target[match.end() :]}"
+            start += source[start:end].index(kept)
+            marked.append((start, start + len(kept)))
+    for start, end in sorted(marked, reverse=True):
+        source = f"{source[:start]}{KEPT_SPAN}{source[end:]}"
+    return source, target
 
 
 def _policy(role: str, turns: Turns) -> Policy:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from hala.data.conversations import compared
 from hala.data.dedup import Seen
 from hala.data.gates import Gate, check
 from hala.data.masks import SENTINEL, mask
@@ -15,7 +17,7 @@ from hala.data.translating import select_gates
 from hala.errors import InputError
 from hala.languages import Language, language
 from hala.recipe import Filter
-from hala.records import KEPT, Engine, Row, Sampling, Verdict, rejected
+from hala.records import KEPT, Engine, Message, Row, Sampling, Verdict, rejected
 from hala.verbs import Context, Outcome, open_engine
 
 if TYPE_CHECKING:
@@ -100,14 +102,13 @@ def _length(row: Row, settings: Filter) -> Verdict:
 
 
 def _gates(row: Row, gates: Mapping[str, Gate], source: Language, target: Language) -> Verdict:
-    """Each message against its original; without one, what the gates can say about the text alone."""
+    """Each message against its original; without one, what the gates can say about the text alone.
+
+    What `translate` kept on purpose is no failure: whole rows that hold nothing to translate, turns, thinking, spans.
+    """
     if row.original is None:
-        return _alone(row, gates, source, target)
-    for original, message in zip(row.original, row.messages, strict=True):
-        verdict = check(original.content, message.content, "stop", target, gates, source)
-        if not verdict.kept:
-            return verdict
-    return KEPT
+        return KEPT if row.notes.get("route", "").startswith("keep:") else _alone(row, gates, source, target)
+    return _first_of(check(before, after, "stop", target, gates, source) for before, after in compared(row))
 
 
 def _alone(row: Row, gates: Mapping[str, Gate], source: Language, target: Language) -> Verdict:
@@ -183,10 +184,19 @@ def _ask(rows: list[Row], engine: Engine, sampling: Sampling, source: str) -> li
     from hala.data import judge
 
     # Ids of rows may repeat; their places among these rows do not.
-    asked = [judge.requests(row, source, f"{index}/") for index, row in enumerate(rows)]
+    asked = [judge.requests(_comparable(row), source, f"{index}/") for index, row in enumerate(rows)]
     verdicts = {c.id: judge.verdict(c) for c in engine.complete((r for each in asked for r in each), sampling)}
     unanswered = rejected("judge_error", "the engine gave no answer")
     return [_first_of(verdicts.get(r.id, unanswered) for r in each) for each in asked]
+
+
+def _comparable(row: Row) -> Row:
+    """The row without what was kept on purpose: a judge would call it no translation."""
+    if row.original is None:
+        return row
+    pairs = compared(row)
+    before, after = (tuple(Message("text", pair[side]) for pair in pairs) for side in (0, 1))
+    return replace(row, messages=after, original=before)
 
 
 def _judged(rows: list[Row], verdicts: list[Verdict], judge: tuple[Engine, Sampling] | None, source: str) -> list[Verdict]:
