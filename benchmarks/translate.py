@@ -4,7 +4,7 @@
     python benchmarks/translate.py --rows 1000000 --flat              # memory over a million rows that are made up
 
 FOLDER holds instruction sets (`dolly/*.jsonl`, `gpteacher/*.json.gz`); of their rows those of 700 to 1,400 characters are taken,
-again and again with a number put before each paragraph, so that no segment occurs twice. The engine writes an Arabic word for
+again and again with a number put before each segment, so that none occurs twice. The engine writes an Arabic word for
 each English one, so that what it gives passes most gates; it has no model, and it remembers, so that it costs next to nothing.
 Writes the section `overhead` (or `flat`) of benchmarks/results/translate.json.
 """
@@ -107,11 +107,13 @@ def made_rows() -> list[tuple[str, str]]:
 
 def write_rows(file: Path, pairs: list[tuple[str, str]], rows: int) -> int:
     """So many rows, no two with a segment in common; returns their characters."""
+    from hala.data.segments import join, split
+
     characters = 0
+    documents = [tuple(map(split, pair)) for pair in pairs]
     with file.open("w", encoding="utf-8") as stream:
-        for number, (asked, answer) in zip(range(rows), itertools.cycle(pairs), strict=False):
-            mark = f"No{number} "
-            asked, answer = mark + asked, mark + answer.replace("\n\n", f"\n\n{mark}")
+        for number, both in zip(range(rows), itertools.cycle(documents), strict=False):
+            asked, answer = (join(each, [f"No{number} {text}" for text in each.segments]) for each in both)
             characters += len(asked) + len(answer)
             stream.write(json.dumps({"instruction": asked, "response": answer}, ensure_ascii=False) + "\n")
     return characters
