@@ -9,8 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hala.data.masks import mask
 from hala.data.prompts import extract
-from hala.data.translating import Plan, select_gates, translate_texts
+from hala.data.routing_keeps import Keep, merged
+from hala.data.segments import join
+from hala.data.translating import Plan, Text, document_of, select_gates, translate_texts
 from hala.engines.scripted import EchoEngine, Faults, ScriptedEngine
 from hala.errors import EngineError, RecipeError
 from hala.languages import language
@@ -192,3 +195,29 @@ def test_what_the_model_doubts_is_rejected(confidence: float, kept: bool) -> Non
     [result] = translate_texts(["A text."], Unsure(confidence), plan)
     assert result.verdict.kept is kept
     assert kept or (result.verdict.reason == "low_confidence" and "0.44" in result.verdict.detail)
+
+
+def test_kept_words_inside_a_line_leave_one_segment() -> None:
+    """What is kept inside a line is a sentinel of its segment; kept lines, and thinking before an answer, are no segment."""
+    text = "What does the word 'terse' mean?\n\nHe go home.\nShe go too. Thanks a lot."
+    spans = [text.index("terse"), text.index("He go"), text.index(" Thanks")]
+    document = document_of(Text(text, ((spans[0], spans[0] + 5), (spans[1], spans[2]))), PLAN)
+    assert document.segments == ("What does the word '⟦k1⟧' mean?", "⟦k3⟧ Thanks a lot.")
+    assert mask(document.segments[0]).text == "What does the word '⟦1⟧' mean?"
+    assert join(document, document.segments) == text
+    assert join(document, ("ما معنى '⟦k1⟧'؟", "⟦k3⟧ شكرا")) == "ما معنى 'terse'؟\n\nHe go home.\nShe go too. شكرا"
+    thought = "<think>So ⟦k1⟧.</think>The word terse."
+    document = document_of(Text(thought, ((0, 23), (32, 37))), PLAN)
+    assert document.segments == ("The word ⟦kk1⟧.",) and join(document, document.segments) == thought
+
+
+@given(
+    st.text(alphabet="ab ⟦k1⟧\n<think>/`|-.é", max_size=60),
+    st.lists(st.tuples(st.integers(0, 60), st.integers(0, 60)), max_size=5),
+    st.booleans(),
+)
+def test_any_kept_ranges_leave_the_text_as_it_is(text: str, drawn: list[tuple[int, int]], whole: bool) -> None:
+    """The law of identity holds whatever is kept, in marks and in whole mode."""
+    keeps = merged(Keep(0, min(pair), max(pair)) for pair in drawn if min(pair) < max(pair) <= len(text))
+    document = document_of(Text(text, tuple((each.start, each.end) for each in keeps)), replace(PLAN, whole=whole))
+    assert join(document, document.segments) == text

@@ -152,7 +152,9 @@ def test_continued_filter_remembers_what_it_has_seen(tmp_path: Path) -> None:
 # Rounds through translate ----------------------------------------------------------------------------------------------
 
 ARABIC = {
-    "Correct the grammar:": "صحح القواعد:",
+    "What does the word '⟦1⟧' mean?": "ما معنى كلمة '⟦1⟧'؟",
+    "'⟦1⟧' means short.": "تعني '⟦1⟧' أن الكلام قصير.",
+    "Correct the grammar: ⟦1⟧": "صحح القواعد: ⟦1⟧",
     "Where is the cat?": "أين القطة؟",
     "The cat is in the house.": "القطة في البيت.",
     "Answer in short sentences please.": "أجب بجمل قصيرة من فضلك.",
@@ -188,9 +190,10 @@ LOOKUP = ("user", "Where is the cat?"), ("assistant", "The cat is in the house."
         ([("system", "Answer in short sentences please."), *LOOKUP], {"system": "keep"}),
         ([LOOKUP[0], ("assistant", f"<think>\nThe user wants a cat.\n</think>\n\n{LOOKUP[1][1]}")], {"thinking": "keep"}),
         ([("user", "Correct the grammar: He go to the old house."), ("assistant", "He goes to the old house.")], {}),
+        ([("user", "What does the word 'terse' mean?"), ("assistant", "'Terse' means short.")], {}),
         ([("user", "```\nthe cat is in the house\n```"), ("assistant", "```\nthe cat is in the house\n```")], {}),
     ],
-    ids=["tool", "system", "thinking", "adapted", "kept"],
+    ids=["tool", "system", "thinking", "adapted", "word", "kept"],
 )
 def test_what_translate_kept_passes(tmp_path: Path, chat: list[tuple[str, str]], settings: dict[str, Any]) -> None:
     """Nothing that stayed in the source language on purpose is a copy, another language or another script."""

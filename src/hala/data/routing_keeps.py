@@ -1,7 +1,7 @@
 """What an adapted row keeps in the source language: spans of its messages, found by name, taken out and put back.
 
->>> from hala.data.routing_keeps import Keep, protect, restore
->>> text, pieces = protect("Translate 'good night' to Thai.", [Keep(0, 11, 21)])
+>>> from hala.data.routing_keeps import protect, restore
+>>> text, pieces = protect("Translate 'good night' to Thai.", [(11, 21)])
 >>> text
 "Translate '⟦k1⟧' to Thai."
 >>> restore(text, pieces)
@@ -11,7 +11,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from functools import lru_cache
@@ -41,10 +41,11 @@ def merged(keeps: Iterable[Keep]) -> tuple[Keep, ...]:
     return tuple(found)
 
 
-def protect(text: str, keeps: Sequence[Keep]) -> tuple[str, tuple[tuple[str, str], ...]]:
-    """The text with each span replaced by a mark such as ⟦k1⟧, which masking protects, and (mark, span) for each.
+def protect(text: str, ranges: Iterable[tuple[int, int]]) -> tuple[str, tuple[tuple[str, str], ...]]:
+    """The text with each range replaced by a mark such as ⟦k1⟧, which masking protects, and (mark, span) for each.
 
-    `keeps` are the spans of this message, sorted and without overlap; `restore` puts them back.
+    `ranges` are sorted and do not overlap; one that runs over several lines has a mark in each, so that lines stay lines, and
+    space at the edges stays outside. `restore` puts the spans back.
     """
     name = "k"
     while f"⟦{name}" in text:
@@ -52,11 +53,11 @@ def protect(text: str, keeps: Sequence[Keep]) -> tuple[str, tuple[tuple[str, str
     pieces: list[str] = []
     spans: list[tuple[str, str]] = []
     position = 0
-    for keep in keeps:
+    for match in (found for start, end in ranges for found in _LINE.finditer(text, start, end)):
         mark = f"⟦{name}{len(spans) + 1}⟧"
-        pieces += (text[position : keep.start], mark)
-        spans.append((mark, text[keep.start : keep.end]))
-        position = keep.end
+        pieces += (text[position : match.start()], mark)
+        spans.append((mark, match[0]))
+        position = match.end()
     return "".join((*pieces, text[position:])), tuple(spans)
 
 
@@ -77,6 +78,7 @@ def replies(messages: Messages, index: int) -> list[int]:
     return found
 
 
+_LINE = re.compile(r"\S(?:[^\r\n]*\S)?")
 # An apostrophe inside a word opens and closes nothing.
 QUOTED = re.compile(
     r"\"([^\"\n]{1,400})\"|“([^”\n]{1,400})”|«([^»\n]{1,400})»|`([^`\n]{1,400})`"

@@ -25,6 +25,7 @@ from hala.data.lines import body_of, html_body_of, is_atom, is_table_rule, kind_
 from hala.data.markdown import SENTENCE_LINE, Block, blocks, lines_of
 from hala.data.masks import find_spans, has_letters
 from hala.data.payloads import Stretch, decoded, encoded, manner, stretches, value_spans
+from hala.data.routing_keeps import restore
 from hala.data.sentences import cut, split_clauses, split_sentences
 
 
@@ -48,10 +49,14 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A text cut into parts, whose texts joined are the text. `open_block` names a block that is never closed: fence, formula."""
+    """A text cut into parts, whose texts joined are the text. `open_block` names a block that is never closed: fence, formula.
+
+    `kept` are marks that stand in the parts for what is kept inside lines (`routing_keeps.protect`); `join` puts it back.
+    """
 
     parts: tuple[Part, ...]
     open_block: str = ""
+    kept: tuple[tuple[str, str], ...] = ()
 
     @property
     def segments(self) -> tuple[str, ...]:
@@ -79,12 +84,13 @@ def join(document: Document, translations: Sequence[str]) -> str:
     if len(translations) != count:
         raise ValueError(f"{len(translations)} translations for a document of {count} segments")
     rest = iter(translations)
-    return "".join(
+    text = "".join(
         [
             part.text if not part.translate else _written(part, next(rest)) if part.source or part.kind == "cell" else next(rest)
             for part in document.parts
         ]
     )
+    return restore(text, document.kept) if document.kept else text
 
 
 def _written(part: Part, translation: str) -> str:

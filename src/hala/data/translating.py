@@ -17,7 +17,9 @@ import xxhash
 
 from hala.data.gates import GATES, Gate, check
 from hala.data.masks import Masked, misplaced, unmask
+from hala.data.payloads import thinking_span
 from hala.data.prompts import Prompt, for_languages, get_prompt, render, unwrap
+from hala.data.routing_keeps import protect
 from hala.data.segments import Document, Part, split
 from hala.errors import RecipeError, nearest
 from hala.languages import Language
@@ -101,24 +103,30 @@ def translate_texts(texts: Sequence[str], engine: Engine, plan: Plan, progress: 
 
 
 def document_of(text: Text, plan: Plan) -> Document:
-    """The parts of a text: kept ranges and structure are skeleton, the rest is segments, or one segment in `whole` mode."""
-    if not text.keep and not plan.whole:
+    """The parts of a text: structure is skeleton, the rest is segments, in which marks stand for kept ranges.
+
+    In `whole` mode all is one segment but for the kept ranges, and kept thinking before an answer is skeleton in any mode.
+    """
+    if plan.whole:
+        return _undivided(text)
+    if not text.keep:
         return split(text.text, plan.max_chars, plan.values, plan.source.code)
+    thoughts = thinking_span(text.text)
+    start = thoughts[1] if thoughts and text.keep[0][0] == 0 and text.keep[0][1] >= thoughts[1] else 0
+    marked, kept = protect(text.text, [(max(low, start), high) for low, high in text.keep if high > start])
+    document = split(marked[start:], plan.max_chars, plan.values, plan.source.code)
+    head = (Part(text.text[:start], False),) if start else ()
+    return Document((*head, *document.parts), document.open_block, kept)
+
+
+def _undivided(text: Text) -> Document:
     parts: list[Part] = []
     position = 0
-    open_block = ""
     for start, end in (*text.keep, (len(text.text), len(text.text))):
         piece = text.text[position:start]
-        if plan.whole:
-            parts.append(Part(piece, bool(piece.strip())))
-        elif piece:
-            document = split(piece, plan.max_chars, plan.values, plan.source.code)
-            parts += document.parts
-            open_block = open_block or document.open_block
-        if end > start:
-            parts.append(Part(text.text[start:end], False))
+        parts += [Part(piece, bool(piece.strip())), Part(text.text[start:end], False)]
         position = end
-    return Document(tuple(parts), open_block)
+    return Document(tuple(part for part in parts if part.text))
 
 
 class Asker:
