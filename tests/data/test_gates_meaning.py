@@ -94,6 +94,24 @@ def test_what_is_left_out(code: str) -> None:
     assert omitted(pair(" ".join(SENTENCES), right[0], code))
 
 
+def test_abbreviations_end_no_sentence() -> None:
+    """The point of Ms. or Dr. is no sentence that a shorter translation lost."""
+    source = "Dr. Brown and Ms. Green were paid for their one day of work and then sent home."
+    assert not omitted(pair(source, "Bà Brown và cô Green được trả lương theo ngày và về nhà.", "vi"))
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "code"),
+    [
+        ("He opened the door of the house. Then he read the long letter at the window.", "Alifungua mlango wa nyumba.", "sw"),
+        ("The old bridge was closed in winter. Nobody was hurt.", "Cây cầu cũ đã đóng cửa vào mùa đông.", "vi"),
+    ],
+)
+def test_a_sentence_that_is_left_out(source: str, target: str, code: str) -> None:
+    """One of two sentences missing is seen, although the other is whole."""
+    assert omitted(pair(source, target, code))
+
+
 def test_names_speak_for_a_pair() -> None:
     """Names that are kept or transliterated make up for words that the lexicon does not find."""
     source = "Yesterday Maradona and Zidane strolled along the quay with Beckenbauer, without much of a plan."

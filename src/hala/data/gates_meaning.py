@@ -18,6 +18,10 @@ _NAME = re.compile(r"(?<=[a-z,;:] )[A-Z][A-Za-z'’-]{2,}|(?<![A-Za-z])[A-Za-z]*
 _LATIN_WORD = re.compile(r"[A-Za-z][A-Za-z'’-]{2,}")
 _NEW_NAME = re.compile(r"(?<=[^\W\d_A-Z] )[A-Z][A-Za-z]{2,}|(?<=[,;:] )[A-Z][A-Za-z]{2,}")
 _QUOTES = re.compile('["“”«»]')
+# Its point ends no sentence.
+_ABBREVIATION = re.compile(
+    r"\b(?:[A-Z]|Mr|Mrs|Ms|Dr|St|Jr|Sr|Prof|Gen|Sen|Rep|Gov|Det|Lt|Col|Capt|Sgt|Rev|vs|No|Inc|Ltd|Co|Corp)\."
+)
 _SENTENCE_END = re.compile(r"[.!?؟।…]+[\"'”’»)]*(?=\s|$)")
 
 
@@ -29,9 +33,9 @@ def unrelated(pair: Pair) -> str:
     if "\n" not in pair.source.text and _clearly_related(pair, words):
         return ""
     lexical, missing = _lexical(pair)
-    limit = 1.6 if pair.source.length >= 45 else 3.6
+    limit = 2.0 if pair.source.length >= 45 else 2.6
     # Other evidence seldom adds up to six; without words that are missing it proves nothing.
-    if missing >= 2 and lexical > limit - 6.0 and lexical + _other(pair) > limit:
+    if missing >= 2 and lexical > limit - 6.0 and lexical + 1.2 * _other(pair) > limit:
         return f"{missing} of {len(pair.found)} known words are missing"
     return _shifted(pair) if "\n" in pair.source.text else ""
 
@@ -59,7 +63,7 @@ def _lexical(pair: Pair) -> tuple[float, int]:
     score, missing = -1.6, 0
     for weak, hit in pair.found:
         if hit:
-            score -= 0.6 if weak else 2.1
+            score -= 0.6 if weak else 2.5
         else:
             missing += 1
             score += min(1.7, miss) if weak else miss
@@ -117,17 +121,21 @@ def omitted(pair: Pair) -> str:
             longest = max(longest, run)
         elif not weak:
             run = 0
-    short = 9.0 if pair.source.length < 200 else 14.0
-    score = 1.15 * run + 0.7 * longest - short * math.log(max(pair.ratio, 0.2))
-    if score < 3.5:
+    short = 7.0 if pair.source.length < 200 else 17.0
+    score = 0.9 * run + 0.5 * longest - short * math.log(max(pair.ratio, 0.2))
+    if score < 1.5:
         return ""
-    before, after = len(_SENTENCE_END.findall(pair.source.natural)), len(_SENTENCE_END.findall(pair.target.natural))
-    score += 2.7 * max(0, before - max(1, after)) + 0.8 * _left_open(pair.source.text, pair.target.text)
+    before, after = _sentences(pair.source.natural), _sentences(pair.target.natural)
+    score += 5.5 * max(0, before - max(1, after)) + 0.8 * _left_open(pair.source.text, pair.target.text)
     return (
         f"{run} known words at the end and {before - after} sentences are missing"
-        if score > (7.3 if pair.source.length >= 45 else 10.0)
+        if score > (6.8 if pair.source.length >= 45 else 9.2)
         else ""
     )
+
+
+def _sentences(text: str) -> int:
+    return len(_SENTENCE_END.findall(_ABBREVIATION.sub(" ", text)))
 
 
 def _tail_found(pair: Pair) -> bool:
