@@ -132,7 +132,7 @@ def test_text_to_a_file_is_said_and_never_replaces_its_source(hala: Hala, tmp_pa
     link.symlink_to(source)
     for said in ("wrote", "replaced"):
         answer = hala("translate", source, "--engine", "echo", "--out", target)
-        assert (answer.code, answer.out, answer.err) == (0, "", f"{said} {target}\n")
+        assert (answer.code, answer.out, answer.err) == (0, "", f"{said} {target}\n1 segment, 1 distinct, 0 remembered\n")
     for same in (source, link):
         answer = hala("translate", source, "--engine", "echo", "--out", same)
         assert answer.code == 2 and "the source itself" in answer.err and str(tmp_path / "doc.ar.md") in answer.err

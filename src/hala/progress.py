@@ -66,7 +66,7 @@ class Progress:
     def say(self, text: str) -> None:
         """A line that stays."""
         if not self.quiet:
-            self._wipe()
+            self.clear()
             print(text, file=self.stream, flush=True)
 
     def _show(self, line: str) -> None:
@@ -77,7 +77,8 @@ class Progress:
         else:
             print(line, file=self.stream, flush=True)
 
-    def _wipe(self) -> None:
+    def clear(self) -> None:
+        """Takes the live line away, before something else is printed."""
         if self.live and self.width:
             self.stream.write("\r" + " " * self.width + "\r")
             self.width = 0

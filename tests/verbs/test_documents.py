@@ -1,7 +1,8 @@
-"""Documents without rows: many at once, and what becomes of those that fail."""
+"""Documents without rows: each as soon as it is done, what failed by its segments, and what is remembered."""
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -9,38 +10,69 @@ import pytest
 
 from hala.data.prompts import extract
 from hala.engines.scripted import ScriptedEngine
+from hala.errors import InputError
 from hala.verbs import translators
-from hala.verbs.documents import documents_in, translate_documents
+from hala.verbs.documents import Documents, is_document, translate_document
+
+SERVER = {"engine": "server", "url": "http://127.0.0.1:9/v1", "model": "m", "gates": "none", "retries": 0, "split": False}
 
 
-def test_documents_share_what_they_have_in_common(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A sentence in ten documents is asked once, and every document is whole or has its reason."""
+@pytest.fixture
+def upper(monkeypatch: pytest.MonkeyPatch) -> ScriptedEngine:
+    """An engine that answers in capitals and fails what holds `Bad`; it stands for every model."""
     engine = ScriptedEngine(lambda request: None if "Bad" in extract(request) else extract(request).upper())  # type: ignore[arg-type,return-value]
     monkeypatch.setattr(translators, "open_engine", lambda *_: engine)
+    return engine
+
+
+def test_documents_share_what_they_have_in_common(upper: ScriptedEngine) -> None:
+    """A sentence in ten documents is asked once, and every document is whole or has its reason."""
     texts = ["Shared line.\n", "# Shared line.\n", "Bad line.\n"]
-    results, _ = translate_documents(texts, {"engine": "echo", "retries": 0}, "en", "ar")
-    assert [result.text for result in results] == ["SHARED LINE.\n", "# SHARED LINE.\n", ""]
-    assert results[2].verdict.reason == "engine_error" and engine.calls == 2 and engine.closed
+    with closing(Documents({"engine": "echo", "retries": 0}, "en", "ar")) as documents:
+        results = dict(documents.translate(texts))
+    assert [results[place].text for place in range(3)] == ["SHARED LINE.\n", "# SHARED LINE.\n", ""]
+    assert results[2].verdict.reason == "engine_error" and upper.calls == 2 and upper.closed
 
 
-def test_hidden_files_are_no_documents(tmp_path: Path) -> None:
-    """A folder's documents are its visible .md and .txt files, at any depth, sorted."""
-    for name in ("b.md", "a/c.txt", ".git/x.md", "data.jsonl", "a/.hidden.md"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text("x")
-    assert [path.relative_to(tmp_path).as_posix() for path in documents_in(tmp_path)] == ["a/c.txt", "b.md"]
+def test_documents_come_as_soon_as_they_are_done(upper: ScriptedEngine) -> None:
+    """The first document is there before the hundredth was read, so a kill loses little."""
+    read = []
+
+    def texts() -> Any:
+        for number in range(100):
+            read.append(number)
+            yield f"Line {number}.\n"
+
+    with closing(Documents({"engine": "echo"}, "en", "ar")) as documents:
+        next(documents.translate(texts()))
+        assert len(read) < 50
 
 
-def test_folder_of_documents_on_the_command_line(tmp_path: Path, hala: Any) -> None:
-    """`hala translate FOLDER --out DIR` mirrors the folder, says what it left out, and refuses to write into the source."""
-    source = tmp_path / "docs"
-    (source / "sub").mkdir(parents=True)
-    (source / "sub/a.md").write_bytes(b"# Hello\r\n\r\nRun `ls`.\r\n")
-    (source / "b.txt").write_text("Plain words.\n")
-    (source / "data.csv").write_text("a,b\n")
-    answer = hala("translate", source, "--engine", "echo", "--out", tmp_path / "out", "--json")
-    assert answer.code == 0 and "left out 1 file" in answer.err and '"translated": 2' in answer.out
-    assert (tmp_path / "out/sub/a.md").read_bytes() == (source / "sub/a.md").read_bytes()
-    assert (tmp_path / "out/b.txt").read_text() == "Plain words.\n"
-    assert hala("translate", source, "--engine", "echo").code == 2
-    assert hala("translate", source, "--engine", "echo", "--out", source).code == 2
+def test_documents_are_remembered_by_the_model(upper: ScriptedEngine, tmp_path: Path) -> None:
+    """Who translates the same document again with the same model asks nothing; another model is asked."""
+    calls = []
+    for model in ("m", "m", "other"):
+        settings, digests = {**SERVER, "memory": str(tmp_path / "memory"), "model": model}, {f"name:0:{model}": model}
+        with closing(Documents(settings, "en", "ar", None, lambda _, found=digests: found)) as documents:  # type: ignore[misc]
+            assert documents.translate_one("One line.\n\nTwo lines.\n") == "ONE LINE.\n\nTWO LINES.\n"
+        calls.append((upper.calls, documents.stats["remembered"]))
+    assert calls == [(2, 0), (2, 2), (4, 0)]
+
+
+def test_all_failing_segments_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A document with seven failing segments names five of them, in order, and says how many more there are."""
+    monkeypatch.setattr(translators, "open_engine", lambda *_: ScriptedEngine(lambda request: ""))
+    text = "\n\n".join(f"Line number {number}." for number in range(7))
+    with pytest.raises(InputError, match="7 of its 7 distinct segments failed") as error:
+        translate_document(text, {"engine": "echo", "retries": 0, "split": False}, "en", "ar")
+    lines = error.value.message.splitlines()
+    assert [f"segment: Line number {number}." in lines[number + 1] for number in range(5)] == [True] * 5
+    assert lines[6] == "  and 2 more."
+
+
+@pytest.mark.parametrize(
+    ("name", "document"), [("a.md", 1), ("A.MD", 1), ("b.markdown", 1), ("c.txt", 1), ("d.jsonl", 0), ("e", 0)]
+)
+def test_what_a_document_is(name: str, document: int) -> None:
+    """One definition for a single file and for the files of a folder, in capitals too."""
+    assert is_document(name) == bool(document)

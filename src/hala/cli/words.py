@@ -54,6 +54,14 @@ def settings_of(overrides: list[str] | None, **given: Any) -> dict[str, Any]:
     return settings
 
 
+def exists(source: str) -> bool:
+    """Whether the words name a file or folder; a long text is no name at all."""
+    try:
+        return Path(source).exists()
+    except (OSError, ValueError):
+        return False
+
+
 def run_verb(verb: str, out: Path, settings: dict[str, Any], as_json: bool = False, **languages: str) -> None:
     """Run one verb and print what came out; `languages` are `source` and `target`."""
     from hala import artifacts, pipeline

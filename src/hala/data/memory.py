@@ -36,15 +36,19 @@ def default_place() -> Path:
     return (Path(home) if home else Path.home() / ".cache" / "hala") / "memory"
 
 
-def open_memory(place: str, spare: Path, say: Callable[[str], None]) -> Memory:
-    """The memory in the folder `place`; for `auto` the one that all runs share or, while another process has that, `spare`."""
+def open_memory(place: str, spare: Path | None, say: Callable[[str], None]) -> Memory | None:
+    """The memory in the folder `place`; for `auto` the one that all runs share or, while another process has that, `spare`.
+
+    None when there is no spare one either: then nothing is remembered.
+    """
     if place != "auto":
         return Memory(Path(place).expanduser())
     try:
         return Memory(default_place())
     except LockedError:
-        say(f"    another process has the translation memory {default_place()}; this step uses one of its own")
-        return Memory(spare)
+        instead = "this step uses one of its own" if spare else "nothing is remembered of this"
+        say(f"    another process has the translation memory {default_place()}; {instead}")
+        return Memory(spare) if spare else None
 
 
 class Memory:

@@ -7,12 +7,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from hala.data.translating import Plan, Progress, Text, Translated, no_progress
+from hala.data.translating import Plan, Text, Translated, document_of
 from hala.errors import InputError
 from hala.progress import Progress as Line
 from hala.recipe import Languages, Translate
@@ -23,53 +24,110 @@ from hala.verbs.translators import open_work
 
 SUFFIXES = (".md", ".markdown", ".txt")  # of documents; everything else is data
 MAX_RETRIES = 5  # the most that a recipe takes
+SHOWN = 5  # failing segments that a message names
+Digests = Callable[[Translate], Mapping[str, str]]
+NOWHERE = Path("/nonexistent")  # documents have no run folder
+
+
+def is_document(path: str | Path) -> bool:
+    """Whether a file of this name is a document: text in gives text out."""
+    return Path(path).suffix.lower() in SUFFIXES
 
 
 def translate_document(text: str, settings: dict[str, Any], source: str, target: str) -> str:
-    """The document in the target language, its structure untouched. Raises InputError when a part fails its checks."""
-    [result], plan = translate_documents([text], settings, source, target)
-    if not result.verdict.kept:
-        raise InputError(
-            f"the text could not be translated: {result.verdict.reason}: {result.verdict.detail}.",
-            _way_out(result.verdict, plan),
-        )
-    return result.text
+    """The document in the target language, its structure untouched. Raises InputError when a part fails its checks.
+
+    Nothing is remembered.
+    """
+    with closing(Documents({"memory": "none", **settings}, source, target)) as documents:
+        return documents.translate_one(text)
 
 
-def translate_documents(
-    texts: Sequence[str], settings: dict[str, Any], source: str, target: str, progress: Progress = no_progress
-) -> tuple[list[Translated], Plan]:
-    """Each document translated or with the reason why not, and the plan that was followed. Equal segments are asked once."""
-    step = {"translate": {"data": {"path": "-"}, **settings}}
-    recipe = from_content({"name": "text", "languages": {"source": source, "target": target}, "steps": {"text": step}}, "--set")
-    section = recipe.steps["text"].settings
-    assert isinstance(section, Translate)
-    nowhere = Path("/nonexistent")  # documents have no run folder
-    context = Context("text", nowhere, nowhere, Languages(source=source, target=target), {}, Line(quiet=True))
-    with closing(open_work(section, context)) as work:
-        work.translator.progress = progress
-        groups = ([Text(text)] for text in texts)
-        found = dict(work.translator.translate(groups))
-        return [found[place][0] for place in range(len(texts))], work.translator.plan
+class Documents:
+    """What translates documents, one after the other as they are done. `stats` are those of the translator. Close it.
 
+    `digests` finds those of the models, by which the translation memory knows them: without it, nothing is remembered.
+    Raises RecipeError for settings that do not fit, InputError for a model that is not there.
+    """
 
-def documents_in(folder: Path) -> list[Path]:
-    """The documents below a folder, sorted; hidden ones are left out."""
-    files = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
-    return sorted(path for path in files if not any(part.startswith(".") for part in path.relative_to(folder).parts))
+    def __init__(
+        self, settings: dict[str, Any], source: str, target: str, line: Line | None = None, digests: Digests = lambda _: {}
+    ) -> None:
+        self.line = line or Line(quiet=True)
+        step = {"translate": {"data": {"path": "-"}, **settings}}
+        languages = {"source": source, "target": target}
+        section = from_content({"name": "text", "languages": languages, "steps": {"text": step}}, "--set").steps["text"].settings
+        assert isinstance(section, Translate)
+        context = Context("text", NOWHERE, NOWHERE, Languages(source=source, target=target), {}, self.line)
+        self.work = open_work(section, context, digests(section))
+        self.plan: Plan = self.work.translator.plan
+        self.stats: Counter[str] = self.work.translator.stats
+        self.held: dict[int, str] = {}
 
+    def translate(self, texts: Iterable[str], total: int | None = None) -> Iterator[tuple[int, Translated]]:
+        """(place, document translated or with the reason why not), each as soon as it is done; equal segments are asked once.
 
-def _way_out(verdict: Verdict, plan: Plan) -> str:
-    """What can help after this rejection; `gates=none` does only where a gate objected to what nothing else looks at."""
-    if verdict.reason == "engine_error":
-        return "Mend the engine or its settings, then run the same command again."
-    ways = ["Try another model"]
-    if plan.retries < MAX_RETRIES:
-        ways.append(f"more tries (--set retries={MAX_RETRIES})")
-    if verdict.reason == "low_confidence":
-        ways.append("a lower --set min_confidence=...")
-    elif verdict.reason in plan.gates and verdict.reason != "placeholders":
-        ways.append("--set gates=none to see what the model wrote")
-    lost = verdict.reason == "placeholders" and not plan.whole
-    legend = "The protected spans of that segment (code, formulas, links, markup, placeholders) are numbered from 1. "
-    return f"{legend if lost else ''}{', or '.join(ways)}."
+        `total` is how many there are, for the progress line; none means that there is but one.
+        """
+        done = 0
+
+        def show(answered: int, asked: int) -> None:
+            known = f", {self.stats['remembered']:,} segments remembered" if self.stats["remembered"] else ""
+            if total is not None:
+                self.line.update(done, total, "documents", f"{answered:,} of {asked:,} requests answered{known}")
+            elif answered < asked:
+                self.line.update(answered, asked, "requests", known.removeprefix(", "))
+
+        def groups() -> Iterator[list[Text]]:
+            for place, text in enumerate(texts):
+                self.held[place] = text
+                yield [Text(text)]
+
+        self.line.step("translate")
+        self.work.translator.progress = show
+        for place, [result] in self.work.translator.translate(groups()):
+            done += 1
+            yield place, result
+            del self.held[place]
+
+    def translate_one(self, text: str) -> str:
+        """The document alone. Raises InputError with the segments that failed."""
+        for place, result in self.translate([text]):
+            if not result.verdict.kept:
+                raise InputError(f"the text could not be translated: {self.why(place, result)}.", self.way_out(result.verdict))
+        return result.text
+
+    def why(self, place: int, result: Translated) -> str:
+        """The segments of a document, just translated, that failed, with what was wrong with each: the first few, in order."""
+        wanted = {text: None for text in document_of(Text(self.held[place]), self.plan).segments}
+        failed = {each.source: each for each in self.work.translator.settled.values() if each.result is None}
+        said = [
+            f"{failed[text].verdict.reason}: {failed[text].verdict.detail} | segment: {text[:200]}"
+            for text in wanted
+            if text in failed
+        ]
+        if len(said) < 2:
+            return f"{result.verdict.reason}: {result.verdict.detail}"
+        more = f"\n  and {len(said) - SHOWN:,} more" if len(said) > SHOWN else ""
+        listed = "".join(f"\n  {' '.join(each.split())}" for each in said[:SHOWN])
+        return f"{len(said):,} of its {len(wanted):,} distinct segments failed{listed}{more}"
+
+    def way_out(self, verdict: Verdict) -> str:
+        """What can help after this rejection; `gates=none` does only where a gate objected to what nothing else looks at."""
+        plan = self.plan
+        if verdict.reason == "engine_error":
+            return "Mend the engine or its settings, then run the same command again."
+        ways = ["Try another model"]
+        if plan.retries < MAX_RETRIES:
+            ways.append(f"more tries (--set retries={MAX_RETRIES})")
+        if verdict.reason == "low_confidence":
+            ways.append("a lower --set min_confidence=...")
+        elif verdict.reason in plan.gates and verdict.reason != "placeholders":
+            ways.append("--set gates=none to see what the model wrote")
+        lost = verdict.reason == "placeholders" and not plan.whole
+        legend = "The protected spans of that segment (code, formulas, links, markup, placeholders) are numbered from 1. "
+        return f"{legend if lost else ''}{', or '.join(ways)}."
+
+    def close(self) -> None:
+        """Close engines and memory."""
+        self.work.close()

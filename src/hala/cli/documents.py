@@ -1,0 +1,138 @@
+"""Documents on the command line: a text, standard input, a file or a folder of files, translated without rows."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from hala import inputs
+from hala.cli.words import exists, print_json, progress_of
+from hala.errors import InputError, RecipeError, printable
+from hala.progress import Progress
+from hala.recipe import Step, Translate
+from hala.verbs import folders
+from hala.verbs.documents import NOWHERE, Digests, Documents
+from hala.verbs.folders import Found
+from hala.verbs.status import several
+
+Languages = tuple[str, str]
+
+
+def translate_text(source: str, settings: dict[str, Any], languages: Languages, out: Path | None, as_json: bool) -> None:
+    """Words, standard input or one file, to standard output or to the file `out`."""
+    _check_out(source, out, languages[1])
+    text = _document(source)
+    from_file = source != "-" and exists(source)
+    settings = settings if from_file else {"memory": "none", **settings}  # one sentence is sooner asked than looked up
+    line = progress_of(as_json or not (from_file or source == "-"))
+    with closing(Documents(settings, *languages, line, _model_digests(line))) as documents:
+        try:
+            translated = documents.translate_one(text)
+        finally:
+            line.clear()
+        stats = documents.stats
+    said = f"{folders.write_document(out, translated)} {out}" if out else ""
+    if as_json:
+        print_json({"text": translated, **({"out": str(out)} if out else {}), **_numbers(stats)})
+    elif out is None:
+        sys.stdout.write(translated if translated.endswith("\n") or from_file or source == "-" else translated + "\n")
+    if said and not as_json:
+        print(printable(said), file=sys.stderr)
+    if from_file and not as_json:
+        print(_summary(stats), file=sys.stderr)
+
+
+def translate_folder(
+    folder: Path, found: Found, settings: dict[str, Any], languages: Languages, out: Path | None, as_json: bool
+) -> None:
+    """Each document of the folder under its name in `out`. Raises InputError at the end when some could not be translated."""
+    if out is None or out.resolve() == folder.resolve() or out.is_file():
+        raise RecipeError(f"{folder} is a folder of documents; they go to another folder.", "Add --out DIR.")
+    originals = {path.resolve() for path in found.documents}
+    if over := [path for path in found.documents if (out / path.relative_to(folder)).resolve() in originals]:
+        raise RecipeError(
+            f"in --out {out}, the translation of {over[0]} would take the place of an original.", "Choose another folder."
+        )
+    line = progress_of(as_json)
+
+    def say(text: str) -> None:
+        line.clear()
+        print(printable(text), file=sys.stderr)
+
+    with closing(Documents(settings, *languages, line, _model_digests(line))) as documents:
+        try:
+            made = folders.translate_folder(folder, found, out, documents, say)
+        finally:
+            line.clear()
+        stats = documents.stats
+        advice = documents.way_out(made.verdicts[0]) if made.verdicts else "Mend those files, then run the same command again."
+    _say_left_out(folder, found, say)
+    total = made.translated + len(made.failed)
+    if as_json:
+        numbers = {"documents": total, "translated": made.translated, "failed": made.failed, **_numbers(stats)}
+        print_json({**numbers, "left_out": found.others + len(found.data), "data": [str(path) for path in found.data]})
+    say(f"{made.translated:,} of {total:,} documents translated; {_summary(stats)}")
+    if made.failed:
+        raise InputError(f"{len(made.failed)} of {total} documents could not be translated, the others are in {out}.", advice)
+
+
+def _numbers(stats: Counter[str]) -> dict[str, int]:
+    return {"segments": stats["segments"], "distinct": stats["distinct"], "remembered": stats["remembered"]}
+
+
+def _summary(stats: Counter[str]) -> str:
+    """How much there was to translate, and how much of it was known before."""
+    return f"{several(stats['segments'], 'segment')}, {stats['distinct']:,} distinct, {stats['remembered']:,} remembered"
+
+
+def _say_left_out(folder: Path, found: Found, say: Callable[[str], None]) -> None:
+    """Files of the folder that are no documents: data with what translates it, the others by number."""
+    if found.data:
+        names = ", ".join(str(path.relative_to(folder)) for path in found.data[:5]) + (", ..." if len(found.data) > 5 else "")
+        say(f"left out {len(found.data)} data file(s), {names}; to translate one: hala translate {found.data[0]} --out DIR")
+    if found.others:
+        say(f"left out {found.others} other file(s); documents end in .md, .markdown or .txt")
+
+
+def _model_digests(line: Progress) -> Digests:
+    """What finds the digests of a step's models; none where nothing is to be remembered.
+
+    A hub that does not answer is said, and costs the memory only: the model may lie in its cache.
+    """
+
+    def digests(section: Translate) -> Mapping[str, str]:
+        if section.memory == "none" or section.engine == "echo":
+            return {}
+        step = Step(name="text", verb="translate", settings=section.model_copy(update={"data": ()}))
+        try:
+            return inputs.input_digests(step, NOWHERE, {}, line.say)
+        except InputError as error:
+            line.say(f"    nothing is remembered of this: {error.message}")
+            return {}
+
+    return digests
+
+
+def _document(source: str) -> str:
+    if source == "-":
+        return folders.decoded(sys.stdin.buffer.read(), "standard input")
+    return folders.read_document(Path(source)) if exists(source) else source
+
+
+def _check_out(source: str, out: Path | None, to: str) -> None:
+    """Raises InputError or RecipeError for a place that the text must not go to, before a model is loaded."""
+    if out is None or not out.exists():
+        return
+    from_file = source != "-" and exists(source)
+    given = Path(source if from_file else "text.md")
+    if from_file and out.samefile(source):
+        raise RecipeError(
+            f"--out {out} is the source itself.", f"Give another file, for example {given.with_suffix(f'.{to}{given.suffix}')}"
+        )
+    if out.is_dir():
+        example = out / f"{given.stem}.{to}{given.suffix}"
+        raise InputError(f"--out {out} is a folder, and a text goes to a file.", f"Give a file, for example --out {example}")
