@@ -6,7 +6,10 @@ import unicodedata
 
 import pytest
 
-from hala.languages import LANGUAGES, fold_digits, language, letters, script_letters, script_share
+from hala.data.prompts import render
+from hala.errors import HalaError, InputError
+from hala.languages import LANGUAGES, find_code, fold_digits, language, letters, script_letters, script_share, unknown
+from hala.recipe import Languages
 
 
 def test_region_and_case_do_not_matter() -> None:
@@ -19,6 +22,44 @@ def test_unknown_code_is_generic() -> None:
     other = language("xh")
     assert other.generic and other.script == "" and script_share("anything", other) == 1.0
     assert not any(each.generic for each in LANGUAGES.values())
+
+
+@pytest.mark.parametrize(
+    ("said", "code"),
+    [
+        *((said, "ar") for said in ("ar", "AR", " ar_EG ", "ar-SA", "arb", "Arabic", "arabic", "العربية")),
+        ("English", "en"), ("हिन्दी", "hi"), ("vie", "vi"), ("Swahili", "sw"),
+        ("fr", "fr"), ("FR", "fr"), ("French", "fr"), ("fra", "fr"), ("pt-BR", "pt-BR"), ("ckb", "ckb"),
+    ],
+)  # fmt: skip
+def test_languages_go_by_many_names(said: str, code: str) -> None:
+    """Codes of both lengths, with a region or not, English and native names mean one language, in every command."""
+    assert find_code(said) == code
+    source = "ar" if code == "en" else "en"
+    assert Languages(source=source, target=said).target == code
+
+
+@pytest.mark.parametrize(("said", "meant"), [("zz zz", ""), ("Arabik", "Arabic"), ("", ""), ("Frensh", "French"), ("a", "")])
+def test_what_is_no_language_is_refused(said: str, meant: str) -> None:
+    """Nonsense names the nearest language there is."""
+    with pytest.raises(InputError, match="is no language") as caught:
+        find_code(said)
+    assert not meant or f"Did you mean '{meant}'?" in str(caught.value)
+
+
+@pytest.mark.parametrize("pair", [("en", "en"), ("Arabic", "ar"), ("en", "eng")])
+def test_a_language_is_not_translated_into_itself(pair: tuple[str, str]) -> None:
+    """Equal source and target are refused, however they are written."""
+    with pytest.raises((HalaError, ValueError), match="source and target are both"):
+        Languages(source=pair[0], target=pair[1])
+
+
+def test_an_unknown_language_has_its_english_name() -> None:
+    """Prompts say French, not fr, and what is not known of it is said with the way out; of known ones there is nothing to say."""
+    assert [language(code).name for code in ("fr", "pt-BR", "ckb")] == ["French", "Portuguese (pt-BR)", "ckb"]
+    assert render("default", "Hello", "fr")[0].content.startswith("Translate everything that follows into French:")
+    assert "script, wrong_language" in unknown(language("fr")) and "hala new-language fr" in unknown(language("fr"))
+    assert unknown(language("ar")) == ""
 
 
 @pytest.mark.parametrize("code", sorted(LANGUAGES))

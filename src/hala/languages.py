@@ -184,7 +184,55 @@ def add_language(path: Path) -> Language:
 def language(code: str) -> Language:
     """The language of a BCP 47 code (`ar`, `ar-EG`, `AR_eg`); an unknown code gives a generic one without script checks."""
     primary = re.split(r"[-_]", code.strip().lower(), maxsplit=1)[0]
-    return LANGUAGES.get(primary) or Language(primary, code.strip(), code.strip(), generic=True)
+    return LANGUAGES.get(primary) or _generic(primary, code.strip())
+
+
+@lru_cache(maxsize=256)
+def _generic(primary: str, code: str) -> Language:
+    """A language of which at most the English name is known."""
+    name = next((name for name, known, _ in _identified() if known == primary), "") if primary else ""
+    shown = name if primary == code.lower() else f"{name} ({code})"
+    return Language(primary, shown if name else code, shown if name else code, generic=True)
+
+
+@lru_cache(maxsize=1)
+def _identified() -> tuple[tuple[str, str, str], ...]:
+    """English name, ISO 639-1 and ISO 639-3 code of what the language identifier tells apart."""
+    from lingua import Language as Known
+
+    found = [(each.name.title(), each.iso_code_639_1.name.lower(), each.iso_code_639_3.name.lower()) for each in Known.all()]
+    return tuple(sorted(found))
+
+
+def find_code(said: str) -> str:
+    """The code that is meant by any code, an English or a native name: `AR`, `ar-EG`, `arb`, `Arabic`, `العربية` are ar.
+
+    An unknown code stays, with its region and script. Raises InputError, with the nearest name, for what is no code.
+    """
+    word = said.strip().casefold()
+    for each in LANGUAGES.values():
+        if re.split("[-_]", word)[0] == each.code or word in (each.name.casefold(), each.native.casefold(), *each.labels):
+            return each.code
+    if code := next((code for name, code, label in _identified() if word in (name.casefold(), label)), ""):
+        return code
+    if re.fullmatch("[a-z]{2,3}(?:[-_][a-z0-9]{2,8})*", word):
+        return said.strip() if "-" in word or "_" in word else word
+    names = [*(each.name for each in LANGUAGES.values()), *(name for name, _, _ in _identified())]
+    raise InputError(
+        f"{said!r} is no language.{nearest(said.strip().title(), names)}",
+        f"Give a code of two or three letters (ISO 639), or one of {', '.join(each.name for each in LANGUAGES.values())}.",
+    )
+
+
+def unknown(of: Language) -> str:
+    """What checks cannot do for a language that nothing is known of, and what helps, in one line; empty for a known one."""
+    if not of.generic:
+        return ""
+    told = of.name if of.name.casefold() == of.code else f"{of.name} ({of.code})"
+    return (
+        f"nothing but its name is known of {told}: the gates script, wrong_language, unrelated and omitted are off for it,"
+        f" length_ratio is wider. Teach it: hala new-language {of.code}"
+    )
 
 
 # Digits of the scripts that have their own, beside ASCII.

@@ -22,7 +22,8 @@ from pydantic import (
     model_validator,
 )
 
-from hala.languages import add_language
+from hala.errors import RecipeError
+from hala.languages import add_language, find_code
 
 
 class Section(BaseModel):
@@ -62,9 +63,9 @@ def _as_data_tuple(value: Any) -> Any:
 
 class Languages(Section):
     source: str = "en"
-    """Language that the instruction data is written in (ISO 639-1)."""
+    """Language that the instruction data is written in: a code (`en`, `eng`) or a name."""
     target: str = "ar"
-    """Language that gets its own models: a code, or a file that `hala new-language` wrote (`fa.toml`)."""
+    """Language that gets its own models: a code, a name, or a file that `hala new-language` wrote (`fa.toml`)."""
     files: dict[str, str] = {}
     """Made from files that are named above: what they hold, by language."""
 
@@ -79,6 +80,10 @@ class Languages(Section):
             if path.suffix == ".toml":
                 data[side] = add_language(path).code
                 files[data[side]] = hashlib.sha256(path.read_bytes()).hexdigest()
+            elif isinstance(data.get(side), str):
+                data[side] = find_code(data[side])
+        if data.get("source", "en") == data.get("target", "ar"):
+            raise RecipeError(f"source and target are both {data.get('target', 'ar')}.", "Name two languages.")
         return {**data, "files": files}
 
     @model_serializer(mode="wrap")

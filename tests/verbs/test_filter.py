@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -147,6 +148,17 @@ def test_continued_filter_remembers_what_it_has_seen(tmp_path: Path) -> None:
     run(section, context(tmp_path / "b", **{"in": source}))
     assert artifacts.list_files(tmp_path / "a") == artifacts.list_files(tmp_path / "b")
     assert verb._first_of([KEPT, rejected("a"), rejected("b")]).reason == "a"
+
+
+@pytest.mark.parametrize(("target", "said"), [("fr", "French (fr): the gates"), ("ar", "")])
+def test_gates_that_are_off_are_said(tmp_path: Path, target: str, said: str) -> None:
+    """Of a language that nothing is known of, it is said once which gates are off and how to teach it."""
+    lines = io.StringIO()
+    place = Context(
+        "step", tmp_path / "out", tmp_path, Languages(target=target), {"in": step(tmp_path / "in", ROWS)}, Progress(lines)
+    )
+    run(Filter(data="$in"), place)
+    assert lines.getvalue().count("nothing but its name") == bool(said) and said in lines.getvalue()
 
 
 # Rounds through translate ----------------------------------------------------------------------------------------------

@@ -123,8 +123,7 @@ def _name(of: str | Language) -> str:
     """English name of a language given as such, as a code, or already as a name."""
     if isinstance(of, Language):
         return of.name
-    known = language(of)
-    return of if known.generic else known.name
+    return language(of).name
 
 
 def _loose(template: str) -> str:

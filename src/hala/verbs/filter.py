@@ -15,7 +15,7 @@ from hala.data.masks import SENTINEL, mask
 from hala.data.segments import split
 from hala.data.translating import select_gates
 from hala.errors import InputError
-from hala.languages import Language, language
+from hala.languages import Language, language, unknown
 from hala.recipe import Filter
 from hala.records import KEPT, Engine, Message, Row, Sampling, Verdict, rejected
 from hala.verbs import Context, Outcome, open_engine
@@ -76,6 +76,8 @@ def _first_of(verdicts: Iterable[Verdict]) -> Verdict:
 
 def _checks(settings: Filter, context: Context, bad: Any) -> list[Check]:
     source, target = language(context.languages.source), language(context.languages.target)
+    if settings.gates != ("none",) and (said := unknown(target)):
+        context.progress.say(f"    {said}")
     checks: list[Check] = [_paired, lambda row: _length(row, settings)]
     gates = select_gates(settings.gates)
     checks.append(lambda row: _gates(row, gates, source, target))

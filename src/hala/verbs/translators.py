@@ -14,7 +14,7 @@ from hala.data.routing import Route
 from hala.data.stream import Translator
 from hala.data.translating import Plan, Text, select_gates
 from hala.errors import EngineError, RecipeError
-from hala.languages import language
+from hala.languages import language, unknown
 from hala.recipe import EngineSettings, Other, Translate
 from hala.records import Engine, Row, Sampling, Verdict
 from hala.session import read_started
@@ -72,6 +72,8 @@ def open_work(settings: Translate, context: Context, digests: Mapping[str, str] 
     model = context.locate(settings.model)
     plan = make_plan(settings, model, context.languages.source, context.languages.target)
     plan = replace(plan, model=identity(settings, settings.model, digests))
+    if plan.gates and (said := unknown(plan.target)):
+        context.progress.say(f"    {said}")
     second = settings.other
     plan_of_second = replace(other_plan(plan, second, context), model=identity(second, second.model, digests)) if second else plan
     with ExitStack() as stack:
