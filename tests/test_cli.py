@@ -149,8 +149,76 @@ def test_text_from_a_pipe(hala: Hala, monkeypatch: pytest.MonkeyPatch) -> None:
     assert hala("translate", "-", "--engine", "echo").out == DOCUMENT
 
 
+def give(monkeypatch: pytest.MonkeyPatch, data: str) -> None:
+    """Standard input for the next command."""
+
+    class Pipe:
+        buffer = io.BytesIO(data.encode())
+
+    monkeypatch.setattr(sys, "stdin", Pipe())
+
+
+@pytest.mark.parametrize("data", ["", " \n\n"])
+def test_nothing_in_a_pipe_is_an_error(hala: Hala, monkeypatch: pytest.MonkeyPatch, data: str) -> None:
+    """Empty standard input is refused as an empty argument is: an earlier command of the pipe has failed."""
+    give(monkeypatch, data)
+    answer = hala("translate", "-", "--engine", "echo")
+    assert answer.code == 2 and "standard input is empty" in answer.err and not answer.out
+
+
+def test_json_lines_in_a_pipe_are_no_text(hala: Hala, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows are never handed back untranslated; one JSON document with `values`, and Markdown with JSON in it, are texts."""
+    rows, mixed = '{"instruction": "Say hello."}\n{"instruction": "Say bye."}\n', '{"a": 1}\n\nThis is what it says.\n'
+    give(monkeypatch, rows)
+    answer = hala("translate", "-", "--engine", "echo")
+    assert answer.code == 2 and "JSON lines" in answer.err and "rows.jsonl --out DIR" in answer.err and not answer.out
+    give(monkeypatch, rows)
+    assert hala("translate", "-", "--engine", "echo", "--set", "values=[instruction]").out == rows
+    give(monkeypatch, mixed)
+    assert hala("translate", "-", "--engine", "echo").out == mixed
+
+
+@pytest.mark.parametrize("source", ["nofolder/", "p.nowhere", "x.unknown", "a/b", "./here", "rows.jsonl.zst", "مستند.md"])
+def test_mistyped_path_is_no_text(hala: Hala, source: str) -> None:
+    """A word with a slash or an ending that names no file is refused with the way to translate it all the same."""
+    answer = hala("translate", source, "--engine", "echo")
+    assert answer.code == 4 and f"no file at {source}" in answer.err and "| hala translate -" in answer.err and not answer.out
+
+
+def test_text_as_json(hala: Hala, tmp_path: Path) -> None:
+    """--json gives a text, and a file, with what was done, and nothing else on standard output."""
+    answer = hala("translate", "Hello there", "--engine", "echo", "--json")
+    assert json.loads(answer.out) == {"text": "Hello there", "segments": 1, "distinct": 1, "remembered": 0} and not answer.err
+    (tmp_path / "a.md").write_text("One.\n\nTwo.\n")
+    said = json.loads(hala("translate", tmp_path / "a.md", "--engine", "echo", "--json", "--out", tmp_path / "b.md").out)
+    assert (said["text"], said["out"], said["segments"]) == ("One.\n\nTwo.\n", str(tmp_path / "b.md"), 2)
+
+
+def test_version_and_short_help(hala: Hala) -> None:
+    """`--version` says it; `-h` is `--help`, also of a command."""
+    from hala import __version__
+
+    assert hala("--version").out == f"hala {__version__}\n" and hala("--version").code == 0
+    assert "Usage" in hala("-h").out and "--engine" in hala("translate", "-h").out
+
+
 @pytest.mark.parametrize(
-    "text", ["Hello world", "one\ntwo `code` three", "مرحبا {name}", "x" * 5000, "word " * 400, "../a b", "100%", "{}"]
+    "text",
+    [
+        "Hello world",
+        "Hello.",
+        "e.g.",
+        "3.14",
+        "你好/世界",
+        "これは2.5倍です",
+        "one\ntwo `code` three",
+        "مرحبا {name}",
+        "x" * 5000,
+        "word " * 400,
+        "../a b",
+        "100%",
+        "{}",
+    ],
 )
 def test_text_from_the_command_line(hala: Hala, text: str) -> None:
     """Any words are a text, also thousands of them; the terminal gets a line end."""

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import Annotated
 
 import typer
 
 from hala.cli import runs, training, translate, weights
 
 app = typer.Typer(
-    help="Give a language its own models: compress a translator, translate instruction data, tune, merge, evaluate.",
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 EXIT_INTERRUPTED, EXIT_BUG = 130, 9
 # In the order of `hala --help`.
@@ -25,6 +26,21 @@ COMMANDS = (
 )
 for command in COMMANDS:
     app.command(command.__name__.rstrip("_").replace("_", "-"))(command)
+
+
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        from hala import __version__
+
+        print(f"hala {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.", callback=_say_version, is_eager=True)] = False,
+) -> None:
+    """Give a language its own models: compress a translator, translate instruction data, tune, merge, evaluate."""
 
 
 def main() -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import closing
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,7 @@ Languages = tuple[str, str]
 def translate_text(source: str, settings: dict[str, Any], languages: Languages, out: Path | None, as_json: bool) -> None:
     """Words, standard input or one file, to standard output or to the file `out`."""
     _check_out(source, out, languages[1])
-    text = _document(source)
+    text = _document(source, settings)
     from_file = source != "-" and exists(source)
     settings = settings if from_file else {"memory": "none", **settings}  # one sentence is sooner asked than looked up
     line = progress_of(as_json or not (from_file or source == "-"))
@@ -117,10 +119,29 @@ def _model_digests(line: Progress) -> Digests:
     return digests
 
 
-def _document(source: str) -> str:
-    if source == "-":
-        return folders.decoded(sys.stdin.buffer.read(), "standard input")
-    return folders.read_document(Path(source)) if exists(source) else source
+def _document(source: str, settings: dict[str, Any]) -> str:
+    """The text that INPUT means. Raises InputError where it cannot be read, RecipeError where there is nothing to translate."""
+    if source != "-":
+        return folders.read_document(Path(source)) if exists(source) else source
+    text = folders.decoded(sys.stdin.buffer.read(), "standard input")
+    if not text.strip():
+        raise RecipeError("standard input is empty.", 'Pipe a text into it: echo "Hello" | hala translate -')
+    if "values" not in settings and _is_json_lines(text):
+        raise RecipeError(
+            "standard input looks like JSON lines, which would come back as they are.",
+            "Write them to a file and translate that: hala translate rows.jsonl --out DIR. "
+            "For one JSON document, name the keys whose strings are to be translated: --set 'values=[...]'.",
+        )
+    return text
+
+
+def _is_json_lines(text: str) -> bool:
+    """Whether the first lines are JSON objects, each whole."""
+    lines = list(islice((line for line in text.splitlines() if line.strip()), 3))
+    try:
+        return all(isinstance(json.loads(line.lstrip("\ufeff")), dict) for line in lines)
+    except (ValueError, RecursionError):
+        return False
 
 
 def _check_out(source: str, out: Path | None, to: str) -> None:

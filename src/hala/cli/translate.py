@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -78,12 +80,27 @@ def _is_document(source: str) -> bool:
     from hala.errors import InputError, RecipeError
     from hala.verbs.documents import is_document
 
-    if not source:
+    if not source.strip():
         raise RecipeError(
             "there is nothing to translate.", 'Give a text, a file, or - to read from a pipe: hala translate "Hello"'
         )
     path = Path(source)
-    data = path.suffix.lower() in {".jsonl", ".json", ".csv", ".tsv", ".parquet", ".gz"}
-    if (data or is_document(path)) and " " not in source and not exists(source):
-        raise InputError(f"no file at {source}.", "Give an existing file, or a text of more than one word.")
+    if not exists(source) and source != "-" and _looks_like_a_path(source):
+        raise InputError(
+            f"no file at {source}.",
+            "Give an existing file or folder, or a text of more than one word; "
+            f"if this is the text: echo {shlex.quote(source)} | hala translate -",
+        )
     return source == "-" or not exists(source) or (is_document(path) and not path.is_dir())
+
+
+def _looks_like_a_path(source: str) -> bool:
+    """Whether words that name no file were probably meant to: no space, and a slash or an ending, in ASCII or well known.
+
+    Chinese, Japanese, Thai and others write whole sentences without a space.
+    """
+    if any(char.isspace() for char in source):
+        return False
+    suffix = Path(source).suffix
+    known = suffix.lower() in {".jsonl", ".json", ".csv", ".tsv", ".parquet", ".gz", ".zst", ".md", ".markdown", ".txt"}
+    return known or (source.isascii() and ("/" in source or re.fullmatch(r"\.[a-z]\w{0,9}", suffix, re.IGNORECASE) is not None))
