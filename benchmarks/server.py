@@ -123,6 +123,7 @@ class Client:
         """Seconds, tokens and requests. Raises SystemExit when the process ends instead, or takes more than ten minutes."""
         assert self.process.stdin and self.process.stdout
         timer, said = threading.Timer(600, self.process.kill), []
+        timer.daemon = True  # an interrupted turn must not wait for it
         timer.start()
         self.process.stdin.write(json.dumps(words) + "\n")
         self.process.stdin.flush()
