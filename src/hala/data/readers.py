@@ -15,12 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Literal, cast
 
+from hala.data.exchange_files import read_pairs
 from hala.errors import InputError
 
 MAX_LINE = 16 * 2**20
 FORMATS = {
     ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json", ".csv": "csv", ".tsv": "tsv", ".tab": "tsv", ".parquet": "parquet",
-    ".txt": "txt", ".md": "document",
+    ".txt": "txt", ".md": "document", ".tmx": "tmx", ".xlf": "xliff", ".xliff": "xliff",
 }  # fmt: skip
 
 
@@ -65,6 +66,8 @@ def read_records(path: Path, form: str, reject: Reject, header: bool | None = No
         return _table(path, "\t" if form == "tsv" else ",", reject, header, names)
     if form == "parquet":
         return _parquet(path)
+    if form in ("tmx", "xliff"):
+        return _pairs(path, reject)
     if form == "txt":
         return ((position, {"text": line}) for position, line in text_lines(path, reject) if line.strip())
     if form == "document":
@@ -277,6 +280,17 @@ def _parquet(path: Path) -> Records:
         raise InputError(
             f"{path} is not a readable Parquet file: {error}", "Download or write it again; its end is usually what is missing."
         ) from error
+
+
+def _pairs(path: Path, reject: Reject) -> Records:
+    """The pairs of a TMX or XLIFF file."""
+
+    def broken(position: int, reason: str) -> None:
+        slug, _, detail = reason.partition(": ")
+        reject(BadRow(str(path), position, slug, detail))
+
+    with open_bytes(path) as file:
+        yield from read_pairs(file, path, broken)
 
 
 def parallel(source: Path, target: Path, reject: Reject) -> Records:

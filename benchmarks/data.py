@@ -1,0 +1,161 @@
+"""Near duplicates: hala's MinHash pass beside datatrove's on the same rows, and how it grows with their number.
+
+    python benchmarks/data.py --data FOLDER --datatrove VENV/bin/python --rows 20000 --rounds 3
+    python benchmarks/data.py --data FOLDER --scale 500000
+
+FOLDER holds instruction sets (`dolly/*.jsonl`); rows of about 1,000 characters are made of their sentences by chance, and one in
+fifty is a copy with a word in sixty changed. Each program is a process of its own on one core, from start to exit, and reads the
+same JSON lines. datatrove (its four MinHash stages, one task, 14 bands of 8 hashes, as its example has them) finds clusters of
+connected texts, hala what is like a row that was kept. Writes benchmarks/results/data.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import re
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from record import RESULTS, machine
+
+from hala.artifacts import write_json
+
+CHARACTERS, COPIES, CHANGED = 1000, 50, 60
+HALA = """
+import json, sys
+from hala.data.near import Near
+from hala.records import Message, Row
+def rows():
+    for line in open(sys.argv[1], encoding="utf-8"):
+        record = json.loads(line)
+        yield Row(record["id"], (Message("text", record["text"]),))
+near = Near(rows(), 0.8)
+kept = sum(near.check(row).kept for row in rows())
+print(json.dumps({"kept": kept}))
+"""
+DATATROVE = """
+import json, sys
+from datatrove.executor import LocalPipelineExecutor as Run
+from datatrove.pipeline.dedup.minhash import (
+    MinhashConfig, MinhashDedupBuckets, MinhashDedupCluster, MinhashDedupFilter, MinhashDedupSignature)
+from datatrove.pipeline.readers import JsonlReader
+from datatrove.pipeline.writers import JsonlWriter
+file, work = sys.argv[1:]
+folder, name = file.rsplit("/", 1)
+read = lambda: JsonlReader(folder, glob_pattern=name)
+config = MinhashConfig()
+signatures = [read(), MinhashDedupSignature(work + "/s", config)]
+Run(signatures, tasks=1, logging_dir=work + "/l1").run()
+Run([MinhashDedupBuckets(work + "/s", work + "/b", config=config)], tasks=config.num_buckets, workers=1, logging_dir=work + "/l2").run()
+Run([MinhashDedupCluster(work + "/b", work + "/r", config)], tasks=1, logging_dir=work + "/l3").run()
+Run([read(), MinhashDedupFilter(work + "/r"), JsonlWriter(work + "/o", compression=None)], tasks=1, logging_dir=work + "/l4").run()
+from pathlib import Path
+print(json.dumps({"kept": sum(1 for f in Path(work + "/o").rglob("*.jsonl") for _ in f.open())}))
+"""
+
+
+def sentences(data: Path) -> list[str]:
+    """Sentences of real answers."""
+    texts = [json.loads(line)["response"] for file in sorted(data.glob("dolly/*.jsonl")) for line in file.open(encoding="utf-8")]
+    return [each for text in texts for each in re.split(r"(?<=[.!?])\\s+", text.replace("\n", " ")) if 30 < len(each) < 400]
+
+
+def made(pool: list[str], rows: int, seed: int = 0) -> Iterator[dict[str, str]]:
+    """Rows of the wanted length, one in fifty of them nearly the one before."""
+    rng = random.Random(seed)
+    text = ""
+    for number in range(rows):
+        if number % COPIES == COPIES - 1:
+            words = text.split(" ")
+            for place in rng.sample(range(len(words)), max(1, len(words) // CHANGED)):
+                words[place] = f"other{number}"
+            text = " ".join(words)
+        else:
+            parts: list[str] = []
+            while sum(map(len, parts)) < CHARACTERS:
+                parts.append(rng.choice(pool))
+            text = f"{number} " + " ".join(parts)
+        yield {"id": f"r{number}", "text": text}
+
+
+def run(command: list[Any]) -> dict[str, float]:
+    """Seconds of one core, peak memory in MB and what a process says, on one core."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "RAYON_NUM_THREADS": "1", "PYTHONHASHSEED": "0"}
+    start = time.perf_counter()
+    process = subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment)
+    output, errors = process.communicate()
+    seconds = time.perf_counter() - start
+    if process.returncode:
+        raise SystemExit(f"{command[0]} ended with {process.returncode}:\n{errors.decode()[-3000:]}")
+    return {"seconds": seconds, **json.loads(output.decode().strip().splitlines()[-1])}
+
+
+def contest(pool: list[str], rows: int, rounds: int, datatrove: Path) -> dict[str, Any]:
+    """Medians of both, taking turns."""
+    runs: dict[str, list[dict[str, float]]] = {"hala": [], "datatrove": []}
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "in" / "rows.jsonl"
+        file.parent.mkdir()
+        file.write_text("".join(json.dumps(each) + "\n" for each in made(pool, rows)), encoding="utf-8")
+        for number in range(rounds):
+            runs["hala"].append(run([sys.executable, "-c", HALA, file]))
+            runs["datatrove"].append(run([datatrove, "-c", DATATROVE, file, Path(folder) / f"work{number}"]))
+            print({name: values[-1] for name, values in runs.items()}, flush=True)
+    median = {name: statistics.median(each["seconds"] for each in values) for name, values in runs.items()}
+    kept = {name: values[0]["kept"] for name, values in runs.items()}
+    told = subprocess.run(
+        [datatrove, "-c", "from importlib.metadata import version; print(version('datatrove'))"], capture_output=True, check=True
+    )
+    return {
+        "rows": rows, "copies": rows // COPIES, "rounds": rounds, "seconds": median, "kept": kept, "all": runs,
+        "times": median["datatrove"] / median["hala"], "datatrove": told.stdout.decode().strip(),
+    }  # fmt: skip
+
+
+def scale(pool: list[str], rows: int) -> dict[str, Any]:
+    """One large run of hala alone, and what 4.5 million rows would take at the same rate."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "rows.jsonl"
+        with file.open("w", encoding="utf-8") as stream:
+            stream.writelines(json.dumps(each) + "\n" for each in made(pool, rows))
+        result = run([sys.executable, "-c", HALA, file])
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    rate = rows / result["seconds"]
+    return {
+        "rows": rows, "copies": rows // COPIES, "kept": result["kept"], "seconds": result["seconds"], "rows_per_s": round(rate),
+        "peak_mb": round(peak), "minutes_for_4_500_000": round(4_500_000 / rate / 60, 1),
+        "gb_for_4_500_000": round((100 + (peak - 100) * 4_500_000 / rows) / 1000, 2),
+    }  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--datatrove", type=Path)
+    parser.add_argument("--rows", type=int, default=20_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--scale", type=int)
+    chosen = parser.parse_args()
+    pool = sentences(chosen.data)
+    file = RESULTS / "data.json"
+    content = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    if chosen.datatrove:
+        content["near duplicates"] = contest(pool, chosen.rows, chosen.rounds, chosen.datatrove)
+    if chosen.scale:
+        content["scale"] = scale(pool, chosen.scale)
+    write_json(file, {**content, "machine": machine()})
+    print(json.dumps({key: value for key, value in content.items() if key != "machine"}, indent=2))
+
+
+if __name__ == "__main__":
+    main()
