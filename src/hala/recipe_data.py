@@ -98,7 +98,7 @@ class Data(Section):
     ref: Annotated[str | None, Accepts("rows")] = None
     """Rows of an earlier step, `$name`; in a list simply write `$name`."""
     path: str | None = None
-    """A file or folder: .jsonl(.gz), .json(.gz), .csv, .tsv, .parquet, .txt, or a folder of rows made by hala."""
+    """A file or folder: .jsonl, .json, .csv, .tsv, .txt, .tmx, .xliff (also .gz, .zst), .parquet, or a folder of rows made by hala."""
     target: str | None = None
     """Second text file, aligned line by line with `path`."""
     hub: str | None = None
