@@ -25,6 +25,8 @@ class Judge(EngineSettings):
     """Revision of a hub checkpoint."""
     max_tokens: int = Field(default=8, ge=1)
     """The verdict is one word."""
+    threshold: float | None = Field(default=None, ge=0.0, le=1.0)
+    """Keep a pair when the model gives yes at least this probability (local, vllm); none means that its word decides."""
 
 
 class Other(EngineSettings):

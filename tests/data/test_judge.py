@@ -45,3 +45,18 @@ def test_strict_answers(answer: str, reason: str) -> None:
 def test_failed_call() -> None:
     """An engine error is no opinion about the pair."""
     assert verdict(Completion("1", "yes", "error", error="timeout")).reason == "judge_error"
+
+
+@pytest.mark.parametrize(
+    ("text", "confidence", "threshold", "kept"),
+    [("yes", 0.9, 0.8, True), ("yes", 0.7, 0.8, False), ("no", 0.9, 0.2, False), ("no", 0.6, 0.3, True), ("yes", 0.1, 0.0, True)],
+)
+def test_probability_decides_where_a_threshold_is_given(text: str, confidence: float, threshold: float, kept: bool) -> None:
+    """A hesitant yes can be too little and a hesitant no enough; the probability stands in the detail."""
+    found = verdict(Completion("1", text, "stop", confidence=confidence), threshold)
+    assert found.kept == kept and (kept or "probability" in found.detail)
+
+
+def test_threshold_needs_an_engine_that_tells() -> None:
+    """Without probabilities a threshold cannot be kept, and the row says so instead of passing."""
+    assert verdict(Completion("1", "yes", "stop"), 0.5).reason == "judge_error"

@@ -46,11 +46,20 @@ def requests(row: Row, source: str = "en", prefix: str = "") -> tuple[Request, .
     return tuple(made)
 
 
-def verdict(completion: Completion) -> Verdict:
-    """Kept on a bare yes; `judge_no` on a bare no; `judge_unclear` on anything else; `judge_error` when the call failed."""
+def verdict(completion: Completion, threshold: float | None = None) -> Verdict:
+    """Kept on a bare yes; `judge_no` on a bare no; `judge_unclear` on anything else; `judge_error` when the call failed.
+
+    With a `threshold` the probability of yes decides instead of the word: of an engine that says how sure the model was.
+    """
     if completion.finish == "error":
         return rejected("judge_error", completion.error)
     answer = _ANSWER.fullmatch(completion.text)
     if answer is None:
         return rejected("judge_unclear", completion.text[:80])
-    return KEPT if answer[1].lower() == "yes" else rejected("judge_no")
+    yes = answer[1].lower() == "yes"
+    if threshold is None:
+        return KEPT if yes else rejected("judge_no")
+    if completion.confidence is None:
+        return rejected("judge_error", "the engine does not tell how sure the model was")
+    probability = completion.confidence if yes else 1 - completion.confidence
+    return KEPT if probability >= threshold else rejected("judge_no", f"yes with probability {probability:.2f}")

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from hala.data.near import Near
 
 Check = Callable[[Row], Verdict]
+Judging = tuple[Engine, Sampling, float | None]
 
 # Gates that can say something about a text without its source; the second ones only of a text in the target language.
 ALONE = ("html", "literal_newline", "latex", "repetition")
@@ -174,20 +175,22 @@ def _duplicates(settings: Filter, context: Context) -> list[Seen | Near]:
     return duplicates
 
 
-def _judge(settings: Filter, context: Context) -> tuple[Engine, Sampling] | None:
+def _judge(settings: Filter, context: Context) -> Judging | None:
     if settings.judge is None:
         return None
     engine = open_engine(settings.judge, context.locate(settings.judge.model), settings.judge.revision)
-    return engine, Sampling(settings.judge.max_tokens)
+    threshold = settings.judge.threshold
+    return engine, Sampling(settings.judge.max_tokens, confidence=threshold is not None), threshold
 
 
-def _ask(rows: list[Row], engine: Engine, sampling: Sampling, source: str) -> list[Verdict]:
+def _ask(rows: list[Row], engine: Engine, sampling: Sampling, threshold: float | None, source: str) -> list[Verdict]:
     """One verdict a row: the first message that is not accepted decides."""
     from hala.data import judge
 
     # Ids of rows may repeat; their places among these rows do not.
     asked = [judge.requests(_comparable(row), source, f"{index}/") for index, row in enumerate(rows)]
-    verdicts = {c.id: judge.verdict(c) for c in engine.complete((r for each in asked for r in each), sampling)}
+    answers = engine.complete((request for each in asked for request in each), sampling)
+    verdicts = {answer.id: judge.verdict(answer, threshold) for answer in answers}
     unanswered = rejected("judge_error", "the engine gave no answer")
     return [_first_of(verdicts.get(r.id, unanswered) for r in each) for each in asked]
 
@@ -201,7 +204,7 @@ def _comparable(row: Row) -> Row:
     return replace(row, messages=after, original=before)
 
 
-def _judged(rows: list[Row], verdicts: list[Verdict], judge: tuple[Engine, Sampling] | None, source: str) -> list[Verdict]:
+def _judged(rows: list[Row], verdicts: list[Verdict], judge: Judging | None, source: str) -> list[Verdict]:
     """Verdicts after a language model has looked at every pair that is still kept."""
     if judge is None:
         return verdicts
