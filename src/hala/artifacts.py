@@ -17,7 +17,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -101,8 +101,13 @@ def atomic_file(path: Path) -> Iterator[Path]:
             sync(temporary)
             temporary.replace(path)
             sync(path.parent)
+    except PermissionError as error:
+        if error.filename is not None and Path(error.filename).parent != path.parent:
+            raise
+        raise DiskError(f"cannot write {path}: {error.strerror}.", "Choose another --out, or mend its permissions.") from None
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(PermissionError):  # then there is none
+            temporary.unlink(missing_ok=True)
 
 
 def write_json(path: Path, value: Any) -> None:

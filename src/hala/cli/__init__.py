@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from hala.cli import runs, training, translate, weights
+
+if TYPE_CHECKING:
+    from hala.errors import HalaError
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -43,6 +46,16 @@ def common(
     """Give a language its own models: compress a translator, translate instruction data, tune, merge, evaluate."""
 
 
+def _forbidden(error: PermissionError) -> HalaError:
+    """What the operating system did not permit: InputError where a file cannot be read, DiskError where none can be written."""
+    from hala.errors import DiskError, InputError
+
+    place, as_now = error.filename, os.access in os.supports_effective_ids
+    if place is None or (os.path.exists(place) and not os.access(place, os.R_OK, effective_ids=as_now)):
+        return InputError(f"cannot read {place or 'a file'}: {error.strerror or error}.", "Mend its permissions.")
+    return DiskError(f"cannot write {place}: {error.strerror}.", "Mend its permissions, or choose another place.")
+
+
 def main() -> None:
     """Entry point: expected errors become one clear message and a documented exit code."""
     from hala.errors import HalaError
@@ -53,11 +66,12 @@ def main() -> None:
         sys.argv.remove("--debug")
     try:
         app(standalone_mode=True)
-    except HalaError as error:
+    except (HalaError, PermissionError) as error:
         if debug:
             raise
-        print("\n".join(clean(line) for line in f"hala: {error}".splitlines()), file=sys.stderr)
-        raise SystemExit(error.exit_code) from None
+        told = error if isinstance(error, HalaError) else _forbidden(error)
+        print("\n".join(clean(line) for line in f"hala: {told}".splitlines()), file=sys.stderr)
+        raise SystemExit(told.exit_code) from None
     except SystemExit as stop:
         if stop.code == EXIT_INTERRUPTED:  # what typer makes of Ctrl-C
             print("\nhala: stopped. Run the same command again to continue.", file=sys.stderr)

@@ -99,8 +99,11 @@ def _looks_like_a_path(source: str) -> bool:
 
     Chinese, Japanese, Thai and others write whole sentences without a space.
     """
+    from hala.data.readers import FORMATS
+    from hala.verbs.documents import SUFFIXES
+
     if any(char.isspace() for char in source):
         return False
     suffix = Path(source).suffix
-    known = suffix.lower() in {".jsonl", ".json", ".csv", ".tsv", ".parquet", ".gz", ".zst", ".md", ".markdown", ".txt"}
+    known = suffix.lower() in {*FORMATS, *SUFFIXES, ".gz", ".zst"}
     return known or (source.isascii() and ("/" in source or re.fullmatch(r"\.[a-z]\w{0,9}", suffix, re.IGNORECASE) is not None))

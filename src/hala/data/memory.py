@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from hala.artifacts import make_folder
+from hala.artifacts import OS_ERROR
 from hala.errors import CorruptError, DiskError, HalaError, LockedError
 from hala.records import Completion, Finish
 
@@ -28,6 +28,7 @@ _HEAD = struct.Struct("<BIId")
 _FINISHES: tuple[Finish, ...] = ("stop", "length")
 WRITE_BUFFER = 16 << 20  # bytes of answers in RAM, beside the log on disk
 CACHE = 32 << 20  # bytes of blocks read
+ELSEWHERE = "or choose another place: memory: FOLDER (or none) in a recipe, --set memory=FOLDER on the command line."
 
 
 def default_place() -> Path:
@@ -58,8 +59,8 @@ class Memory:
         import rocksdict
 
         self.folder = folder
-        make_folder(folder.parent)
         try:
+            folder.parent.mkdir(parents=True, exist_ok=True)
             self.base: Any = rocksdict.Rdict(str(folder), _options(rocksdict))
         except Exception as error:
             raise self._said(error) from None
@@ -108,16 +109,19 @@ class Memory:
     def _said(self, error: Exception) -> HalaError:
         """RocksDB's errors in our words: another process, a full disk, damage."""
         told = str(error)
+        number = getattr(error, "errno", None) or (int(found[1]) if (found := OS_ERROR.search(told)) else None)
+        if number or any(words in told for words in ("Permission denied", "Read-only")):
+            why = os.strerror(number) if number else told
+            return DiskError(
+                f"the translation memory cannot be written to {self.folder}: {why}.", f"Mend its permissions, {ELSEWHERE}"
+            )
         if "lock file" in told or "lock hold" in told:
             return LockedError(
                 f"the translation memory {self.folder} is in use by another process.",
                 "Wait for it, or use another one: memory: FOLDER (or none).",
             )
-        if "No space" in told or "IO error" in told:
-            return DiskError(
-                f"the translation memory {self.folder} cannot be used: {told}.",
-                "Make room, or choose another place with memory: FOLDER (or none).",
-            )
+        if "No space" in told or ("IO error" in told and "No such file" not in told):
+            return DiskError(f"the translation memory {self.folder} cannot be used: {told}.", f"Make room there, {ELSEWHERE}")
         return CorruptError(
             f"the translation memory {self.folder} is damaged: {told}.", "Delete the folder; what it held is asked again."
         )

@@ -1,0 +1,74 @@
+"""What the operating system does not permit is said in a sentence, with the exit code of reading or of writing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+NOBODY = 65534
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """A folder that everybody may look into, with a document, data and a folder that nobody may write to."""
+    folder = Path(tempfile.mkdtemp())
+    (folder / "a.md").write_text("Hello.\n")
+    (folder / "closed.md").write_text("Hello.\n")
+    (folder / "closed.jsonl").write_text('{"text": "Hello."}\n')
+    (folder / "locked").mkdir()
+    for name, mode in (("closed.md", 0), ("closed.jsonl", 0), ("locked", 0o555), (".", 0o755)):
+        (folder / name).chmod(mode)
+    yield folder
+    (folder / "locked").chmod(0o755)
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def nobody(hala: Callable[..., Any], place: Path) -> Callable[..., Any]:
+    """The command line for somebody who owns nothing; root may do everything, so root is somebody else meanwhile."""
+    hala("translate", place / "a.md", "--engine", "echo")  # loads what it needs
+
+    def call(*words: object) -> Any:
+        if os.geteuid() != 0:
+            return hala(*words)
+        os.seteuid(NOBODY)
+        try:
+            return hala(*words)
+        finally:
+            os.seteuid(0)
+
+    return call
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "part"),
+    [
+        (("a.md", "--out", "locked/b.md"), 5, "cannot write"),
+        (("a.md", "--out", "locked/deep/b.md"), 5, "cannot make the folder"),
+        (("closed.md",), 4, "closed.md cannot be read: Permission denied"),
+        (("closed.jsonl", "--out", "/tmp/never"), 4, "closed.jsonl: Permission denied"),
+    ],
+)
+def test_permissions_are_no_bug_of_ours(nobody: Any, place: Path, words: tuple[str, ...], code: int, part: str) -> None:
+    """An unwritable --out has exit code 5, an unreadable input 4; neither is called an internal error."""
+    given = [place / word if not word.startswith(("-", "/")) else word for word in words]
+    answer = nobody("translate", *given, "--engine", "echo")
+    assert answer.code == code and part in answer.err and "our bug" not in answer.err, answer
+    assert not Path("/tmp/never").exists()
+
+
+@pytest.mark.parametrize("home", ["locked", "locked/deep", "a.md"])
+def test_memory_that_cannot_be_written_is_not_called_damaged(
+    nobody: Any, place: Path, home: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A home that is read-only or no folder is said to be that, with the way to another; nobody is told to delete it."""
+    monkeypatch.setenv("HALA_HOME", str(place / home))
+    answer = nobody("translate", place / "a.md", "--url", "http://127.0.0.1:9/v1", "--model", "m")
+    assert answer.code == 5 and "cannot be written to" in answer.err and "memory: FOLDER (or none)" in answer.err, answer
+    assert "damaged" not in answer.err and "elete" not in answer.err
