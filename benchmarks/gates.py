@@ -24,7 +24,8 @@ from typing import Any
 
 import gates_page
 from gates_sets import LANGUAGES, read_sets
-from planted import PLANTS, Good
+from planted import PLANTS
+from planted_pair import Good
 from planted_texts import ANSWERED, NEIGHBOUR_SOURCES, NEIGHBOURS
 from record import RESULTS, machine
 

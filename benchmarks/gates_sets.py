@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from planted import Good
+from planted_pair import Good
 
 LANGUAGES = ("ar", "hi", "vi", "sw")
 _NTREX = {"ar": "arb", "hi": "hin", "vi": "vie", "sw": "swa"}

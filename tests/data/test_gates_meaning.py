@@ -98,6 +98,8 @@ def test_abbreviations_end_no_sentence() -> None:
     """The point of Ms. or Dr. is no sentence that a shorter translation lost."""
     source = "Dr. Brown and Ms. Green were paid for their one day of work and then sent home."
     assert not omitted(pair(source, "Bà Brown và cô Green được trả lương theo ngày và về nhà.", "vi"))
+    source = "The attack came just before 7 a.m. near the old stone bridge in the north."
+    assert not omitted(pair(source, "हमला सुबह 7 बजे से पहले उत्तर में पुराने पुल के पास हुआ।", "hi"))
 
 
 @pytest.mark.parametrize(

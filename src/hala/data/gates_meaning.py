@@ -20,7 +20,7 @@ _NEW_NAME = re.compile(r"(?<=[^\W\d_A-Z] )[A-Z][A-Za-z]{2,}|(?<=[,;:] )[A-Z][A-Z
 _QUOTES = re.compile('["“”«»]')
 # Its point ends no sentence.
 _ABBREVIATION = re.compile(
-    r"\b(?:[A-Z]|Mr|Mrs|Ms|Dr|St|Jr|Sr|Prof|Gen|Sen|Rep|Gov|Det|Lt|Col|Capt|Sgt|Rev|vs|No|Inc|Ltd|Co|Corp)\."
+    r"\b(?:[A-Z]|[ap]\.m|etc|e\.g|i\.e|Mr|Mrs|Ms|Dr|St|Jr|Sr|Prof|Gen|Sen|Rep|Gov|Det|Lt|Col|Capt|Sgt|Rev|vs|No|Inc|Ltd|Co|Corp)\."
 )
 _SENTENCE_END = re.compile(r"[.!?؟।…]+[\"'”’»)]*(?=\s|$)")
 
@@ -33,7 +33,7 @@ def unrelated(pair: Pair) -> str:
     if "\n" not in pair.source.text and _clearly_related(pair, words):
         return ""
     lexical, missing = _lexical(pair)
-    limit = 2.0 if pair.source.length >= 45 else 2.6
+    limit = 2.0 if pair.source.length >= 45 else 3.2
     # Other evidence seldom adds up to six; without words that are missing it proves nothing.
     if missing >= 2 and lexical > limit - 6.0 and lexical + 1.2 * _other(pair) > limit:
         return f"{missing} of {len(pair.found)} known words are missing"
