@@ -113,7 +113,7 @@ class Data(Section):
     """Commit, tag or branch of the hub dataset; none means the newest, and the manifest says which it was."""
     split: str = "train"
     """`train`, `test`, ... of a hub dataset; `train` or `heldout` of the world, and of files divided by `holdout`."""
-    format: Literal["jsonl", "json", "csv", "tsv", "parquet", "txt", "document"] | None = None
+    format: Literal["jsonl", "json", "csv", "tsv", "parquet", "txt", "document", "tmx", "xliff"] | None = None
     """Format of `path`; none means that the file's ending tells."""
     header: bool | None = None
     """Whether the first line of a .csv or .tsv file names the columns; none means that its words tell."""
@@ -130,6 +130,9 @@ class Data(Section):
     """Share of the groups that `split: heldout` keeps and `split: train` leaves out, when `holdout` names a column."""
     sample: float = Field(default=1.0, gt=0.0, le=1.0)
     """Share of the rows to keep, chosen by the hash of their content."""
+    weight: float = Field(default=1.0, gt=0.0, le=100.0)
+    """How often its rows come in a mix: 2 gives each row twice, 0.5 every other one, 2.5 each twice and half of them once more;
+    which ones, their ids decide."""
     skip: int = Field(default=0, ge=0)
     """Rows to leave out at the start, after `where` and `holdout`."""
     take: int | None = Field(default=None, ge=1)
@@ -179,7 +182,7 @@ def _only_questions(datas: tuple[Data, ...]) -> tuple[Data, ...]:
         if data.path is None and data.world != "questions":
             found = f"world: {data.world}" if data.world else f"ref: {data.ref}" if data.ref else f"hub: {data.hub}"
             raise ValueError(f"questions come from path (a file) or world: questions; found {found}")
-        idle = sorted(data.model_fields_set & {"target", "format", "header", "shape", "columns", "where", "holdout", "sample"})
+        idle = sorted(data.model_fields_set & {"target", "format", "header", "shape", "columns", "where", "holdout", "sample", "weight"})
         if idle:
             raise ValueError(f"{', '.join(idle)} does nothing for questions; a file of questions knows lang, skip and take")
     return datas

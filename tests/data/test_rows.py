@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import get_args
 
@@ -43,6 +44,24 @@ def test_sources_come_one_after_the_other(step: Path, pairs_file: Path) -> None:
     """A list of sources is read in its order."""
     rows = list(open_all((Data(path=str(pairs_file), take=2), Data(ref="$s", take=1)), {"s": step}, Collected()))
     assert [row.id.partition("/")[0] for row in rows] == ["pairs", "pairs", "r"]
+
+
+def test_weights_mix_sources(tmp_path: Path) -> None:
+    """A weight says how often each row comes, the same rows every time; malformed rows count once however often they are met."""
+    file = tmp_path / "rows.jsonl"
+    file.write_text(
+        "".join(f'{{"prompt": "a {n}", "response": "b {n}"}}\n' for n in range(400)) + '{"prompt": 5, "response": ""}\n'
+    )
+    counts = {}
+    for weight in (0.25, 1.0, 2.0, 2.25):
+        bad = Collected()
+        found = [row.id for row in open_all([Data(path=str(file), weight=weight)], {}, bad)]
+        assert found == [row.id for row in open_all([Data(path=str(file), weight=weight)], {}, Collected())]
+        assert bad.count == 1
+        counts[weight] = Counter(found)
+    assert counts[1.0].total() == 400 and set(counts[2.0].values()) == {2} and counts[2.0].total() == 800
+    assert 70 < counts[0.25].total() < 130 and set(counts[0.25].values()) == {1}
+    assert counts[2.25] == counts[2.0] + counts[0.25]
 
 
 @pytest.mark.parametrize("world", ["pairs", "texts", "conversations"])
