@@ -356,6 +356,21 @@ def test_settings_of_the_data_join_the_input(hala: Hala, chats_file: Path, tmp_p
     assert json.loads(hala(*words).out)["counts"]["kept"] == 3
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "advice"),
+    [
+        ("odd.jsonl", '{"foo": "x"}', "--set 'data.columns={FIELD: COLUMN}'"),
+        ("what.dat", "hello", "--set data.format=FORMAT"),
+        ("t.csv", "a b,c\nx,y", "--set data.header=true"),
+    ],
+)
+def test_advice_about_data_can_be_typed(hala: Hala, tmp_path: Path, name: str, content: str, advice: str) -> None:
+    """What a recipe calls `columns:` is a --set on the command line, and the advice says that."""
+    (tmp_path / name).write_text(content)
+    answer = hala("translate", tmp_path / name, "--engine", "echo", "--out", tmp_path / "out")
+    assert answer.code == 4 and advice in answer.err and "columns:" not in answer.err and "format:" not in answer.err, answer
+
+
 @pytest.mark.parametrize("given", ["data={path: other.jsonl}", "data.world=pairs", "data=other.jsonl", "data=[a, b]", "data="])
 def test_settings_never_take_the_place_of_the_input(hala: Hala, chats_file: Path, tmp_path: Path, given: str) -> None:
     """INPUT is never silently ignored for data that `--set` names, and a text has no settings of data."""

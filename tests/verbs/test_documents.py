@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from hala.data.prompts import extract
-from hala.engines.scripted import ScriptedEngine
+from hala.engines.scripted import Faults, ScriptedEngine
 from hala.errors import InputError
 from hala.verbs import translators
 from hala.verbs.documents import Documents, is_document, translate_document
@@ -76,3 +76,12 @@ def test_all_failing_segments_are_named(monkeypatch: pytest.MonkeyPatch) -> None
 def test_what_a_document_is(name: str, document: int) -> None:
     """One definition for a single file and for the files of a folder, in capitals too."""
     assert is_document(name) == bool(document)
+
+
+@pytest.mark.parametrize(("faults", "helps"), [(Faults(too_long=1.0), "max_tokens=40"), (Faults(empty=1.0), "Try another model")])
+def test_advice_after_an_answer_that_is_never_accepted(monkeypatch: pytest.MonkeyPatch, faults: Faults, helps: str) -> None:
+    """A cut answer wants more tokens; neither it nor an empty one comes back by switching gates off."""
+    monkeypatch.setattr(translators, "open_engine", lambda *_: ScriptedEngine(extract, faults))
+    with pytest.raises(InputError) as error:
+        translate_document("One line.", {"engine": "echo", "max_tokens": 10, "gates": ["truncated", "empty"]}, "en", "ar")
+    assert helps in error.value.fix and "gates=none" not in error.value.fix

@@ -32,7 +32,7 @@ def translate(
 ) -> None:
     """Translate a text, a document or a dataset; code, formulas and markup come back untouched."""
     from hala.cli.documents import translate_folder, translate_text
-    from hala.errors import RecipeError
+    from hala.errors import InputError, RecipeError
 
     settings = settings_of(overrides, model=model, engine=engine or ("server" if url else None), url=url)
     found = _found(source, out)
@@ -46,7 +46,10 @@ def translate(
     elif out is None:
         raise RecipeError(f"{source} is a dataset; its rows need a folder.", "Add --out DIR.")
     else:
-        run_verb("translate", out, {**settings, "data": _data(source, settings)}, as_json, source=start, target=to)
+        try:
+            run_verb("translate", out, {**settings, "data": _data(source, settings)}, as_json, source=start, target=to)
+        except InputError as error:
+            raise InputError(_as_options(error.message), _as_options(error.fix)) from None
 
 
 def _found(source: str, out: Path | None) -> Found | None:
@@ -73,6 +76,19 @@ def _data(source: str, settings: dict[str, Any]) -> dict[str, Any]:
             f"--set data: {named} names other data than {source}.", "Give it as INPUT, and only its settings: --set data.take=100"
         )
     return {"path": source, **more}
+
+
+def _as_options(advice: str) -> str:
+    """Advice about a source as it is written in a recipe, in the words of the command line."""
+    advice = advice.replace("set header: true", "add --set data.header=true").replace("set format:", "add format:")
+    advice = advice.replace("Add shape: one of", "Add --set data.shape=SHAPE, one of")
+    for key, value in (
+        ("columns", "'data.columns={FIELD: COLUMN}'"),
+        ("format", "data.format=FORMAT"),
+        ("where", "'data.where={COLUMN: VALUE}'"),
+    ):
+        advice = re.sub(rf"(?<= ){key}:(?=[ ,.]|$)", f"--set {value}", advice)
+    return re.sub(r"(?<= )(skip|take|holdout|header):(?= and| out|[.,]|$)", r"--set data.\1=...", advice)
 
 
 def _is_document(source: str) -> bool:

@@ -23,6 +23,7 @@ from hala.verbs import Context
 from hala.verbs.translators import open_work
 
 SUFFIXES = (".md", ".markdown", ".txt")  # of documents; everything else is data
+NEVER_ACCEPTED = ("truncated", "empty", "placeholders")  # whatever the gates
 MAX_RETRIES = 5  # the most that a recipe takes
 SHOWN = 5  # failing segments that a message names
 Digests = Callable[[Translate], Mapping[str, str]]
@@ -117,16 +118,19 @@ class Documents:
         plan = self.plan
         if verdict.reason == "engine_error":
             return "Mend the engine or its settings, then run the same command again."
-        ways = ["Try another model"]
+        ways = ["try another model"]
         if plan.retries < MAX_RETRIES:
             ways.append(f"more tries (--set retries={MAX_RETRIES})")
-        if verdict.reason == "low_confidence":
+        if verdict.reason == "truncated":
+            ways.insert(0, f"allow longer answers (--set max_tokens={4 * plan.sampling.max_tokens})")
+        elif verdict.reason == "low_confidence":
             ways.append("a lower --set min_confidence=...")
-        elif verdict.reason in plan.gates and verdict.reason != "placeholders":
+        elif verdict.reason in plan.gates and verdict.reason not in NEVER_ACCEPTED:
             ways.append("--set gates=none to see what the model wrote")
         lost = verdict.reason == "placeholders" and not plan.whole
         legend = "The protected spans of that segment (code, formulas, links, markup, placeholders) are numbered from 1. "
-        return f"{legend if lost else ''}{', or '.join(ways)}."
+        advice = ", or ".join(ways)
+        return f"{legend if lost else ''}{advice[0].upper()}{advice[1:]}."
 
     def close(self) -> None:
         """Close engines and memory."""
