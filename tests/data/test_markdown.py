@@ -61,6 +61,8 @@ def test_blocks_are_in_order(text: str) -> None:
         ("| a | b |\n|---|---|\n| c | d |\n\ne", [("table", 0, 3)]),
         ("[a]: http://b.c\n  'a title'\n\ntext", [("definition", 0, 2)]),
         ("---\na: b\n---\ntext", [("front", 0, 3)]),
+        ("---\n# c\n'a': b\n\n...\ntext", [("front", 0, 5)]),
+        ("+++\na = 'b'\n+++\ntext", [("front", 0, 3)]),
         ("<div>\nwords\n</div>\n\ntext", [("html", 0, 3)]),
         ("<!-- a\n\nb -->\ntext", [("raw", 0, 3)]),
         ("<html>\n<body>\n\nwords\n\n</body>\n</html>\ntext", [("raw", 0, 7)]),

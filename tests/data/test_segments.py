@@ -28,7 +28,7 @@ PIECES = [
     "\x0c", "\x1c", "\x85", "\u2028", '{"a": 1}', '{"content": "Hello\\n**you** \\u0645"}\n', '{"content": [\n"x y"\n]}\n',
     "[1,2]", "<pre>", "</pre>", "é", "def f(x):\n", "return x;", "[a]: http://x.y 'z w'\n", "[a]:\n", "[a b]", "<tool_call>",
     "</tool_call>", "This line is longer than fifty letters, was wrapped, and goes\n", "on in the next. ",
-    "Answer: A", "\\", "&amp;",
+    "Answer: A", "\\", "&amp;", "<code>", "</code>", "[a][]", "[A]", "+++\n", "a = 1\n", "...\n", "# a\n",
 ]  # fmt: skip
 texts = st.one_of(st.text(), st.lists(st.sampled_from(PIECES), max_size=40).map("".join))
 
@@ -130,6 +130,17 @@ def test_real_texts() -> None:
         ("<div class='a'>\n<p>\n</div>\nWords", ("Words",)),
         ("<!-- a comment\nof two lines -->\nWords", ("Words",)),
         ("---\ntitle: Words\ntags: a\n---\nBody text", ("Body text",)),
+        ("---\n# made by hand\n'a b': Words\n\n\"c\": Words\n...\nBody text", ("Body text",)),
+        ("+++\ntitle = 'Words'\n[a table]\n\n+++\nBody text", ("Body text",)),
+        ("---\n\nWords: in between\n\n---\nBody text", ("Words: in between", "Body text")),
+        ("<pre>all of it</pre>\n\nWords", ("Words",)),
+        ("<p><code>all of it</code></p>\n<p>Words</p>", ("Words",)),
+        ("Text\n\n<code>\nall of it\n\nand more\n</code>", ("Text",)),
+        ("See [the  Guide] and [a].\n\n[The guide]: a.md\n", ("See [the  Guide][the  Guide] and [a].",)),
+        (
+            "See [the guide][], `[the guide]` and [it][the guide].\n\n[the guide]: a.md",
+            ("See [the guide][the guide], `[the guide]` and [it][the guide].",),
+        ),
         ("**Bold line**\n", ("Bold line",)),
         ("42\n---\n***\n3.14 %\n", ()),
         ("A\nB)\n(C) an option", ("an option",)),
@@ -142,6 +153,16 @@ def test_real_texts() -> None:
 def test_only_natural_text_is_sent(text: str, segments: tuple[str, ...]) -> None:
     """Markup, code, formulas, data and numbers stay in the skeleton; words go to the engine."""
     assert split(text).segments == segments
+
+
+def test_references_stay_linked() -> None:
+    """A reference whose words are its label has the label behind it once its words are translated, and is left alone else."""
+    text = "See [the guide] or [the guide][].\n\n| [the guide] | one |\n|---|---|\n\n[the guide]: a.md\n"
+    document = split(text)
+    assert join(document, document.segments) == text
+    assert mask(document.segments[0]).text == "See [the guide]⟦1⟧ or [the guide]⟦2⟧."
+    other = join(document, [each.replace("[the guide][", "[الدليل][") for each in document.segments])
+    assert other == text.replace("[the guide][]", "[الدليل][the guide]").replace("[the guide] ", "[الدليل][the guide] ")
 
 
 def test_open_fence_is_skeleton_and_named() -> None:

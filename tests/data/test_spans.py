@@ -60,6 +60,18 @@ def test_spans_are_in_order(text: str) -> None:
         ("Print a\\nB and <|end|> {% if x %}", ["\\n", "<|end|>", "{% if x %}"]),
         ("The answer is B. Answer: A good dog", ["B"]),
         ("Write <https://x.org> or <!DOCTYPE html>", ["<https://x.org>", "<!DOCTYPE html>"]),
+        (
+            "Press <kbd>Ctrl and C</kbd>, <code class='a'>for each</code>",
+            ["<kbd>Ctrl and C</kbd>", "<code class='a'>for each</code>"],
+        ),
+        ("A <script>var a;</script> <CODE>b c</code> <code>d", ["<script>var a;</script>", "<CODE>b c</code>", "<code>"]),
+        ("<math><mi>x is</mi></math> <svg><text>Hi</text></svg>", ["<math><mi>x is</mi></math>", "<svg><text>Hi</text></svg>"]),
+        ("Open [it](<my file (1).md>) or [it](<a b> 'A title')", ["<my file (1).md>", "<a b>"]),
+        ("{user['name']} {user[\"last name\"]} {a[0].b()} {no one}", ["{user['name']}", '{user["last name"]}', "{a[0].b()}"]),
+        (f"Use `{'word ' * 900}` or `it\nand` now", [f"`{'word ' * 900}`", "`it\nand`"]),
+        ("We have \\(a + b and more", ["\\(a + b and more"]),
+        ("We have \\begin{align} a &= b\nand more", ["\\begin{align} a &= b"]),
+        ("\\begin{quote} As he said \\(in vain", ["\\begin{quote}", "\\("]),
         ("He (D) said option C, or f(A)", ["(D)", "C"]),
     ],
 )
@@ -69,7 +81,28 @@ def test_spans(text: str, spans: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "unit", ["a.", "a/", "a_", "a@", "<a ", "[", '{"a":[', "`", "$a ", "\\(", "\\begin{a}", "http://", "C:\\", "(A", "../"]
+    "unit",
+    [
+        "a.",
+        "a/",
+        "a_",
+        "a@",
+        "<a ",
+        "[",
+        '{"a":[',
+        "`",
+        "$a ",
+        "\\(",
+        "\\begin{a}",
+        "\\begin{align}a",
+        "<code>",
+        "`` ` ",
+        "{a[0]",
+        "http://",
+        "C:\\",
+        "(A",
+        "../",
+    ],
 )
 def test_hostile_repetition_ends(unit: str) -> None:
     """A sign repeated eight thousand times does not hang the search."""

@@ -12,6 +12,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from hala.data.spans import MACHINE_ELEMENTS
+
 _EDGE = "\\s\ufeff\u200b-\u200f\u202a-\u202e\u2060-\u2069\u0000-\u001f"
 _MARKER = r"(?:[-*+•‣◦▪●·–—]|\(?\d{1,9}[.):](?!\d)|\(?[A-Za-z][.)]|[ivxIVX]{1,5}[.)]|#{1,6}|\[[ xX]\]|\[\^[^\]\s]+\]:)(?=[ \t])"
 _PREFIX = re.compile(rf"[{_EDGE}]*(?:(?:>(?!>)|{_MARKER})[{_EDGE}]*)*")
@@ -23,8 +25,10 @@ _CLOSING = re.compile("[\u202c\u2069]")
 _ATOM = re.compile(r"\(?[A-J][.):]?\)?")
 _BREAK = re.compile(r"(?:(?<=\w)-)?[ \t]*(?:\r\n|\r|\n)[ \t>]*")
 _NEW_LINE = re.compile(r"(?:[a-z]|[ivx]{1,5})[.)][ \t]|\w+ ?[-=+*/<>^(\[]")  # an item, or an equation
-_TAGS_BEFORE = re.compile(r"(?:\s*</?[A-Za-z!?][^<>]*(?:>|(?=<)))*\s*")
-_TAGS_AFTER = re.compile(r"(?:\s*</?[A-Za-z!][^<>]*>)*\s*\Z")
+# Not those of elements whose content is no words: they are protected as a whole.
+_WORDY = rf"(?!/?(?i:{MACHINE_ELEMENTS})\b)"
+_TAGS_BEFORE = re.compile(rf"(?:\s*<{_WORDY}/?[A-Za-z!?][^<>]*(?:>|(?=<)))*\s*")
+_TAGS_AFTER = re.compile(rf"(?:\s*<{_WORDY}/?[A-Za-z!][^<>]*>)*\s*\Z")
 _OPEN_TAG = re.compile(r"\s*</?[A-Za-z!?][^<>]*\Z")
 _TABLE_RULE = re.compile(r"[ \t>]*\|?[ \t]*:?-+:?[ \t]*(?:\|[ \t]*:?-+:?[ \t]*)*\|?[ \t]*(?:\r\n?|\n)?\Z")
 

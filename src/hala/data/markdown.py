@@ -31,7 +31,12 @@ class Block(NamedTuple):
 
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
 _RETURN = re.compile(r"\r\n?")
-_FRONT = re.compile(r"\A(?:\ufeff)?---[ \t]*\n(?:(?:[\w-]+:|[ \t]|- )[^\n]*\n)+---[ \t]*(?:\n|\Z)")
+_KEY = r"""(?:[\w.-]+|"[^"\n]*"|'[^'\n]*')[ \t]*"""
+_TOML_LINE = r"(?!\+\+\+)[^\n]*\n"
+_FRONT = re.compile(
+    rf"\A\ufeff?(?:---[ \t]*\n(?=[^\n])(?:(?:{_KEY}:(?=[ \t\n])|[ \t#]|- )[^\n]*\n|\n)+(?:---|\.\.\.)"
+    rf"|\+\+\+[ \t]*\n(?:{_TOML_LINE})*?{_KEY}=[^\n]*\n(?:{_TOML_LINE})*\+\+\+)[ \t]*(?:\n|\Z)"
+)
 # Marks of direction and byte order before a block's first character: no reader sees them, the parser would.
 _MARKS = re.compile("^[\ufeff\u200b-\u200f\u202a-\u202e\u2066-\u2069]+", re.MULTILINE)
 _MARK = re.compile("[\ufeff\u200b-\u200f\u202a-\u202e\u2066-\u2069]")
@@ -62,7 +67,8 @@ _UNDERLINED = re.compile(r"\n {0,3}=+[ \t]*\n(?: {4}| {0,3}\t)")
 _RAW = re.compile(r"[ \t>]*<(?:(!--)|(\?)|(!\[CDATA\[)|(![A-Za-z])|(pre|script|style|textarea)\b)", re.IGNORECASE)
 # A page, a script, a picture: kept whole from the line of its first tag to that of its last, whatever blank lines lie between.
 _WHOLE = re.compile(
-    r"\n[ \t]*<(?:(!doctype html|html)\b|(\?php)|\?xml\b[^>]*>\s*<([\w:.-]+)|(script|style|svg)\b)", re.IGNORECASE
+    r"\n[ \t]*<(?:(!doctype html|html)\b|(\?php)|\?xml\b[^>]*>\s*<([\w:.-]+)|(script|style|svg|code(?=[^<>\n]*>[ \t]*\n))\b)",
+    re.IGNORECASE,
 )
 SENTENCE_LINE = re.compile(r"[^\W\d_][\w'’,;:()\-\"“”% ]{30,}[.!?:]?\s*\Z")
 """A line that is a sentence, however much code stands before it."""
@@ -87,7 +93,7 @@ def blocks(lines: Sequence[str]) -> list[Block]:
     if "\r" in source:
         source = _RETURN.sub("\n", source)
     front: list[Block] = []
-    if source.startswith(("\n---", "\n\ufeff---")) and (match := _FRONT.match(source[1:])):
+    if source.startswith(("\n---", "\n+++", "\n\ufeff---", "\n\ufeff+++")) and (match := _FRONT.match(source[1:])):
         front = [Block("front", 0, match[0].count("\n") or len(lines))]
         source = "\n" * (1 + front[0].end) + source.split("\n", 1 + front[0].end)[-1]
     if not source.isascii() and _MARK.search(source):

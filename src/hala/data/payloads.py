@@ -32,10 +32,10 @@ class Stretch(NamedTuple):
 _OPENER = re.compile(
     r"\$\$|\\\[|\\begin\{(?P<env>[A-Za-z]{1,20}\*?)\}|<!--"
     r"|<(?P<tag>tool_calls?|tools?|tool_responses?|tool_results?|function_calls?|functions?|function_results?"
-    r"|pre|script|style|svg|math)\b[^<>]{0,400}>"
+    r"|pre|script|style|svg|math|code)\b[^<>]{0,400}>"
 )
 _LISTING = re.compile(r"(?:tool|function)")
-_FORMULAS = frozenset([
+FORMULAS = frozenset([
     "equation", "align", "gather", "multline", "eqnarray", "displaymath", "math", "matrix", "pmatrix", "bmatrix",
     "vmatrix", "cases", "array", "split", "aligned", "gathered", "alignat", "verbatim", "lstlisting", "minted",
     "tikzpicture", "tabular", "algorithm", "algorithmic", "smallmatrix", "flalign", "subequations", "dcases", "Bmatrix",
@@ -88,7 +88,9 @@ def _marked(text: str) -> list[Stretch]:
 def _marked_at(text: str, opener: re.Match[str], absent: set[str]) -> Stretch | None:
     """The stretch that the opener opens, None when it opens nothing; `absent` keeps the search for its end linear."""
     environment, tag = opener["env"], opener["tag"]
-    if environment and environment.rstrip("*") not in _FORMULAS:
+    if environment and environment.rstrip("*") not in FORMULAS:
+        return None
+    if tag == "code" and not _begins_line(text, opener.start()):  # a line break inside a sentence is no block
         return None
     closer = (
         f"\\end{{{environment}}}" if environment else f"</{tag}>" if tag else {"$$": "$$", "\\[": "\\]"}.get(opener[0], "-->")

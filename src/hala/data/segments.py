@@ -66,6 +66,8 @@ class Document:
 
 _PIPE = re.compile(r"(?<!\\)\|")
 _DEFINITION = re.compile(r"[ ]{0,3}\[[^\]^][^\]]*\]:[ \t]*\S+")
+_LABELLED = re.compile(r"^[ >]*\[([^\]\[^][^\]\[]{0,200})\]:[ \t]*\S", re.MULTILINE)
+_REFERENCE = re.compile(r"(?<![\]\\])\[([^\[\]\n]{1,200})\](?:\[\]|(?![(\[:]))")
 _CLOSING_FENCE = re.compile(r"[ \t>]*(?:`{3,}|~{3,})[ \t]*\r?\n?\Z")
 
 
@@ -131,6 +133,7 @@ class _Splitter:
         self.max_chars = max_chars
         self.values = values
         self.language = language
+        self.labels = {_label(match[1]) for match in _LABELLED.finditer(text)} if "]:" in text else set()
         self.parts: list[Part] = []
         self.position = 0
         self.open_block = ""
@@ -276,13 +279,33 @@ class _Splitter:
         offset += start
         if len(body) <= self.max_chars:
             source = _without_escapes(body) if kind == "cell" else unwrapped(body)
-            self._add(offset, offset + len(body), kind, source)
+            self._add(offset, offset + len(body), kind, self._linked(body, source))
             return
         for piece in cut(body, self.max_chars, self.language):
             for part in _padded(piece, kind):
                 if part.translate:
-                    self._add(offset, offset + len(part.text), kind, unwrapped(part.text))
+                    self._add(offset, offset + len(part.text), kind, self._linked(part.text, unwrapped(part.text)))
                 offset += len(part.text)
+
+    def _linked(self, body: str, source: str) -> str:
+        """What is asked, with the label behind each reference whose words are its label: words are translated, labels stay."""
+        asked = source or body
+        if not self.labels or "[" not in asked:
+            return source
+        protected = find_spans(asked)
+
+        def labelled(match: re.Match[str]) -> str:
+            if _label(match[1]) not in self.labels or any(low <= match.start() < high for low, high in protected):
+                return match[0]
+            return f"[{match[1]}][{match[1]}]"
+
+        linked = _REFERENCE.sub(labelled, asked)
+        return linked if linked != asked else source
+
+
+def _label(words: str) -> str:
+    """A label as readers compare it: without regard to case and space."""
+    return " ".join(words.split()).casefold()
 
 
 def _meant_end(lines: list[str]) -> int:

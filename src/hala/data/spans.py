@@ -14,6 +14,8 @@ from __future__ import annotations
 import json
 import re
 
+from hala.data.payloads import FORMULAS
+
 # All classes are ASCII on purpose: Arabic writes prefixes and commas directly against a Latin word.
 _ARGUMENTS = r"(?:\{(?:[^{}\n]|\{[^{}\n]*\})*\}|\[[^\]\n]*\]|[_^](?:\w|\{[^{}\n]*\}))*"
 _COMMANDS = (
@@ -31,6 +33,11 @@ _EXTENSIONS = (
 )
 _BARE_ATTRIBUTES = "disabled|checked|selected|required|hidden|async|defer|controls|autoplay|loop|muted|readonly|multiple|open"
 _ATTRIBUTE = rf"""\s+(?:[A-Za-z_:@][\w:@.-]*\s*=\s*(?:"[^"]*"|'[^']*'|[^\s"'<>=`]+)|(?:{_BARE_ATTRIBUTES})\b)"""
+_FIELD = (
+    r"""[A-Za-z_][A-Za-z0-9_.]{0,60}(?:(?:\[(?:'[^'\n{}]{1,60}'|"[^"\n{}]{1,60}"|[\w-]{1,40})\]|\(\))[A-Za-z0-9_.]{0,60}){0,4}"""
+)
+MACHINE_ELEMENTS = "pre|script|style|code|math|svg|kbd|samp|var"
+"""Elements of HTML whose content is none of the text's words."""
 
 # Per character, what may begin with it.
 _STARTS = {
@@ -38,18 +45,21 @@ _STARTS = {
     for character, pattern in {
         "⟦": r"⟦[^⟦⟧\n]{0,20}⟧|⟦",
         "⟧": "⟧",
-        "`": r"(?<!`)(?P<ticks>`{1,8})(?!`)[^`].{0,2000}?(?<!`)(?P=ticks)(?!`)",
+        "`": r"(?<!`)(?P<ticks>`{1,8})(?!`)[^`](?:.{0,2000}?|[^\n]*?)(?<!`)(?P=ticks)(?!`)",
         "$": r"\$\$.{1,4000}?\$\$|\$\$|(?P<math>(?<![\\$\w])\$(?![\s$])[^$\n]{0,600}?(?<![\s\\$])\$(?![\d$]))"
         r"|\$\{[^{}\n]{1,80}\}|(?<![A-Za-z0-9])\$[A-Za-z_][A-Za-z0-9_]*(?![A-Za-z0-9_$])",
-        "\\": r"(?P<math>\\\[.{1,4000}?\\\]|\\\(.{1,2000}?\\\))|\\[\[\]()]"
+        "\\": r"(?P<math>\\\[.{1,4000}?\\\]|\\\(.{1,2000}?\\\))|(?P<open>\\\()[^\r\n]{0,2000}|\\[\[\]()]"
         r"|\\begin\{(?P<env>[A-Za-z]{1,20}\*?)\}.{0,4000}?\\end\{(?P=env)\}"
+        rf"|(?P<begun>\\begin\{{(?:{'|'.join(sorted(FORMULAS))})\*?\}})[^\r\n]{{0,2000}}"
         rf"|\\(?:{_COMMANDS})(?![A-Za-z]){_ARGUMENTS}|\\[A-Za-z]{{2,20}}(?=[_^]){_ARGUMENTS}|\\[nrt](?![a-z])",
         "<": r"<!--.{0,4000}?-->|<\?.{0,2000}?\?>|<![A-Za-z][^<>]{0,400}>|<\|[^|<>\n]{1,40}\|>"
+        rf"|(?i:<(?P<element>{MACHINE_ELEMENTS})(?:{_ATTRIBUTE})*\s*>.{{0,4000}}?</(?P=element)\s*>)"
         rf"|</?[A-Za-z][A-Za-z0-9_:.-]*(?:{_ATTRIBUTE})*\s*/?>|<<[^<>\n]{{1,200}}>>"
         r"|<[A-Za-z][A-Za-z0-9+.-]{1,20}:[^\s<>]*>|<[^\s<>@]{1,64}@[^\s<>]{1,200}>",
         "&": r"&(?:[A-Za-z][A-Za-z0-9]{1,20}|#\d{1,7}|#x[0-9A-Fa-f]{1,6});",
         "{": r"\{{2,3}[^{}\n]{1,80}\}{2,3}|\{%.{1,300}?%\}"
-        r"|\{(?:\d{0,3}|[A-Za-z_][A-Za-z0-9_.]{0,60})(?:![rsa])?(?::[^{}\s]{0,20})?\}|(?P<json>\{\s*\")",
+        rf"|\{{(?:\d{{0,3}}|{_FIELD})"
+        r"(?:![rsa])?(?::[^{}\s]{0,20})?\}|(?P<json>\{\s*\")",
         "[": r"(?<=\])\[[^\[\]\n]{1,80}\](?!\()|\[\^[^\[\]\s]{1,40}\]|\[/?[A-Z][A-Z0-9_]*(?: [A-Z0-9_]+)*\](?!\()"
         r"|(?P<json>\[\s*\{\s*\")",
         "%": r"(?<![0-9%])%(?:\([A-Za-z_]\w{0,40}\))?[-+0#]?\d{0,3}(?:\.\d{1,3})?[sdifgexXcr](?![A-Za-z0-9])",
@@ -58,7 +68,7 @@ _STARTS = {
         "@": r"(?<![A-Za-z0-9_.@])@[A-Za-z0-9_]{2,40}",
     }.items()
 }
-_DESTINATION = re.compile(r"[^()\s<>\"]+(?:\([^()\s]*\)[^()\s]*)*(?=[)\s])")
+_DESTINATION = re.compile(r"<[^<>\n]{1,400}>(?=[)\s])|[^()\s<>\"]+(?:\([^()\s]*\)[^()\s]*)*(?=[)\s])")
 _DRIVE = re.compile(r"(?<![A-Za-z])[A-Za-z]:\\(?:[A-Za-z0-9_.$~-]+\\?)+(?<!\.)")
 # What shows itself in the middle: addresses by @ or ://, files and domains by a dot, names by an underscore, calls by ().
 _WORD = re.compile(
@@ -160,6 +170,9 @@ def _end(match: re.Match[str], failures: int) -> int:
             return _DECODER.raw_decode(match.string, match.start())[1] if failures < 3 else -1
         except (ValueError, RecursionError):
             return -1
+    # A formula that never ends goes on to the end of its line; "\(as said" is an escaped bracket.
+    if kind in ("open", "begun"):
+        return match.end() if _FORMULA.search(match.string, match.end(kind), match.end()) else match.end(kind)
     # "costs $5 to ship and 3$ to keep" is money, "\[citation needed\]" an escaped bracket: formulas hold no running words.
     if kind == "math" and _WORDS.search(match["math"]):
         body = match["math"]
