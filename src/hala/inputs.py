@@ -32,7 +32,7 @@ def input_digests(step: Step, root: Path, before: Mapping[str, str], say: Callab
             )
         if name in needed:
             digests[f"${name}"] = manifest.digest
-    for number, (kind, value, revision) in enumerate(_outside(settings)):
+    for number, (kind, value, revision) in enumerate(outside(settings)):
         named = value if isinstance(value, str) else value.path or value.hub or value.world
         key = f"{kind}:{number}:{named}" + (f"@{revision}" if revision else "")
         try:
@@ -48,13 +48,13 @@ def input_digests(step: Step, root: Path, before: Mapping[str, str], say: Callab
 
 def local_places(section: Section) -> Iterator[tuple[str, Path]]:
     """Folders and files that are inputs: ("data" or "model", place)."""
-    for kind, value, _ in _outside(section):
+    for kind, value, _ in outside(section):
         place = Path((value.path if isinstance(value, Data) else value) or "").expanduser()
         if kind != "name" and os.path.exists(place):
             yield kind, place
 
 
-def _outside(section: Section) -> Iterator[tuple[str, str | Data, str | None]]:
+def outside(section: Section) -> Iterator[tuple[str, str | Data, str | None]]:
     """Data and checkpoints that are not steps: (kind, value, revision on the hub)."""
     for name, info in type(section).model_fields.items():
         value = getattr(section, name)
@@ -64,7 +64,7 @@ def _outside(section: Section) -> Iterator[tuple[str, str | Data, str | None]]:
                 if item.ref is None:
                     yield "data", item, item.revision
             elif isinstance(item, Section):
-                yield from _outside(item)
+                yield from outside(item)
             elif holds_model and isinstance(item, str) and item and not item.startswith("$"):
                 # A server's model is only a name there, and the echo engine has none.
                 named = isinstance(section, EngineSettings) and section.engine in ("server", "echo")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -32,12 +33,15 @@ def run(
 def plan(recipe: Annotated[Path, typer.Argument(help="Recipe file (.yaml).")], overrides: SetOption = None) -> None:
     """Check a recipe and list its steps; nothing is loaded and nothing runs."""
     from hala import recipe_file
+    from hala.verbs.terms import forecast_text
 
     loaded = recipe_file.load(recipe, overrides or [])
     print(f"{loaded.name}: {loaded.languages.source} -> {loaded.languages.target}, {len(loaded.steps)} steps")
     for name, step in loaded.steps.items():
         needs = ", ".join(dict.fromkeys(f"${target}" for _, target, _ in recipe_file.references(step.settings)))
         print(f"  {name:<20} {step.verb:<10} -> {recipe_file.produces(step):<12} {needs and 'from ' + needs}")
+    if said := forecast_text(loaded):
+        print(said)
 
 
 def status(root: Annotated[Path, typer.Argument(metavar="RUN", help=ONE_OR_ALL)], as_json: JsonOption = False) -> None:
@@ -77,15 +81,18 @@ def repair(root: Annotated[Path, typer.Argument(metavar="RUN", help=ONE_OR_ALL)]
 
 
 def show(
-    rows: Annotated[Path, typer.Argument(help="A data step's folder.")],
+    rows: Annotated[Path, typer.Argument(help="A data step's folder, or a file of data.")],
     rejected: Annotated[bool, typer.Option("--rejected", help="Show what was rejected, with the reason.")] = False,
     count: Annotated[int, typer.Option("-n", min=0, help="How many rows.")] = 5,
 ) -> None:
     """Print some rows, the originals beside them."""
     from hala.verbs.report import show_rows
 
-    for text in show_rows(rows, rejected, count):
+    shown = 0
+    for shown, text in enumerate(show_rows(rows, rejected, count), 1):  # noqa: B007 - it is used below
         print(text)
+    if not shown and count:
+        print("nothing was rejected." if rejected else "no row was kept; --rejected shows the others.", file=sys.stderr)
 
 
 def stats(

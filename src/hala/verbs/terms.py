@@ -1,0 +1,73 @@
+"""What a recipe's results will be bound by, known before anything is downloaded or paid for.
+
+>>> from hala.recipe_file import from_content
+>>> from hala.verbs.terms import forecast
+>>> steps = {"sft": {"tune": {"base": "LiquidAI/LFM2-350M", "data": [{"world": "conversations"}]}}}
+>>> [(each.name, each.licence.name) for each in forecast(from_content({"name": "x", "steps": steps}, "x"))["sft"]]
+[('hala world: conversations', 'cc0-1.0'), ('LiquidAI/LFM2-350M', 'lfm1.0')]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from hala.inputs import outside
+from hala.recipe import Data, Recipe, Section
+from hala.recipe_file import references
+from hala.verbs import trained_for
+from hala.verbs.licences import Licence, classify, known_model, strictest
+from hala.verbs.lineage import card_licence
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Bound:
+    """An outside model or data set, and its licence as the recipe, its card or a well-known name states it."""
+
+    licence: Licence
+    name: str
+
+
+def forecast(recipe: Recipe) -> dict[str, list[Bound]]:
+    """For each step that makes rows or weights, all that its result is made from, the least binding first.
+
+    Judges and evaluated models are among them, as in the card of a release; sets that only score are not.
+    """
+    found: dict[str, set[Bound]] = {}
+    for name, step in recipe.steps.items():
+        if step.verb in ("evaluate", "report"):
+            continue
+        own = set(_own(step.settings))
+        for _, earlier, _ in references(step.settings):
+            own |= found.get(earlier, set())
+        found[name] = own
+    return {name: sorted(bounds) for name, bounds in found.items()}
+
+
+def _own(settings: Section) -> Iterator[Bound]:
+    for kind, value, _ in outside(settings):
+        if isinstance(value, Data):
+            if value.world:
+                yield Bound(classify("CC0-1.0"), f"hala world: {value.world}")
+            else:
+                yield Bound(classify(value.licence), value.hub or Path(value.path or "").name)
+        elif kind == "name" or not Path(value).is_dir():
+            yield Bound(classify(known_model(value)), value)
+        else:
+            yield Bound(classify(trained_for(value).get("licence", "") or card_licence(Path(value))), Path(value).name)
+
+
+def forecast_text(recipe: Recipe) -> str:
+    """What binds the last result that is made from anything: the strictest licence, and every input of its class."""
+    made = [bounds for bounds in forecast(recipe).values() if bounds]
+    if not made:
+        return ""
+    last = made[-1]
+    worst = strictest(each.licence for each in last)
+    names = ", ".join(each.name for each in last if each.licence.group == worst.group)
+    if worst.group == "unknown":
+        known = strictest(each.licence for each in last if each.licence.group != "unknown")
+        rest = f"; of the others {known.name} ({known.group}) is the strictest" if known.group != "unknown" else ""
+        return f"licence of the result: unknown, for nobody says what binds {names}{rest}. Read their cards; of data, state it with `licence:`."
+    return f"licence of the result: {worst.name} ({worst.group}), because of {names}."
