@@ -79,7 +79,7 @@ def allowed(module: str) -> set[str]:
         return GROUND | CORE | {first}
     if first == "verbs":
         return GROUND | CORE | set(ROOMS) | {"verbs"}
-    return GROUND | CORE | set(ROOMS) | {"verbs", "inputs", "runs", "pipeline", "studio", "cli", ""}
+    return GROUND | CORE | set(ROOMS) | {"verbs", "inputs", "terms", "runs", "pipeline", "studio", "cli", ""}
 
 
 VERB_MODULES = {"compress", "translate", "filter", "tune", "merge", "evaluate", "export", "report", "release"}

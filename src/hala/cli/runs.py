@@ -33,7 +33,7 @@ def run(
 def plan(recipe: Annotated[Path, typer.Argument(help="Recipe file (.yaml).")], overrides: SetOption = None) -> None:
     """Check a recipe and list its steps; nothing is loaded and nothing runs."""
     from hala import recipe_file
-    from hala.verbs.terms import forecast_text
+    from hala.terms import forecast_text
 
     loaded = recipe_file.load(recipe, overrides or [])
     print(f"{loaded.name}: {loaded.languages.source} -> {loaded.languages.target}, {len(loaded.steps)} steps")

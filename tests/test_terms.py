@@ -11,9 +11,9 @@ from typer.testing import CliRunner
 from hala.cli import app
 from hala.recipe import Recipe
 from hala.recipe_file import from_content
-from hala.verbs.terms import forecast, forecast_text
+from hala.terms import forecast, forecast_text
 
-RECIPES = Path(__file__).parents[2] / "recipes"
+RECIPES = Path(__file__).parents[1] / "recipes"
 
 
 def recipe(**steps: Any) -> Recipe:

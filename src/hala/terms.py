@@ -1,7 +1,7 @@
 """What a recipe's results will be bound by, known before anything is downloaded or paid for.
 
 >>> from hala.recipe_file import from_content
->>> from hala.verbs.terms import forecast
+>>> from hala.terms import forecast
 >>> steps = {"sft": {"tune": {"base": "LiquidAI/LFM2-350M", "data": [{"world": "conversations"}]}}}
 >>> [(each.name, each.licence.name) for each in forecast(from_content({"name": "x", "steps": steps}, "x"))["sft"]]
 [('hala world: conversations', 'cc0-1.0'), ('LiquidAI/LFM2-350M', 'lfm1.0')]
@@ -69,5 +69,6 @@ def forecast_text(recipe: Recipe) -> str:
     if worst.group == "unknown":
         known = strictest(each.licence for each in last if each.licence.group != "unknown")
         rest = f"; of the others {known.name} ({known.group}) is the strictest" if known.group != "unknown" else ""
-        return f"licence of the result: unknown, for nobody says what binds {names}{rest}. Read their cards; of data, state it with `licence:`."
+        advice = "Read their cards; of data, state it with `licence:`."
+        return f"licence of the result: unknown, for nobody says what binds {names}{rest}. {advice}"
     return f"licence of the result: {worst.name} ({worst.group}), because of {names}."
