@@ -340,6 +340,58 @@ def test_show_rows_and_rejected(hala: Hala, finished: Path) -> None:
     """`show` prints rows beside their originals, as many as asked."""
     answer = hala("show", finished / "echoed", "-n", 2)
     assert answer.code == 0 and answer.out.count("The cat is in the house.") >= 2 and "The weather" not in answer.out
+    answer = hala("show", finished / "echoed", "--rejected")
+    assert (answer.code, answer.out, answer.err) == (0, "", "nothing was rejected.\n")
+
+
+def test_show_reads_any_data(hala: Hala, chats_file: Path, tmp_path: Path) -> None:
+    """A user's own file is shown as rows, its bad records said; nobody is told to repair it."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    pq.write_table(pa.table({"instruction": ["Say hi."], "output": ["Hi."]}), tmp_path / "plain.parquet")
+    assert "assistant: Hi." in hala("show", tmp_path / "plain.parquet").out
+    (tmp_path / "rows.jsonl").write_text('nonsense\n{"instruction": "Say hi.", "output": "Hi."}\n')
+    answer = hala("show", tmp_path / "rows.jsonl")
+    assert "user: Say hi." in answer.out and "1 record before that could not be read" in answer.out
+    for words in (("rows.jsonl", "--rejected"), ("empty",), ("none.jsonl",)):
+        (tmp_path / "empty").mkdir(exist_ok=True)
+        answer = hala("show", tmp_path / words[0], *words[1:])
+        assert answer.code == 4 and not answer.out and "repair" not in answer.err, answer
+
+
+def test_show_of_a_run_or_a_model_names_what_has_rows(hala: Hala, finished: Path) -> None:
+    """A run is no step, and a step may hold no rows: both are said."""
+    answer = hala("show", finished)
+    assert answer.code == 4 and "is a run" in answer.err and str(finished / "echoed") in answer.err
+    (finished / "echoed/manifest.json").rename(finished / "manifest.json")
+    (finished / "recipe.json").unlink()
+    answer = hala("show", finished)
+    assert answer.code == 4 and "holds no rows" in answer.err
+
+
+def test_plain_parquet_is_not_called_damaged(tmp_path: Path) -> None:
+    """A table of the user's is no damaged shard of ours."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from hala import read_rows
+    from hala.errors import InputError
+
+    pq.write_table(pa.table({"instruction": ["Say hi."]}), tmp_path / "plain.parquet")
+    with pytest.raises(InputError, match="no rows made by hala"):
+        list(read_rows(tmp_path / "plain.parquet"))
+
+
+def test_step_that_is_half_done(hala: Hala, tmp_path: Path) -> None:
+    """Before its first shard a step is half done, and every command says that in its own way and how to go on."""
+    out = tmp_path / "rows"
+    out.mkdir()
+    (out / "started.json").write_text('{"verb": "translate"}')
+    assert "no shard of rows is finished yet" in hala("status", out).out
+    for words, part in ((("verify",), "half done"), (("repair",), "half done"), (("show",), "no finished shard yet")):
+        answer = hala(*words, out)
+        assert answer.code == 4 and part in answer.err and "same command again" in answer.err, answer
 
 
 def test_dataset_needs_a_folder(hala: Hala, chats_file: Path, tmp_path: Path) -> None:

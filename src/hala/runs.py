@@ -12,9 +12,9 @@ import shutil
 from pathlib import Path
 
 from hala import artifacts
-from hala.artifacts import MANIFEST, Manifest
+from hala.artifacts import MANIFEST, STARTED, Manifest
 from hala.errors import CorruptError, InputError
-from hala.staging import lock
+from hala.staging import lock, unfinished
 
 
 def step_verbs(root: Path) -> dict[str, str]:
@@ -62,6 +62,9 @@ def _folders(root: Path) -> dict[str, Path]:
     """The folder of each step of a run; a finished step that was made alone is its own."""
     if (root / MANIFEST).exists():
         return {root.resolve().name: root}
+    if any((place / STARTED).exists() for place in (root, unfinished(root))):
+        fix = f"Run the same command again to finish it; `hala status {root}` tells how far it is."
+        raise InputError(f"{root} is half done; only finished steps can be verified or repaired.", fix)
     return {name: root / name for name in step_verbs(root)}
 
 

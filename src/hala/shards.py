@@ -13,7 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hala.artifacts import atomic_file
+from hala.artifacts import STARTED, atomic_file
 from hala.errors import CorruptError, InputError
 from hala.records import Message, Row, Verdict
 
@@ -118,15 +118,20 @@ def read_shard(path: Path) -> list[Judged]:
     import pyarrow.parquet as pq
 
     try:
+        if not set(pq.read_schema(path).names) >= set(_schema().names):
+            raise InputError(f"{path} holds no rows made by hala.", "Name a folder made by `hala translate` or `hala filter`.")
         records = pq.read_table(path, schema=_schema()).to_pylist()
-    except (pa.ArrowInvalid, OSError) as error:
-        raise CorruptError(f"{path} is not a whole row shard ({error}).", "Run `hala repair` on the run.") from None
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OSError) as error:
+        fix = "Run `hala repair` on the run; of a step that is not finished, remove this file and run the same command again."
+        raise CorruptError(f"{path} is not a whole row shard ({error}).", fix) from None
     return [(_row(r), Verdict(not r["reason"], r["reason"], r["detail"])) for r in records]
 
 
 def row_files(path: Path, part: str = "rows") -> list[Path]:
     """The shards of a finished data step in order. Raises InputError when there are none."""
     files = sorted((path / part).glob("*.parquet"))
+    if not files and (path / STARTED).exists():
+        raise InputError(f"{path} has no finished shard yet.", "Wait for it, or run the same command again to continue.")
     if not files:
         raise InputError(f"{path} holds no {part}.", "Name a folder made by `hala translate` or `hala filter`.")
     return files
@@ -175,7 +180,7 @@ def stream_shards(
     Each range of `shard_rows` input rows becomes one file of kept and one of rejected rows; finished ranges are skipped.
     `process` pulls the others, as many at a time as it likes, and gives each back with its place among those it pulled, in any
     order. `after(rows so far, counts so far)` is called after each shard, for progress and for limits. Rows with one of the
-    `notes` are counted as `NOTE/VALUE`.
+    `notes` are counted as `NOTE/VALUE`, a value that is JSON without it.
     """
     counts: Counter[str] = Counter(rows=0, kept=0)
     pulled: dict[int, tuple[int, int]] = {}  # place -> number of the shard, rows in it
@@ -215,7 +220,8 @@ def stream_shards(
 def _count(counts: Counter[str], judged: Sequence[Judged], notes: Sequence[str]) -> None:
     """Adds reasons of rejections and values of notes."""
     counts.update(f"rejected/{verdict.reason}" for _, verdict in judged if not verdict.kept)
-    counts.update(f"{note}/{row.notes[note]}" for row, _ in judged if row.notes for note in notes if note in row.notes)
+    found = ((note, row.notes[note]) for row, _ in judged if row.notes for note in notes if note in row.notes)
+    counts.update(note if value[:1] in '[{"' else f"{note}/{value}" for note, value in found)
 
 
 def _files(out: Path, index: int) -> tuple[Path, Path]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from hala.verbs import Context, report
 from hala.verbs.redact import find_secret, invisible, plain
 from hala.verbs.report_charts import WIDTH, Line, line_chart, ticks
 from hala.verbs.report_page import text
+from hala.verbs.status import row_text
 
 VERBS = {"arabic": "translate", "student": "tune", "curve": "merge", "scores": "evaluate", "card": "release"}
 EVIL = "<script>alert(1)</script>\u202eevil\u202c \"'><img src=x onerror=alert(1)>"
@@ -286,6 +288,14 @@ def test_shown_rows_cannot_drive_the_terminal(tmp_path: Path) -> None:
     kept, bad = list(report.show_rows(tmp_path / "arabic", False, 5)), list(report.show_rows(tmp_path / "arabic", True, 2))
     assert len(kept) == 1 and "original text: Hello 1\ntext: a[31mb\ncd" in kept[0]
     assert len(bad) == 2 and "rejected: wrong_script" in bad[0] and "\u202e" not in bad[0]
+
+
+def test_shown_row_tells_its_notes_and_the_rejected_answer() -> None:
+    """Route and ladder stand with the row; what the model answered, a table perhaps, stands on a line of its own."""
+    told = row_text(replace(row(1, "x"), notes={"route": "keep", "ladder": "again"}), KEPT)
+    assert "\nladder: again\nroute: keep\n" in told
+    told = row_text(row(1, "x"), rejected("lines", "2 | 3 | answer: | a | b |\n| c | | segment: | d |"))
+    assert "rejected: lines (2 | 3)\n  answer: | a | b | | c |\n  segment: | d |\n" in told
 
 
 def test_markdown_tables_hold_intervals_deltas_and_curve(tmp_path: Path) -> None:

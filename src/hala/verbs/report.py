@@ -6,21 +6,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hala import artifacts, recipe, shards
 from hala.artifacts import Manifest
 from hala.errors import InputError
 from hala.languages import language
-from hala.records import KEPT
+from hala.records import KEPT, Row, Verdict
 from hala.verbs import Context, Outcome, report_sections, report_weights
+from hala.verbs.redact import plain
 from hala.verbs.report_page import page, paragraph, text
 from hala.verbs.results import curve_table, curves, evaluations, headline_tables, markdown, step_table, terminal
 from hala.verbs.search_results import search_tables, searches
-from hala.verbs.status import Stage, is_step, outcome, plan, rejections, row_text, stage_table, stages, text_table
+from hala.verbs.status import Stage, is_step, outcome, plan, rejections, row_text, several, stage_table, stages, text_table
+
+if TYPE_CHECKING:
+    from hala.data.readers import BadRow
 
 
 def run(settings: recipe.Report, context: Context) -> Outcome:
@@ -130,8 +134,38 @@ def status_text(root: Path) -> str:
     return f"{stage_table(found)}\n\n{done} of {len(found)} steps finished.{rest}"
 
 
-def show_rows(folder: Path, rejected: bool, count: int) -> Iterator[str]:
-    """Up to `count` kept (or rejected) rows as text for a terminal, originals above the translations."""
-    judged = shards.read_rejected(folder) if rejected else ((row, KEPT) for row in shards.read_rows(folder))
-    for row, verdict in islice(judged, count):
+def show_rows(place: Path, rejected: bool, count: int) -> Iterator[str]:
+    """Up to `count` kept (or rejected) rows as text for a terminal, originals above the translations.
+
+    `place` is a data step's folder, or data in any format that is read; what could not be read of it is said at the end.
+    Raises InputError where there are no rows.
+    """
+    from hala.data.rows import Collected
+
+    bad = Collected()
+    for row, verdict in islice(_judged(place, rejected, bad), count):
         yield row_text(row, verdict)
+    if bad.rows:
+        first = bad.rows[0]
+        yield f"{several(bad.count, 'record')} before that could not be read, first {first.reason}: {plain(first.excerpt)}"
+
+
+def _judged(place: Path, rejected: bool, bad: Callable[[BadRow], None]) -> Iterator[tuple[Row, Verdict]]:
+    if not place.exists():
+        raise InputError(f"no file or folder {place}.", "Check the path.")
+    if (place / "recipe.json").exists():
+        names = [stage.name for stage in stages(place) if (stage.folder / "rows").is_dir()]
+        raise InputError(
+            f"{place} is a run.", f"Name one of its steps with rows: {', '.join(str(place / name) for name in names)}"
+        )
+    if is_step(place) and not (place / "rows").is_dir() and (manifest := artifacts.read_manifest(place)):
+        raise InputError(f"{place} was made by {manifest.verb} and holds no rows.", "Name a folder made by translate or filter.")
+    if is_step(place) or (place / "rows").is_dir():
+        return shards.read_rejected(place) if rejected else ((row, KEPT) for row in shards.read_rows(place))
+    if rejected:
+        raise InputError(
+            f"{place} was not made by `hala translate` or `hala filter`: nothing was rejected.", "Leave out --rejected."
+        )
+    from hala.data.sources import SourceSpec, open_source
+
+    return ((row, KEPT) for row in open_source(SourceSpec(path=str(place)), bad))

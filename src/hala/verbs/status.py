@@ -25,6 +25,7 @@ from hala.records import Message, Row, Verdict
 from hala.staging import holder, unfinished
 from hala.verbs.redact import plain
 
+TOLD = re.compile(r" \| (?=(?:answer|segment): )")  # what a rejection says besides its reason
 UNFINISHED = re.compile(r"\.(.+)\.unfinished")
 WEIGHTS = (".safetensors", ".gguf", ".tmp")
 State = Literal["finished", "running", "half done", "damaged", "waiting"]
@@ -131,7 +132,7 @@ def _stage(folder: Path, name: str, verb: str) -> Stage:
         if not (folder / STARTED).exists():
             return Stage(name, verb, folder, "waiting")
         counts = _partial_counts(folder)
-        return Stage(name, verb, folder, "half done", None, counts, _shards(folder), _partial_note(folder, counts))
+        return Stage(name, verb, folder, "half done", None, counts, _shards(folder), _partial_note(folder, counts, verb))
     except CorruptError as error:
         return Stage(name, verb, folder, "damaged", note=error.message)
 
@@ -160,9 +161,11 @@ def _partial_counts(folder: Path) -> dict[str, int]:
     return counts if counts["rows"] else {}
 
 
-def _partial_note(folder: Path, counts: dict[str, int]) -> str:
+def _partial_note(folder: Path, counts: dict[str, int], verb: str) -> str:
     if counts:
         return f"{several(_shards(folder), 'shard')} so far, {counts['kept']:,} of {counts['rows']:,} rows kept"
+    if verb in ("translate", "filter"):
+        return "begun, no shard of rows is finished yet"
     curve = read_curve(folder)
     if curve:
         last = curve[-1]
@@ -298,10 +301,12 @@ def stage_table(found: list[Stage]) -> str:
 
 
 def row_text(row: Row, verdict: Verdict) -> str:
-    """A row for the terminal: its id, why it was rejected, and each message under its original."""
+    """A row for the terminal: its id, its notes, why it was rejected with what the model answered, messages under originals."""
     lines = [f"--- {row.id}" + (f"  [{row.lang}]" if row.lang else "")]
+    lines += [f"{note}: {value}" for note, value in sorted(row.notes.items())]
     if not verdict.kept:
-        lines.append(f"rejected: {verdict.reason}" + (f" ({verdict.detail})" if verdict.detail else ""))
+        what, *told = (" ".join(part.split()) for part in TOLD.split(verdict.detail))
+        lines += [f"rejected: {verdict.reason}" + (f" ({what})" if what else ""), *(f"  {part}" for part in told)]
     for before, after in message_pairs(row):
         lines += [f"{side}{message.role}: {message.content}" for side, message in (("original ", before), ("", after)) if message]
     return plain("\n".join(lines)) + "\n"
