@@ -147,3 +147,11 @@ def test_progress_is_told_after_each_shard(tmp_path: Path) -> None:
     for _ in range(2):
         counted(tmp_path, 5, 2, after=lambda done, counts: told.append(done))
     assert told == [2, 4, 5] * 2
+
+
+def test_long_notes_are_counted_by_their_name() -> None:
+    """How often a short note says what is counted by its value; of tools, which every row has its own, only the rows are."""
+    judged = [(Row(str(n), (), notes={"tools": f'[{{"name":"{n}"}}]', "route": "keep: x"}), KEPT) for n in range(3)]
+    counts: Counter[str] = Counter()
+    shards._count(counts, judged, ("tools", "route"))
+    assert counts == {"tools": 3, "route/keep: x": 3}

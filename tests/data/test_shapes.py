@@ -62,3 +62,19 @@ def test_broken_calls_are_named(turn: dict[str, Any], reason: str) -> None:
     with pytest.raises(RecordError) as caught:
         messages(turn)
     assert caught.value.reason == reason
+
+
+def test_a_developer_is_the_system() -> None:
+    """The newer name of the system's role means the same."""
+    said, *_ = messages({"role": "assistant", "content": "Hi"}, {"role": "developer", "content": "Be brief."})[2:]
+    assert said == ("system", "Be brief.")
+
+
+def test_content_in_parts_is_joined() -> None:
+    """Parts of text are one content; a part that is no text has no place in a row, and says so."""
+    parts = [{"type": "text", "text": "See"}, "this", {"text": "and that"}]
+    assert messages({"role": "assistant", "content": parts})[1:] == [("assistant", "See\nthis\nand that")]
+    for part, reason in (({"type": "image_url"}, "not_text"), (3, "wrong_type"), ({"type": "text"}, "wrong_type")):
+        with pytest.raises(RecordError) as caught:
+            messages({"role": "assistant", "content": [part]})
+        assert caught.value.reason == reason

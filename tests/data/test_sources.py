@@ -60,6 +60,22 @@ def test_shapes(tmp_path: Path, record: dict[str, Any], turns: list[str]) -> Non
     assert got == turns and not bad
 
 
+@pytest.mark.parametrize(
+    ("tools", "noted"),
+    [
+        ([{"name": "f", "text": "é"}], '[{"name":"f","text":"é"}]'),
+        ('[ {"name": "f"} ]', '[{"name":"f"}]'),
+        ("no JSON", '"no JSON"'),
+        (None, None), ([], None), ("[]", None), ("", None),
+    ],
+)  # fmt: skip
+def test_tools_beside_the_turns_are_kept(tmp_path: Path, tools: Any, noted: str | None) -> None:
+    """The tools that a conversation may call do not vanish; they are noted as compact JSON."""
+    record = {"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}], "tools": tools}
+    [row], bad = read(SourceSpec(path=write(tmp_path / "x.jsonl", lines(record))))
+    assert row.notes.get("tools") == noted and not bad
+
+
 BAD_LINES: list[tuple[str | bytes, str]] = [
     ("{", "bad_json"), ("[1, 2", "bad_json"), ("nonsense", "bad_json"), (GOOD + GOOD, "bad_json"), (GOOD[:-1], "bad_json"),
     (GOOD + ",", "bad_json"), ("{'instruction': 'a'}", "bad_json"), ('{"a": 1, "a": 2}', "bad_json"),

@@ -57,3 +57,9 @@ def test_command_describes_steps_and_files(tmp_path: Path) -> None:
     (tmp_path / "data.jsonl").write_text('{"prompt": "a", "response": "b"}\n{"prompt": 5, "response": "b"}\n')
     found = json.loads(CliRunner().invoke(app, ["stats", str(tmp_path / "data.jsonl"), "--json"]).stdout)
     assert found["rows"] == 1 and found["malformed"] == {"wrong_type": 1}
+
+
+def test_notes_of_one_row_are_counted_together() -> None:
+    """What was kept and which tools there are is another thing in each row, and is no list of values."""
+    rows = [Row(str(n), (Message("user", "a"),), notes={"kept": f"{n}", "tools": f"[{n}]", "route": "x"}) for n in range(3)]
+    assert describe((row, KEPT) for row in rows)["notes"] == {"kept": {"rows": 3}, "route": {"x": 3}, "tools": {"rows": 3}}

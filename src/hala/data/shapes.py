@@ -45,7 +45,8 @@ SHAPES: dict[str, dict[str, tuple[str, ...]]] = {
     "text": {"text": ("text", "content")},
 }
 _ROLES = {
-    "system": "system", "user": "user", "human": "user", "prompter": "user", "assistant": "assistant", "gpt": "assistant",
+    "system": "system", "developer": "system", "user": "user", "human": "user", "prompter": "user",
+    "assistant": "assistant", "gpt": "assistant",
     "model": "assistant", "chatgpt": "assistant", "bot": "assistant", "tool": "tool", "function": "tool", "observation": "tool",
     "function_call": "assistant", "tool_call": "assistant", "tool_response": "tool", "function_response": "tool",
 }  # fmt: skip
@@ -182,6 +183,8 @@ def _content(turn: Mapping[str, Any], role: str) -> str:
     """The text of a turn; calls of tools stand in it as Hermes models write them: JSON between <tool_call> and </tool_call>."""
     said = turn.get("content", turn.get("value"))
     calls = _calls(turn)
+    if isinstance(said, list):
+        said = "\n".join(_text_part(part) for part in said)
     text = "" if said is None and calls else clean(said, "content")
     if role in ("function_call", "tool_call") and "<tool_call>" not in text:
         text = f"<tool_call>\n{text.strip()}\n</tool_call>"
@@ -189,6 +192,25 @@ def _content(turn: Mapping[str, Any], role: str) -> str:
     if not text.strip() and role != "system":
         raise RecordError("empty_field", "content")
     return text
+
+
+def _text_part(part: Any) -> str:
+    """The text of one of the parts that a content is given in."""
+    if isinstance(part, dict):
+        if part.get("type", "text") not in ("text", "input_text", "output_text"):
+            raise RecordError("not_text", f"a part of a content is {part['type']}"[:60])
+        part = part.get("text", 0)
+    return clean(part, "a part of a content")
+
+
+def tools_of(record: Record) -> str:
+    """The tools that a conversation may call, which stand beside its turns, as compact JSON; empty when there are none."""
+    tools = record.get("tools")
+    if isinstance(tools, str):
+        # What does not parse stays the string that it is.
+        with suppress(ValueError, RecursionError):
+            tools = json.loads(tools)
+    return clean(json.dumps(tools, ensure_ascii=False, separators=(",", ":"), default=str), "tools") if tools else ""
 
 
 def _calls(turn: Mapping[str, Any]) -> list[str]:

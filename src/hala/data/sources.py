@@ -16,7 +16,7 @@ from typing import Any
 
 from hala.data.questions import read_questions
 from hala.data.readers import FORMATS, BadRow, Records, Reject, format_of, parallel, read_records, suffix_of
-from hala.data.shapes import SHAPES, RecordError, detect, is_own, language_pair, own_row, parse
+from hala.data.shapes import SHAPES, RecordError, detect, is_own, language_pair, own_row, parse, tools_of
 from hala.errors import InputError, nearest
 from hala.languages import LANGUAGES
 from hala.records import Message, Row
@@ -257,7 +257,9 @@ def _row(record: dict[str, Any], spec: SourceSpec, name: str, position: int) -> 
     messages, original = parse(record, shape, spec.columns or {}, lang)
     if not lang and original is not None:
         lang = _target_language(record, spec)
-    return Row(f"{name}/{position}-{_digest(messages, original)}", messages, lang, name, spec.licence, original)
+    tools = tools_of(record) if shape in ("messages", "conversations") else ""
+    notes = {"tools": tools} if tools else {}
+    return Row(f"{name}/{position}-{_digest(messages, original)}", messages, lang, name, spec.licence, original, notes)
 
 
 def _target_language(record: Mapping[str, Any], spec: SourceSpec) -> str:

@@ -18,6 +18,7 @@ from hala.data.dedup import row_key
 from hala.records import Row, Verdict
 
 QUANTILES = {"least": 0.0, "10%": 0.1, "median": 0.5, "90%": 0.9, "most": 1.0}
+OF_ONE_ROW = ("kept", "tools")  # notes whose value tells of no other row
 MOST_NAMES = 20  # values of a note or a source that are listed; the rest is added up
 
 
@@ -44,7 +45,7 @@ def describe(judged: Iterable[tuple[Row, Verdict]]) -> dict[str, Any]:
         counted["licences"][row.licence or "unknown"] += 1
         counted["turns"][str(len(row.messages))] += 1
         for name, value in row.notes.items():
-            notes.setdefault(name, Counter())[value] += 1
+            notes.setdefault(name, Counter())["rows" if name in OF_ONE_ROW else value] += 1
         for side, messages in (("", row.messages), ("original ", row.original or ())):
             for message in messages:
                 lengths.setdefault(side + message.role, Counter())[len(message.content)] += 1

@@ -11,7 +11,7 @@ from hala.verbs import Context, Outcome
 from hala.verbs.meter import Meter
 from hala.verbs.translators import open_work
 
-NOTES = ("ladder", "route")  # of rows: how often each value occurs is counted
+NOTES = ("ladder", "route", "tools")  # of rows: how often each value occurs is counted
 
 
 def run(settings: Translate, context: Context) -> Outcome:
