@@ -55,10 +55,43 @@ def test_tools_stay_and_the_rest_is_translated_by_default() -> None:
 def test_policies_keep_and_drop() -> None:
     """Thinking can stay in its language or go, system turns too; original and messages stay parallel."""
     row, _ = through(ROW, Turns(system="drop", tool="drop", thinking="keep"))
-    assert [m.role for m in row.messages] == ["user", "assistant", "assistant"] == [m.role for m in row.original or ()]
-    assert row.messages[1].content == "<think>\nTwo and two.\n</think>\nIT IS 4."
+    assert [m.role for m in row.messages] == ["user", "assistant"] == [m.role for m in row.original or ()]
+    assert row.messages[1].content == "DONE."
     row, _ = through(ROW, Turns(thinking="drop", system="keep", tool="translate"))
     assert [m.content for m in row.messages] == ["Be brief.", "WHAT IS 2+2?", "IT IS 4.", '{"OK": TRUE}', "DONE."]
+
+
+CALL = ("assistant", '<tool_call>\n{"name": "f"}\n</tool_call>')
+ASKED, RESULT, ANSWER = ("user", "Where?"), ("tool", "31"), ("assistant", "There.")
+
+
+@pytest.mark.parametrize(
+    ("turns", "left"),
+    [
+        ([ASKED, CALL, RESULT, ANSWER], [ASKED, ANSWER]),
+        ([ASKED, CALL, RESULT, RESULT, CALL, RESULT, ANSWER, ASKED, ANSWER], [ASKED, ANSWER, ASKED, ANSWER]),
+        ([ASKED, ("assistant", "Let me look."), RESULT, ANSWER], [ASKED, ANSWER]),
+        ([ASKED, ANSWER, ASKED], [ASKED, ANSWER, ASKED]),
+        ([ASKED, CALL], "no answer"),
+        ([ASKED, CALL, RESULT], "no answer"),
+        ([RESULT], "no answer"),
+        ([ASKED, CALL, RESULT, ASKED, ANSWER], "in a row"),
+    ],
+)
+def test_calls_go_with_what_tools_said(turns: list[tuple[str, str]], left: list[tuple[str, str]] | str) -> None:
+    """Without tools no call dangles and roles take turns, or the row is rejected with the reason."""
+    prepared = prepare(Row("r", tuple(Message(*turn) for turn in turns), "en"), "ar", Turns(tool="drop"))
+    if isinstance(left, str):
+        assert prepared.verdict is not None and prepared.verdict.reason == "turns" and left in prepared.verdict.detail
+    else:
+        assert prepared.verdict is None and [(m.role, m.content) for m in prepared.row.messages] == left
+
+
+def test_an_answer_of_nothing_but_thinking_is_not_dropped_to_nothing() -> None:
+    """Where thinking is dropped and nothing else was said, the row is rejected: no turn is ever empty."""
+    row = Row("r", (Message(*ASKED), Message("assistant", "<think>Well, that is")), "en")
+    prepared = prepare(row, "ar", Turns(thinking="drop"))
+    assert prepared.verdict is not None and prepared.verdict.reason == "turns" and prepared.row == row
 
 
 def test_one_failed_turn_fails_the_conversation() -> None:

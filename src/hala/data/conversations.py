@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Literal
 
 from hala.data.payloads import thinking_span
@@ -27,6 +28,7 @@ Range = tuple[int, int]
 Policy = Literal["translate", "keep", "drop"]
 KEPT_SPAN = "{_}"
 """Stands for what was kept when both sides of a row are compared: a placeholder, which no gate takes for language."""
+_CALL = re.compile(r"<\|?(?:tool|function)_calls?\|?>|\[TOOL_CALLS\]")
 _NOTED = re.compile(r"(?<!\S)(\d+)(?::(\d+)-(\d+))?(?!\S)")
 
 
@@ -51,20 +53,16 @@ class Prepared:
 
 def prepare(row: Row, target: str, turns: Turns, route: Route | None = None) -> Prepared:
     """What of a row is translated into `target`. A row that is translated already, or must not be, is decided here."""
-    if row.original is not None:
-        return Prepared(row, verdict=rejected("already_translated", "the row has an original"))
-    if row.lang == target:
-        return Prepared(row, verdict=rejected("already_translated", f"the row is in {target}"))
-    ranges: dict[int, list[Range]] = {}
-    if route is not None and route.rule:
+    if route is not None and route.rule and row.original is None and row.lang != target:
         row = replace(row, notes={**row.notes, "route": route.note})
-        if route.action == "drop":
-            return Prepared(row, verdict=rejected("untranslatable", route.note))
-        if route.action == "keep":
-            return Prepared(row, verdict=KEPT)
-        for each in route.keep:
-            ranges.setdefault(each.message, []).append((each.start, each.end))
-    row, ranges = _without_dropped(row, turns, ranges)
+    if verdict := _decided(row, target, route):
+        return Prepared(row, verdict=verdict)
+    ranges: dict[int, list[Range]] = {}
+    for each in route.keep if route else ():
+        ranges.setdefault(each.message, []).append((each.start, each.end))
+    before, (row, ranges) = row, _without_dropped(row, turns, ranges)
+    if wrong := _broken(before, row):
+        return Prepared(before, verdict=rejected("turns", wrong))
     texts, places = [], []
     for place, message in enumerate(row.messages):
         if _policy(message.role, turns) == "keep":
@@ -76,6 +74,17 @@ def prepare(row: Row, target: str, turns: Turns, route: Route | None = None) -> 
         texts.append(Text(message.content, _joined(keep)))
         places.append(place)
     return Prepared(row, tuple(texts), tuple(places))
+
+
+def _decided(row: Row, target: str, route: Route | None) -> Verdict | None:
+    """The verdict on a row of which nothing is translated; None for all others."""
+    if row.original is not None:
+        return rejected("already_translated", "the row has an original")
+    if row.lang == target:
+        return rejected("already_translated", f"the row is in {target}")
+    if route is not None and route.action == "drop":
+        return rejected("untranslatable", route.note)
+    return KEPT if route is not None and route.action == "keep" else None
 
 
 def assemble(prepared: Prepared, results: Sequence[Translated], target: str) -> tuple[Row, Verdict]:
@@ -154,15 +163,37 @@ def _policy(role: str, turns: Turns) -> Policy:
 
 
 def _without_dropped(row: Row, turns: Turns, ranges: dict[int, list[Range]]) -> tuple[Row, dict[int, list[Range]]]:
-    """The row without the turns and the thinking that the policy drops; ranges follow."""
+    """The row without the turns and the thinking that the policy drops; ranges follow. Calls go with what tools said."""
     if turns.thinking == "drop" and any(thinking_span(m.content) for m in row.messages if m.role == "assistant"):
         row = replace(row, messages=tuple(_without_thinking(message) for message in row.messages))
         ranges = {place: spans for place, spans in ranges.items() if row.messages[place].role != "assistant"}
     left = [place for place, message in enumerate(row.messages) if _policy(message.role, turns) != "drop"]
+    if turns.tool == "drop":
+        left = [place for place in left if not _calls_a_tool(row.messages, place)]
     if len(left) == len(row.messages):
         return row, ranges
     row = replace(row, messages=tuple(row.messages[place] for place in left))
     return row, {new: ranges[old] for new, old in enumerate(left) if old in ranges}
+
+
+def _calls_a_tool(messages: Sequence[Message], place: int) -> bool:
+    """Whether a turn of the assistant calls a tool, as its text shows or because a tool answers."""
+    following = messages[place + 1].role if place + 1 < len(messages) else ""
+    return messages[place].role == "assistant" and (following == "tool" or _CALL.search(messages[place].content) is not None)
+
+
+def _broken(before: Row, after: Row) -> str:
+    """What is wrong with the turns that are left: an empty one, none that answers, two of a kind in a row; else empty."""
+    emptied = sum(not message.content.strip() for message in after.messages)
+    if emptied > sum(not message.content.strip() for message in before.messages):
+        return "without its thinking an answer is empty"
+    roles = [[message.role for message in row.messages if message.role != "system"] for row in (before, after)]
+    if len(roles[0]) == len(roles[1]):
+        return ""
+    if not roles[1] or (roles[1][-1] != "assistant" and roles[0][-1] in ("assistant", "tool")):
+        return "without its tools the conversation has no answer at its end"
+    doubled = [sum(a == b != "tool" for a, b in pairwise(each)) for each in roles]
+    return "without its tools the conversation has two turns of one role in a row" if doubled[1] > doubled[0] else ""
 
 
 def _without_thinking(message: Message) -> Message:
