@@ -51,6 +51,16 @@ def test_long_text_is_cut_to_size() -> None:
     assert max(map(len, cut("a longer clause, " * 40, 100))) <= 101
 
 
+@pytest.mark.parametrize("text", ["word " * 12_000, "كلمة " * 12_000, "one `two three` " * 4_000])
+def test_a_line_without_any_mark_is_cut_between_words(text: str) -> None:
+    """What has no sentence and no clause is cut at spaces, so that no request is as long as the text; its words stay whole."""
+    pieces = cut(text, 1200)
+    assert "".join(pieces) == text and max(len(piece.rstrip()) for piece in pieces) <= 1200
+    assert len(pieces) < 1.1 * len(text) / 1200 + 1 and all(piece.endswith(" ") for piece in pieces)
+    assert not any(piece.count("`") % 2 for piece in pieces)
+    assert cut("x" * 3000, 1200) == ["x" * 3000] and cut(" " + "x" * 3000 + " y", 1200) == [" " + "x" * 3000 + " ", "y"]
+
+
 @pytest.mark.parametrize(
     ("segment", "expected"), [("Yes, it is", True), ("It was late in the evening.", True), ("Two words", True)]
 )

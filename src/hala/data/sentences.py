@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 from importlib import import_module
@@ -17,6 +18,7 @@ from hala.data.spans import find_spans
 
 _SENTENCE_END = re.compile(r"[.!?؟।…][\"'”»)\]]*[ \t]+(?=\S)|[。！？][\"'”»）」』]*(?=\S)|(?:\r\n|\r|\n)+(?=\S)")
 _CLAUSE_END = re.compile(r"[;؛]\s+(?=\S)|:\s+(?=\S)|\s[—–-]\s(?=\S)|—(?=\S)|[,،]\s+(?=\S)|[，；：、](?=\S)")
+_SPACE = re.compile(r"\s+(?=\S)")
 _STRONG = ";؛:—–"
 # Words that begin a segment whose meaning, and gender, lies in the segment before.
 _PRONOUNS = {
@@ -84,7 +86,10 @@ def split_clauses(text: str) -> list[str]:
 
 
 def cut(text: str, max_chars: int, language: str = "en") -> list[str]:
-    """The text in pieces of at most `max_chars`, at sentence ends, else at clause marks; a piece without either may be longer."""
+    """The text in pieces of at most `max_chars`, cut at sentence ends, else at clause marks.
+
+    A piece without either may be twice as long, for half a sentence translates badly; a longer one is cut between words.
+    """
     if len(text) <= max_chars:
         return [text]
     pieces: list[str] = []
@@ -100,7 +105,29 @@ def _halved(sentence: str, max_chars: int) -> list[str]:
     if len(sentence.rstrip()) <= max_chars:
         return [sentence]
     halves = split_clauses(sentence)
-    return halves if len(halves) < 2 else [piece for half in halves for piece in _halved(half, max_chars)]
+    if len(halves) < 2:
+        if len(sentence) <= 2 * max_chars:
+            return halves
+        return _between_words(sentence, max_chars)
+    return [piece for half in halves for piece in _halved(half, max_chars)]
+
+
+def _between_words(text: str, max_chars: int) -> list[str]:
+    """The text in pieces as long as `max_chars` allows, each with the space behind it."""
+    spans = find_spans(text)
+    starts = [start for start, _ in spans]
+    cuts: list[int] = []
+    start = last = 0  # of the piece, and where it could end so far
+    for space in _SPACE.finditer(text):
+        if last > start and space.start() - start > max_chars:
+            cuts.append(last)
+            start = last
+        place = bisect_left(starts, space.end()) - 1
+        if space.start() > start and (place < 0 or spans[place][1] <= space.end()):
+            last = space.end()
+    if last > start and len(text.rstrip()) - start > max_chars:
+        cuts.append(last)
+    return _at(text, cuts)
 
 
 @lru_cache(maxsize=32)
