@@ -177,7 +177,7 @@ FILES: dict[str, Path] = {}
 def add_language(path: Path) -> Language:
     """The language in a file, known by its code from now on in this process."""
     read = read_language(path)
-    LANGUAGES[read.code], FILES[read.code] = read, path
+    LANGUAGES[read.code], FILES[read.code] = read, path.resolve()
     return read
 
 

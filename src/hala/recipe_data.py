@@ -98,7 +98,7 @@ class Data(Section):
     ref: Annotated[str | None, Accepts("rows")] = None
     """Rows of an earlier step, `$name`; in a list simply write `$name`."""
     path: str | None = None
-    """A file or folder: .jsonl, .json, .csv, .tsv, .txt, .tmx, .xliff (also .gz, .zst), .parquet, or a folder of rows made by hala."""
+    """A file or folder: .jsonl, .json, .csv, .tsv, .txt, .tmx, .xliff (also .gz, .zst), .parquet, or rows made by hala."""
     target: str | None = None
     """Second text file, aligned line by line with `path`."""
     hub: str | None = None
@@ -182,7 +182,9 @@ def _only_questions(datas: tuple[Data, ...]) -> tuple[Data, ...]:
         if data.path is None and data.world != "questions":
             found = f"world: {data.world}" if data.world else f"ref: {data.ref}" if data.ref else f"hub: {data.hub}"
             raise ValueError(f"questions come from path (a file) or world: questions; found {found}")
-        idle = sorted(data.model_fields_set & {"target", "format", "header", "shape", "columns", "where", "holdout", "sample", "weight"})
+        idle = sorted(
+            data.model_fields_set & {"target", "format", "header", "shape", "columns", "where", "holdout", "sample", "weight"}
+        )
         if idle:
             raise ValueError(f"{', '.join(idle)} does nothing for questions; a file of questions knows lang, skip and take")
     return datas

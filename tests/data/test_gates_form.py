@@ -26,6 +26,9 @@ def reason(source: str, target: str, code: str = "ar") -> str:
         ("Let \\foo{x} be here.", "Hãy để \\foo{x} ở đây.", "vi"),
         ("- one dog\n- two cats", "- एक कुत्ता\n- दो बिल्लियाँ", "hi"),
         ("Wait — really?!", "انتظر — حقا؟!", "ar"),
+        ("This is **very** important, see [here](⟦1⟧).", "هذا **جدا** مهم، انظر [هنا](⟦1⟧).", "ar"),
+        ("# One\n\n> Two, he said.", "# एक\n\n> उसने कहा, दो।", "hi"),
+        ("It is x > 3 and #1.", "Ni x > 3 na #1.", "sw"),
     ],
 )
 def test_form_that_is_kept_passes(source: str, target: str, code: str) -> None:
@@ -56,6 +59,11 @@ def test_form_that_is_kept_passes(source: str, target: str, code: str) -> None:
         ("Read the book first.", "पहले किताब पढ़ें\\n", "hi", "literal_newline"),
         ("So {this holds} now.", "Vậy {điều này đúng bây giờ.", "vi", "latex"),
         ("- one dog\n- two cats", "- mbwa mmoja na paka wawili", "sw", "lines"),
+        ("This is **very** important.", "هذا مهم جدا.", "ar", "markup"),
+        ("This is very important.", "यह **बहुत** महत्वपूर्ण है।", "hi", "markup"),
+        ("A great title of a page", "# Tiêu đề lớn của một trang", "vi", "markup"),
+        ("> He said so himself.", "Alisema hivyo mwenyewe.", "sw", "markup"),
+        ("Read [the guide](⟦1⟧) first.", "اقرأ الدليل ⟦1⟧ أولا.", "ar", "markup"),
         ("One line of text", "एक पंक्ति\nदूसरी पंक्ति", "hi", "lines"),
         ("Then:\n~~~\ncode\n~~~\nThe end.", "ثم:\n~~~\ncode\n~~~\n~~~\nالنهاية.", "ar", "lines"),
     ],

@@ -73,3 +73,22 @@ def test_good_translations_pass(source: str, target: str, code: str) -> None:
 def test_other_languages_are_found(source: str, target: str, code: str, expected: set[str]) -> None:
     """Copies, mended copies, words left over, other scripts, close languages and English sentences are rejected."""
     assert reason(source, target, code) in expected
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "expected"),
+    [
+        ("Barack Obama", "vi", ""),
+        ("1. Kenya", "sw", ""),
+        ("Python", "ar", ""),
+        ("Docker", "hi", ""),
+        ("Paris", "fr", ""),
+        ("Barack Obama", "ar", "copy"),
+        ("Introduction", "vi", "copy"),
+        ("Table of Contents", "sw", "copy"),
+        ("Steps", "fr", "copy"),
+    ],
+)
+def test_names_alone_may_stay(text: str, code: str, expected: str) -> None:
+    """A list of persons, countries or programs comes back unchanged from a good translator; a heading does not."""
+    assert check(text, text, "stop", language(code)).reason == expected

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from hala import languages
 from hala.cli import app
 from hala.data import world
+from hala.data.lexicon import lexicon
 from hala.data.new_language import observed, stub, write
 from hala.errors import InputError
 from hala.languages import Language, language, read_language
@@ -91,6 +92,19 @@ def test_a_file_stands_for_its_language(tmp_path: Path) -> None:
     assert Languages(target=str(file)).files != before.files
     said = CliRunner().invoke(app, ["translate", "Run `ls` now.", "--to", str(file), "--engine", "echo"])
     assert said.exit_code == 0 and said.stdout == "Run `ls` now.\n", said.output
+
+
+def test_lexicon_beside_the_file_is_used(tmp_path: Path) -> None:
+    """Words that are filled in work at once; an untouched stub says nothing."""
+    file, words = write("fa", None, tmp_path)
+    Languages(target=str(file))
+    empty = lexicon("fa")
+    assert empty is not None and not empty.concepts
+    words.write_text(words.read_text(encoding="utf-8").replace("# water:", "water: آب"), encoding="utf-8")
+    lexicon.cache_clear()
+    found = lexicon("fa")
+    assert found is not None and found.concepts["water"].stems == ("آب",)
+    lexicon.cache_clear()
 
 
 def test_every_key_is_explained() -> None:

@@ -19,7 +19,19 @@ from collections.abc import Callable, Mapping
 from hala.data.features import Pair, natural
 from hala.data.gates_answers import answered, outspoken, preamble, question, refusal
 from hala.data.gates_content import counted, dates, length_ratio, numbers, repetition, sentences, units
-from hala.data.gates_form import code, emoji_kept, formed, garbage, html, latex, lines, literal_newline, options, placeholders
+from hala.data.gates_form import (
+    code,
+    emoji_kept,
+    formed,
+    garbage,
+    html,
+    latex,
+    lines,
+    literal_newline,
+    markup,
+    options,
+    placeholders,
+)
 from hala.data.gates_language import copy, script, wrong_language
 from hala.data.gates_meaning import omitted, unrelated
 from hala.data.numerals import number_words
@@ -99,6 +111,7 @@ GATES: dict[str, Gate] = {
     "placeholders": placeholders,
     "lines": lines,
     "latex": latex,
+    "markup": markup,
     "code": code,
     "options": options,
     "emoji": emoji_kept,
@@ -119,6 +132,6 @@ GATES: dict[str, Gate] = {
 # Where this does not hold for a pair, these gates have nothing to object to.
 _NEEDED: dict[Gate, Callable[[Pair], bool]] = {
     **dict.fromkeys([refusal, preamble], outspoken),
-    **dict.fromkeys([html, literal_newline, placeholders, lines, latex, code, options, emoji_kept, garbage], formed),
+    **dict.fromkeys([html, literal_newline, placeholders, lines, latex, markup, code, options, emoji_kept, garbage], formed),
     **dict.fromkeys([numbers, units], counted),
 }

@@ -21,6 +21,7 @@ _TAG = re.compile(r"</?([A-Za-z][A-Za-z0-9]{0,15})(?:\s[^<>]*)?/?>|<\|[^<>|]{1,4
 _LITERAL_NEWLINE = re.compile(r"\\[nr](?![A-Za-z])|(?<!\\)\\n(?=[A-Z])")
 _COMMAND = re.compile(r"(?<![A-Za-z])\\[a-z]+|\\[()\[\]]")
 _LOCALE = re.compile(r"/[a-z]{2}-[a-z]{2}(?=/|$)")
+_BLOCK_MARK = re.compile(r"^[ \t]*(#{1,6}[ \t]|>(?!\S*>))", re.MULTILINE)
 _FENCE = re.compile(r"^[ \t>]*(?:```|~~~)", re.MULTILINE)
 # A letter that names an option: at the start of a line, in brackets, or after a word for option or answer.
 _OPTION = re.compile(
@@ -129,6 +130,19 @@ def latex(pair: Pair) -> str:
             return _difference(before, after)
     if "$$" in source and source.count("$$") != target.count("$$"):
         return f"{source.count('$$')} $$ became {target.count('$$')}"
+    return ""
+
+
+def markup(pair: Pair) -> str:
+    """As much emphasis, as many headings, quotations and links as in the source."""
+    source, target = pair.source.text, pair.target.text
+    for mark in ("**", "__", "~~", "]("):
+        if (mark in source or mark in target) and source.count(mark) != target.count(mark):
+            return f"{source.count(mark)} {mark} became {target.count(mark)}"
+    if "#" in source or "#" in target or ">" in source or ">" in target:
+        before, after = (Counter(match[1][0] for match in _BLOCK_MARK.finditer(text)) for text in (source, target))
+        if before != after:
+            return _difference(before, after)
     return ""
 
 

@@ -28,6 +28,8 @@ _CLOSERS = "\"'”’)%>],."
 _LOANED = ("a", "i", "o", "u", "um", "ol", "ine", "gen", "oid", "ide", "ose")
 
 
+# How English words for things end (Introduction, Management), and hardly a name.
+_NO_NAMES = ("tion", "sion", "ment", "ness", "ance", "ence", "ity", "view", "ology", "ary", "ing")
 # Small words inside names and titles.
 _IN_NAMES = frozenset(["and", "for", "of", "the", "in", "to", "on", "with", "a", "an", "by", "at"])
 
@@ -39,13 +41,13 @@ def copy(pair: Pair) -> str:
     if source.text.isascii() and target.lettered and (not target.latin or target.marked > 0.6 * len(target.tokens)):
         return ""
     if source.natural == target.natural:
-        return target.text[:60] if source.lettered and not only_names(source.natural) else ""
+        return target.text[:60] if source.lettered and not only_names(source.natural) and not _is_name(pair) else ""
     shared = source.lower & target.lower
     if len(shared) < 0.5 * len(source.lower):
         return ""
     left, right = ([word.casefold() for word in WORD.findall(side.natural)] for side in (source, target))
     if left == right and left:
-        return "" if only_names(source.natural) else target.text[:60]
+        return "" if only_names(source.natural) or _is_name(pair) else target.text[:60]
     # Names stay as they are in good translations; only words in lower case tell.
     ordinary = [word for word in WORD.findall(source.natural) if word.islower()]
     kept = sum((Counter(ordinary) & Counter(right)).values())
@@ -57,6 +59,22 @@ def copy(pair: Pair) -> str:
 def only_names(text: str) -> bool:
     """Whether every word looks like an acronym or a product name (XML, iOS, GitHub): nothing that a translator must change."""
     return all(len(word) == 1 or any(character.isupper() for character in word[1:]) for word in WORD.findall(text))
+
+
+def _is_name(pair: Pair) -> bool:
+    """Whether a short source is the name of somebody or something (Barack Obama, 1. Canada), which its language leaves as it is.
+
+    Another script writes names in its own letters, but for products and the like that are listed.
+    """
+    words = WORD.findall(pair.source.natural)
+    if not 0 < len(words) <= 4 or not all(word[0].isupper() for word in words if word not in _IN_NAMES):
+        return False
+    names = [word for word in words if word not in _IN_NAMES]
+    if pair.language.script not in ("Latin", ""):
+        keep = kept_words(pair.language.code)
+        return all(word.casefold() in keep for word in names)
+    known = english_words()
+    return bool(names) and not any(word.casefold() in known or word.endswith(_NO_NAMES) for word in names)
 
 
 def script(pair: Pair) -> str:
@@ -137,7 +155,7 @@ def _too_much_latin(pair: Pair, latin: list[str]) -> str:
     total = sum(map(len, latin))
     own = script_letters(text, language.script)
     if own == 0:
-        return "" if only_names(text) else f"no {language.script} letters"
+        return "" if only_names(text) or _is_name(pair) else f"no {language.script} letters"
     if own + ordinary >= 20 and ordinary > language.latin_share * (own + ordinary):
         return f"{ordinary} of {own + ordinary} letters in untranslated words"
     if own + total >= 40 and total > (1 + language.latin_share) / 2 * (own + total):

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from hala import languages
+
 _FOLDER = Path(__file__).parent / "lexicons"
 # Punctuation becomes a space: ASCII all at once, the rest one by one.
 _SPACES = bytes(ord(" ") if chr(byte) in ".,:;()\"'/-?!|[]{}<>*_`=\\\n\t" else byte for byte in range(256))
@@ -116,7 +118,7 @@ def simplified(text: str, code: str) -> str:
 @lru_cache(maxsize=16)
 def lexicon(code: str) -> Lexicon | None:
     """The lexicon of a target language; None when there is none."""
-    path = _FOLDER / f"{code}.txt"
+    path = _file(code)
     if code == "en" or not path.is_file():
         return None
     sections = _read(path)
@@ -181,8 +183,14 @@ def english_units() -> dict[str, str]:
 @lru_cache(maxsize=16)
 def kept_words(code: str) -> frozenset[str]:
     """Words in Latin letters that good translations into the language keep: those of `en.txt` and of its own file."""
-    paths = [_FOLDER / "en.txt", _FOLDER / f"{code}.txt"]
+    paths = [_FOLDER / "en.txt", _file(code)]
     return frozenset(word for path in paths if path.is_file() for line in _read(path).get("kept", ()) for word in line.split())
+
+
+def _file(code: str) -> Path:
+    """Where the lexicon of a language lies, or would: beside the file of a language that was added."""
+    added = languages.FILES.get(code)
+    return added.with_suffix(".txt") if added else _FOLDER / f"{code}.txt"
 
 
 def _inflected(word: str) -> Iterator[str]:
