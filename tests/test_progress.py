@@ -75,6 +75,17 @@ def test_plain_stream_gets_a_line_now_and_then(clock: list[float]) -> None:
     assert 1 <= len(lines) <= 3 and "1,000/1,000 rows" in lines[-1]
 
 
+def test_log_begins_when_there_is_something_to_say(clock: list[float]) -> None:
+    """A log gets no line about nothing at the start; a terminal shows at once that something happens."""
+    log, terminal = io.StringIO(), Terminal()
+    for stream in (log, terminal):
+        shown = Progress(stream)
+        shown.step("corpus")
+        clock[0] += 0.5
+        shown.update(0, None, "rows")
+    assert log.getvalue() == "" and "0 rows" in terminal.getvalue()
+
+
 def test_terminal_line_is_rewritten_and_wiped(clock: list[float]) -> None:
     """A longer line leaves no rest behind a shorter one, and a line that stays begins on a clean row."""
     stream = Terminal()
@@ -98,6 +109,6 @@ def test_quiet_says_nothing(clock: list[float]) -> None:
 
 def test_unknown_total_and_no_time(clock: list[float]) -> None:
     """Neither a missing total nor a clock that stands still is a problem."""
-    stream = io.StringIO()
+    stream = Terminal()
     Progress(stream).update(5, None, "rows")
     assert "5 rows" in stream.getvalue() and "left" not in stream.getvalue()

@@ -37,7 +37,8 @@ class Progress:
         self._start(0)
 
     def _start(self, done: float) -> None:
-        self.began, self.first, self.shown, self.width = time.monotonic(), done, 0.0, 0
+        self.began, self.first, self.width = time.monotonic(), done, 0
+        self.shown = 0.0 if self.live else self.began  # a log has no use for a line about nothing
 
     def step(self, label: str) -> None:
         """A new step begins; its clock starts."""

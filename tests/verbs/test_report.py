@@ -281,6 +281,22 @@ def test_describe_tells_what_one_step_made(tmp_path: Path) -> None:
     assert "3 of 6 rows kept" in told and re.search(r"length +2", told) and told.endswith(str(tmp_path / "arabic"))
 
 
+@pytest.mark.parametrize(
+    ("reason", "advice"), [("truncated", "max_tokens"), ("script", "--to"), ("new_gate", "Try another model")]
+)
+def test_describe_of_nothing_kept_tells_what_helps(tmp_path: Path, reason: str, advice: str) -> None:
+    """A step without a row kept is no success: reasons, malformed records with their file, memory, and the next thing to try."""
+    counts = {"rows": 3, "kept": 0, f"rejected/{reason}": 2, "rejected/rare": 1, "malformed": 4}
+    timings = {"remembered": 2.0, "distinct": 9.0}
+    manifest = Manifest("corpus", "translate", "rows", {}, {}, "f", counts=counts, timings=timings)
+    told = report.describe(manifest, tmp_path)
+    assert "no row was kept" in told and advice in told and re.search(rf"{reason} +2", told)
+    assert f"4 records could not be read: {tmp_path / 'malformed.jsonl'}" in told and f"hala show {tmp_path} --rejected" in told
+    assert "2 of 9 distinct segments were remembered" in told
+    good = replace(manifest, counts={"rows": 1, "kept": 1}, timings={})
+    assert not any(word in report.describe(good, tmp_path) for word in ("kept.", "remembered", "could not", "show"))
+
+
 def test_shown_rows_cannot_drive_the_terminal(tmp_path: Path) -> None:
     """Rows are printed with their originals and reasons, escape sequences and reordering characters left out."""
     write_data(tmp_path)

@@ -235,6 +235,22 @@ def test_progress_moves_inside_a_shard_and_leaves_out_earlier_sessions(tmp_path:
     assert shown[1].places == [4, 5, 6, 7, 8, 8] and shown[1].skipped == [4]
 
 
+def test_line_never_says_that_nothing_is_kept_before_it_is_known() -> None:
+    """Before the first shard is finished the line tells how many requests were answered, then how many rows are kept."""
+    lines: list[str] = []
+
+    class Seen(Progress):
+        def update(self, done: float, total: float | None, unit: str, note: str = "", rate: float | None = None) -> None:
+            lines.append(note)
+
+    there = Context("step", Path(), Path(), Languages(), {}, Seen(quiet=True))
+    shown = meter.Meter(Translate(data="x", engine="echo"), there, Counter())
+    shown.taken_in(500)
+    shown.within(100, 1000)
+    shown.after(500, Counter(kept=499))
+    assert lines[0].startswith("100 of 1,000 requests answered") and lines[1].startswith("499 kept")
+
+
 def test_translated_rows_are_not_translated_again() -> None:
     """A row with an original, or in the target language already, is set aside unsent: nothing of it would be true."""
     message = (Message("user", "Hello there."),)

@@ -23,6 +23,7 @@ class Meter:
         self.total = sum(take for take in takes if take) if all(takes) else None
         self.earlier = self.taken = self.done = 0  # rows of earlier sessions, taken in by this one, in finished shards of both
         self.kept = self.kept_earlier = 0
+        self.answered = self.asked = 0
         self.shown = 0.0
 
     def taken_in(self, rows: int) -> None:
@@ -31,6 +32,7 @@ class Meter:
 
     def within(self, answered: int, asked: int) -> None:
         """Shards are under way: so many requests were answered of those made so far."""
+        self.answered, self.asked = answered, asked
         if (now := time.monotonic()) - self.shown < PAUSE:
             return
         self.shown = now
@@ -62,7 +64,8 @@ class Meter:
     def _said(self) -> str:
         known = self.stats["remembered"]
         remembered = f", {known:,} segments remembered" if known else ""
-        return f"{self.kept:,} kept, {self.stats['tokens'] / self._seconds():,.0f} tokens/s{remembered}"
+        so_far = f"{self.kept:,} kept" if self.done else f"{self.answered:,} of {self.asked:,} requests answered"
+        return f"{so_far}, {self.stats['tokens'] / self._seconds():,.0f} tokens/s{remembered}"
 
     def _seconds(self) -> float:
         return max(time.monotonic() - self.began, 1e-9)

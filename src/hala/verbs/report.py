@@ -26,6 +26,17 @@ from hala.verbs.status import Stage, is_step, outcome, plan, rejections, row_tex
 if TYPE_CHECKING:
     from hala.data.readers import BadRow
 
+# What can help when no row was kept, by the most frequent reason that it holds for.
+LANGUAGE = "Check that the model translates into that language, and with this prompt (--to, --model, --set prompt=...)."
+HELPS = {
+    "truncated": "Allow longer answers: --set max_tokens=2048",
+    "engine_error": "The engine failed: mend it or its settings.",
+    "already_translated": "The rows are in the target language, or have originals: see --from and --to.",
+    "untranslatable": "The router found none that survives translation; --set router=none translates them all the same.",
+    "low_confidence": "The model is not sure of itself: lower --set min_confidence=..., or choose another model.",
+    **dict.fromkeys(("copy", "wrong_language", "script", "wrapper"), LANGUAGE),
+}
+
 
 def run(settings: recipe.Report, context: Context) -> Outcome:
     """`report.html` in the step's folder, about the steps of the run that are finished by now."""
@@ -103,9 +114,26 @@ def describe(manifest: Manifest, folder: Path) -> str:
     reasons = rejections(manifest.counts)
     if reasons:
         lines.append(text_table(["rejected because", "rows"], [[reason, f"{number:,}"] for reason, number in reasons.items()]))
+    lines += row_advice(manifest, folder)
     lines += [f"{terminal(table)}\n{table.note}" for table in search_tables(stage)]
     lines += [terminal(table) for table in headline_tables(stage)]
     return "\n".join([*lines, str(folder)])
+
+
+def row_advice(manifest: Manifest, folder: Path) -> list[str]:
+    """Of finished rows: what was remembered, where to look at what was set aside, and what can help when nothing was kept."""
+    counts, timings = manifest.counts, manifest.timings
+    reasons, lines = rejections(counts), []
+    if timings.get("remembered"):
+        lines.append(f"{timings['remembered']:,.0f} of {timings['distinct']:,.0f} distinct segments were remembered")
+    if counts.get("malformed"):
+        lines.append(f"{several(counts['malformed'], 'record')} could not be read: {folder / 'malformed.jsonl'}")
+    if reasons:
+        lines.append(f"to look at what was rejected: hala show {folder} --rejected")
+    if reasons and not counts.get("kept"):
+        helps = next((HELPS[reason] for reason in reasons if reason in HELPS), "Try another model, prompt or --set retries=5.")
+        lines.append(f"no row was kept. {helps}")
+    return lines
 
 
 def status_rows(root: Path) -> list[dict[str, Any]]:
