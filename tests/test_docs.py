@@ -103,6 +103,23 @@ def test_command_lines_parse(file: str, line: str) -> None:
     COMMANDS[name].make_context(name, rest)
 
 
+@pytest.mark.parametrize(("file", "line"), list(command_lines()))
+def test_command_lines_run_nothing_else(file: str, line: str) -> None:
+    """Backticks inside double quotes would be run by the reader's shell; they are escaped."""
+    quoted = re.findall(r'"((?:[^"\\]|\\.)*)"', line)
+    assert not any("`" in re.sub(r"\\.", "", words) for words in quoted), f"{file}: {line}"
+
+
+def test_every_reason_of_a_row_is_explained() -> None:
+    """A reason that is no gate's name stands in translate.md, or nobody can look it up."""
+    rooms = ("conversations", "translating", "stream", "masks", "prompts")
+    code = "".join((ROOT / f"src/hala/data/{room}.py").read_text(encoding="utf-8") for room in rooms)
+    calls = re.findall(r"rejected\(([^,]+),", code)
+    reasons = {reason for call in calls for reason in re.findall(r'"(\w+)"', call)}
+    page = (ROOT / "docs/translate.md").read_text(encoding="utf-8")
+    assert len(reasons) >= 9 and not {reason for reason in reasons if f"| `{reason}` |" not in page}
+
+
 def test_commands_named_in_sentences_exist() -> None:
     """`hala verify` in a sentence is a command, and its options exist; what is planned stands under "Left for later"."""
     for page in PAGES:
