@@ -192,13 +192,14 @@ def translated_and_filtered(folder: Path, chat: tuple[Message, ...], **settings:
     return row, [f"{verdict.reason}: {verdict.detail}" for _, verdict in shards.read_rejected(folder / "out")]
 
 
+CALL = ("assistant", '<tool_call>\n{"name": "find", "arguments": {"what": "the cat in the house"}}\n</tool_call>')
 LOOKUP = ("user", "Where is the cat?"), ("assistant", "The cat is in the house.")
 
 
 @pytest.mark.parametrize(
     ("chat", "settings"),
     [
-        ([LOOKUP[0], ("tool", "The cat sleeps in the old house by the river."), LOOKUP[1]], {}),
+        ([LOOKUP[0], CALL, ("tool", "The cat sleeps in the old house by the river."), LOOKUP[1]], {}),
         ([("system", "Answer in short sentences please."), *LOOKUP], {"system": "keep"}),
         ([LOOKUP[0], ("assistant", f"<think>\nThe user wants a cat.\n</think>\n\n{LOOKUP[1][1]}")], {"thinking": "keep"}),
         ([("user", "Correct the grammar: He go to the old house."), ("assistant", "He goes to the old house.")], {}),
@@ -211,6 +212,18 @@ def test_what_translate_kept_passes(tmp_path: Path, chat: list[tuple[str, str]],
     """Nothing that stayed in the source language on purpose is a copy, another language or another script."""
     row, rejections = translated_and_filtered(tmp_path, turns(*chat), **settings)
     assert not rejections and {"kept", "route"} & set(row.notes)
+
+
+def test_the_judge_is_not_asked_about_what_was_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No model is asked whether a turn that stayed in its language is a good translation."""
+    engine = ScriptedEngine(lambda request: "yes")
+    monkeypatch.setattr(verb, "open_engine", lambda *_: engine)
+    before = turns(("system", "Answer in short sentences please."), LOOKUP[0], ("tool", "31"), LOOKUP[1])
+    after = turns(("system", before[0].content), ("user", "أين القطة؟"), ("tool", "31"), ("assistant", "القطة في البيت."))
+    rows = [Row("r", after, "ar", original=before, notes={"kept": "0 2"}), Row("k", before, "en", notes={"route": "keep: x"})]
+    section = Filter(data="$in", judge={"model": "m", "engine": "server", "url": "http://x/v1"})
+    outcome = run(section, context(tmp_path / "out", **{"in": step(tmp_path / "in", rows)}))
+    assert outcome.counts["kept"] == 2 == engine.calls
 
 
 def test_the_rest_of_a_kept_row_is_looked_at(tmp_path: Path) -> None:
