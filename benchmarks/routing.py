@@ -190,6 +190,10 @@ to, `answer` the whole answer, `reply` the answer or what it quotes, `echo` the 
 the words behind an acronym, `letters` those of the options, `bare` an answer that is an expression. Where the first of them is
 not found, the rule does what stands after *else*, and nothing else means translate.
 
+Inside a line, a range that stays is shown to the model as `⟦1⟧`, so that the sentence around it is translated as one; lines that
+stay are not shown. What was kept is noted with the row: `kept: 0 3:7-12` says that turn 0 stayed, and of turn 3 the characters 7
+to 12 of the original. `filter` compares the rest.
+
 In a conversation each user turn is looked at (and the system turn, for the language of the answers): drop beats keep, keep
 beats adapt. Of a long turn the first 1,200 and the last 400 characters count, where instructions stand; of a question with
 lettered options, what stands right before them.
