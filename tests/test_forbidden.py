@@ -63,6 +63,20 @@ def test_permissions_are_no_bug_of_ours(nobody: Any, place: Path, words: tuple[s
     assert not Path("/tmp/never").exists()
 
 
+def test_closed_folder_fails_alone(nobody: Any, place: Path) -> None:
+    """What cannot be looked into or read is named among the failed; the other documents of the folder are translated."""
+    (place / "docs/sealed").mkdir(parents=True)
+    (place / "docs/b.md").write_text("Hello.\n")
+    (place / "closed.md").rename(place / "docs/closed.md")
+    (place / "out").mkdir()
+    (place / "out").chmod(0o777)
+    (place / "docs/sealed").chmod(0)
+    answer = nobody("translate", place / "docs", "--engine", "echo", "--out", place / "out")
+    assert answer.code == 4 and "2 of 3 documents could not be translated, the others are in" in answer.err, answer
+    assert "failed sealed: cannot be looked into: Permission denied" in answer.err and "failed closed.md:" in answer.err
+    assert (place / "out/b.md").read_text() == "Hello.\n"
+
+
 @pytest.mark.parametrize("home", ["locked", "locked/deep", "a.md"])
 def test_memory_that_cannot_be_written_is_not_called_damaged(
     nobody: Any, place: Path, home: str, monkeypatch: pytest.MonkeyPatch

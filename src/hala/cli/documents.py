@@ -79,7 +79,8 @@ def translate_folder(
         print_json({**numbers, "left_out": found.others + len(found.data), "data": [str(path) for path in found.data]})
     say(f"{made.translated:,} of {total:,} documents translated; {_summary(stats)}")
     if made.failed:
-        raise InputError(f"{len(made.failed)} of {total} documents could not be translated, the others are in {out}.", advice)
+        others = f", the others are in {out}" if made.translated else ""
+        raise InputError(f"{len(made.failed):,} of {total:,} documents could not be translated{others}.", advice)
 
 
 def _numbers(stats: Counter[str]) -> dict[str, int]:
