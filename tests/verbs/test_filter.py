@@ -167,6 +167,7 @@ ARABIC = {
     "What does the word '⟦1⟧' mean?": "ما معنى كلمة '⟦1⟧'؟",
     "'⟦1⟧' means short.": "تعني '⟦1⟧' أن الكلام قصير.",
     "Correct the grammar: ⟦1⟧": "صحح القواعد: ⟦1⟧",
+    "See [the old house]⟦1⟧ by the river.": "انظر [البيت القديم]⟦1⟧ عند النهر.",
     "Where is the cat?": "أين القطة؟",
     "The cat is in the house.": "القطة في البيت.",
     "Answer in short sentences please.": "أجب بجمل قصيرة من فضلك.",
@@ -204,14 +205,15 @@ LOOKUP = ("user", "Where is the cat?"), ("assistant", "The cat is in the house."
         ([LOOKUP[0], ("assistant", f"<think>\nThe user wants a cat.\n</think>\n\n{LOOKUP[1][1]}")], {"thinking": "keep"}),
         ([("user", "Correct the grammar: He go to the old house."), ("assistant", "He goes to the old house.")], {}),
         ([("user", "What does the word 'terse' mean?"), ("assistant", "'Terse' means short.")], {}),
+        ([LOOKUP[0], ("assistant", "See [the old house] by the river.\n\n[the old house]: a.md\n")], {}),
         ([("user", "```\nthe cat is in the house\n```"), ("assistant", "```\nthe cat is in the house\n```")], {}),
     ],
-    ids=["tool", "system", "thinking", "adapted", "word", "kept"],
+    ids=["tool", "system", "thinking", "adapted", "word", "reference", "kept"],
 )
 def test_what_translate_kept_passes(tmp_path: Path, chat: list[tuple[str, str]], settings: dict[str, Any]) -> None:
     """Nothing that stayed in the source language on purpose is a copy, another language or another script."""
     row, rejections = translated_and_filtered(tmp_path, turns(*chat), **settings)
-    assert not rejections and {"kept", "route"} & set(row.notes)
+    assert not rejections and ({"kept", "route"} & set(row.notes) or "[البيت القديم][the old house]" in row.text)
 
 
 def test_the_judge_is_not_asked_about_what_was_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

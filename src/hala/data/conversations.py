@@ -18,6 +18,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Literal
 
 from hala.data.payloads import thinking_span
+from hala.data.segments import labels_of, with_labels
 from hala.data.translating import Text, Translated
 from hala.records import KEPT, Message, Row, Verdict, rejected
 
@@ -125,7 +126,7 @@ def compared(row: Row) -> list[tuple[str, str]]:
     """The original and the translation of each message, as far as it was to be translated; none for a row without an original.
 
     Left out are turns that stayed on purpose: by `notes["kept"]`, and what systems and tools said where it is the original letter
-    for letter. Kept ranges and unchanged thinking stand as KEPT_SPAN on both sides.
+    for letter. Kept ranges and unchanged thinking stand as KEPT_SPAN on both sides, and references have their labels.
     """
     spans = [(int(place), start, end) for place, start, end in _NOTED.findall(row.notes.get("kept", ""))]
     whole = {place for place, _, end in spans if not end}
@@ -138,7 +139,11 @@ def compared(row: Row) -> list[tuple[str, str]]:
         thoughts = thinking_span(source) if before.role == "assistant" else None
         if thoughts and target.startswith(source[: thoughts[1]].rstrip()):
             ranges.append(thoughts)
-        found.append(_without_kept(source, target, _joined(ranges)) if ranges else (source, target))
+        if ranges:
+            source, target = _without_kept(source, target, _joined(ranges))
+        if labels := labels_of(source):
+            source, target = with_labels(source, labels), with_labels(target, labels)
+        found.append((source, target))
     return found
 
 

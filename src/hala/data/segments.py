@@ -133,7 +133,7 @@ class _Splitter:
         self.max_chars = max_chars
         self.values = values
         self.language = language
-        self.labels = {_label(match[1]) for match in _LABELLED.finditer(text)} if "]:" in text else set()
+        self.labels = labels_of(text)
         self.parts: list[Part] = []
         self.position = 0
         self.open_block = ""
@@ -288,19 +288,28 @@ class _Splitter:
                 offset += len(part.text)
 
     def _linked(self, body: str, source: str) -> str:
-        """What is asked, with the label behind each reference whose words are its label: words are translated, labels stay."""
-        asked = source or body
-        if not self.labels or "[" not in asked:
-            return source
-        protected = find_spans(asked)
+        """What is asked: words are translated, the labels of links stay."""
+        linked = with_labels(source or body, self.labels)
+        return source if linked == (source or body) else linked
 
-        def labelled(match: re.Match[str]) -> str:
-            if _label(match[1]) not in self.labels or any(low <= match.start() < high for low, high in protected):
-                return match[0]
-            return f"[{match[1]}][{match[1]}]"
 
-        linked = _REFERENCE.sub(labelled, asked)
-        return linked if linked != asked else source
+def labels_of(text: str) -> frozenset[str]:
+    """The labels of the link definitions in a text."""
+    return frozenset(_label(match[1]) for match in _LABELLED.finditer(text)) if "]:" in text else frozenset()
+
+
+def with_labels(text: str, labels: frozenset[str]) -> str:
+    """The text with the label behind each reference whose words are its label: `[a]` and `[a][]` as `[a][a]`."""
+    if not labels or "[" not in text:
+        return text
+    protected = find_spans(text)
+
+    def labelled(match: re.Match[str]) -> str:
+        if _label(match[1]) not in labels or any(low <= match.start() < high for low, high in protected):
+            return match[0]
+        return f"[{match[1]}][{match[1]}]"
+
+    return _REFERENCE.sub(labelled, text)
 
 
 def _label(words: str) -> str:
