@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +77,15 @@ def test_file_that_cannot_be_read_fails_alone(docs: Path, tmp_path: Path, hala: 
         set(said["failed"]) == {"latin.md", "gone.md", "n" * 251 + ".md"} and "not UTF-8 (byte 3)" in said["failed"]["latin.md"]
     )
     assert (tmp_path / "out/sub/a.md").exists() and "3 of 6 documents" in answer.err
+
+
+def test_name_that_is_no_text_is_said_as_json(docs: Path, tmp_path: Path) -> None:
+    """A file that fails and whose name is no UTF-8 is named in an escape, not in a crash of the last line."""
+    name = b"\xff.md".decode("utf-8", "surrogateescape")
+    (docs / name).write_bytes(b"\xe9")
+    command = [sys.executable, "-m", "hala", "translate", str(docs), *ECHO, "--out", str(tmp_path / "out"), "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 4 and list(json.loads(done.stdout)["failed"]) == [name], done.stderr
 
 
 def test_killed_folder_goes_on(docs: Path, tmp_path: Path, hala: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -81,4 +81,5 @@ def print_json(value: Any) -> None:
     """Sorted JSON on standard output, for scripts."""
     import json
 
-    print(json.dumps(value, ensure_ascii=False, indent=2, sort_keys=True))
+    text = json.dumps(value, ensure_ascii=False, indent=2, sort_keys=True)
+    print(text.encode("utf-8", "backslashreplace").decode())  # a file name of other bytes becomes an escape that JSON knows
