@@ -22,7 +22,7 @@ from pydantic import (
     model_validator,
 )
 
-from hala.errors import RecipeError
+from hala.errors import InputError
 from hala.languages import add_language, find_code
 
 
@@ -61,6 +61,14 @@ def _as_data_tuple(value: Any) -> Any:
     return tuple(_as_data(part) for item in as_tuple(value) for part in as_tuple(item))
 
 
+def _code(said: str) -> str:
+    """The code of a language; what is wrong is said as part of a sentence, which goes on with the place in the recipe."""
+    try:
+        return find_code(said)
+    except InputError as error:
+        raise ValueError(f"{str(error).rstrip('.')}; it stands") from None
+
+
 class Languages(Section):
     source: str = "en"
     """Language that the instruction data is written in: a code (`en`, `eng`) or a name."""
@@ -81,9 +89,9 @@ class Languages(Section):
                 data[side] = add_language(path).code
                 files[data[side]] = hashlib.sha256(path.read_bytes()).hexdigest()
             elif isinstance(data.get(side), str):
-                data[side] = find_code(data[side])
+                data[side] = _code(data[side])
         if data.get("source", "en") == data.get("target", "ar"):
-            raise RecipeError(f"source and target are both {data.get('target', 'ar')}.", "Name two languages.")
+            raise ValueError(f"source and target are both {data.get('target', 'ar')}; two different ones are needed")
         return {**data, "files": files}
 
     @model_serializer(mode="wrap")
