@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from hala.verbs import translators
+
 NOBODY = 65534
 
 
@@ -21,6 +23,7 @@ def place() -> Iterator[Path]:
     (folder / "a.md").write_text("Hello.\n")
     (folder / "closed.md").write_text("Hello.\n")
     (folder / "closed.jsonl").write_text('{"text": "Hello."}\n')
+    (folder / "open.jsonl").write_text('{"text": "Hello."}\n')
     (folder / "locked").mkdir()
     for name, mode in (("closed.md", 0), ("closed.jsonl", 0), ("locked", 0o555), (".", 0o755)):
         (folder / name).chmod(mode)
@@ -50,7 +53,9 @@ def nobody(hala: Callable[..., Any], place: Path) -> Callable[..., Any]:
     ("words", "code", "part"),
     [
         (("a.md", "--out", "locked/b.md"), 5, "cannot write"),
-        (("a.md", "--out", "locked/deep/b.md"), 5, "cannot make the folder"),
+        (("a.md", "--out", "locked/deep/b.md"), 5, "cannot write"),
+        ((".", "--out", "locked/deep"), 5, "cannot write"),
+        (("open.jsonl", "--out", "locked/deep"), 5, "cannot make the folder"),
         (("closed.md",), 4, "closed.md cannot be read: Permission denied"),
         (("closed.jsonl", "--out", "/tmp/never"), 4, "closed.jsonl: Permission denied"),
     ],
@@ -61,6 +66,13 @@ def test_permissions_are_no_bug_of_ours(nobody: Any, place: Path, words: tuple[s
     answer = nobody("translate", *given, "--engine", "echo")
     assert answer.code == code and part in answer.err and "our bug" not in answer.err, answer
     assert not Path("/tmp/never").exists()
+
+
+def test_unwritable_place_is_found_before_any_work(nobody: Any, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An hour of translation is not lost to a folder that could never be written to: no engine is opened."""
+    monkeypatch.setattr(translators, "open_engine", lambda *_: pytest.fail("opened"))
+    for source in ("Hello there", place / "a.md", place):
+        assert nobody("translate", source, "--engine", "echo", "--out", place / "locked/b").code == 5
 
 
 def test_closed_folder_fails_alone(nobody: Any, place: Path) -> None:

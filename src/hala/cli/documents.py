@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -13,7 +14,7 @@ from typing import Any
 
 from hala import inputs
 from hala.cli.words import exists, print_json, progress_of
-from hala.errors import InputError, RecipeError, printable
+from hala.errors import DiskError, InputError, RecipeError, printable
 from hala.progress import Progress
 from hala.recipe import Step, Translate
 from hala.verbs import folders
@@ -59,6 +60,7 @@ def translate_folder(
         raise RecipeError(
             f"in --out {out}, the translation of {over[0]} would take the place of an original.", "Choose another folder."
         )
+    _check_writable(out)
     line = progress_of(as_json)
 
     def say(text: str) -> None:
@@ -145,9 +147,19 @@ def _is_json_lines(text: str) -> bool:
         return False
 
 
+def _check_writable(folder: Path) -> None:
+    """Raises DiskError where nothing can be written, before a model works for it in vain."""
+    there = next((each for each in (folder, *folder.absolute().parents) if os.path.exists(each)), folder)
+    if not os.access(there, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids):
+        raise DiskError(f"cannot write below {there}: not permitted.", "Choose another --out, or mend its permissions.")
+
+
 def _check_out(source: str, out: Path | None, to: str) -> None:
-    """Raises InputError or RecipeError for a place that the text must not go to, before a model is loaded."""
-    if out is None or not out.exists():
+    """Raises InputError or RecipeError for a place that the text must not go to, DiskError for one that it cannot go to."""
+    if out is None:
+        return
+    _check_writable(out.parent)
+    if not out.exists():
         return
     from_file = source != "-" and exists(source)
     given = Path(source if from_file else "text.md")
