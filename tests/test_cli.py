@@ -125,6 +125,13 @@ def test_text_to_a_folder_is_refused_with_a_file_name(hala: Hala, tmp_path: Path
     assert [path.name for path in tmp_path.iterdir()] == ["doc.md"]
 
 
+def test_text_never_takes_the_place_of_a_device(hala: Hala, tmp_path: Path) -> None:
+    """`--out /dev/null`, or a pipe, is refused: what stands there is no file to be replaced."""
+    os.mkfifo(tmp_path / "pipe")
+    answer = hala("translate", "Hello there", "--engine", "echo", "--out", tmp_path / "pipe")
+    assert answer.code == 4 and "no ordinary file" in answer.err and (tmp_path / "pipe").is_fifo()
+
+
 def test_text_to_a_file_is_said_and_never_replaces_its_source(hala: Hala, tmp_path: Path) -> None:
     """A written or replaced file is named on stderr; the source, by whatever name, is refused and stays as it was."""
     source, target, link = (tmp_path / name for name in ("doc.md", "out.md", "link.md"))

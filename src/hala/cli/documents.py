@@ -170,3 +170,5 @@ def _check_out(source: str, out: Path | None, to: str) -> None:
     if out.is_dir():
         example = out / f"{given.stem}.{to}{given.suffix}"
         raise InputError(f"--out {out} is a folder, and a text goes to a file.", f"Give a file, for example --out {example}")
+    if not out.is_file():  # a rename would put a file in the place of /dev/null or of a pipe
+        raise InputError(f"--out {out} is no ordinary file.", "Leave --out away; the text goes to standard output then.")
