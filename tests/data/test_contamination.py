@@ -49,6 +49,16 @@ def test_very_short_question_must_be_the_whole_message() -> None:
     assert not index.check("why is the sky blue").kept
 
 
+def test_short_question_leaks_with_its_options() -> None:
+    """A question of few words is found inside a chat by its options, in whatever order; without them it proves nothing."""
+    index = Index({"q": "Who wrote this poem?"}, {"q": ("Al-Mutanabbi", "Abu Nuwas", "Ahmed Shawqi", "Hafez Ibrahim")})
+    chat = "Answer: who wrote this poem? A) {} B) {} C) {} D) {}"
+    assert index.check(chat.format("Hafez Ibrahim", "Abu Nuwas", "Al-Mutanabbi", "Ahmed Shawqi")).reason == "contaminated"
+    assert index.check(chat.format("my aunt", "a friend", "the king", "nobody")).kept
+    assert index.check("Tell me who wrote this poem and why.").kept
+    assert index.check("Abu Nuwas and Ahmed Shawqi: who wrote this poem?").kept
+
+
 def test_common_instructions_are_no_leak() -> None:
     """Words that many questions share do not convict a text."""
     start = "Read the following passage with great care and then choose the one best answer about the topic of"

@@ -17,7 +17,7 @@ from hala.data.translating import select_gates
 from hala.errors import InputError
 from hala.languages import Language, language, unknown
 from hala.recipe import Filter
-from hala.records import KEPT, Engine, Message, Row, Sampling, Verdict, rejected
+from hala.records import KEPT, Engine, Question, Message, Row, Sampling, Verdict, rejected
 from hala.verbs import Context, Outcome, open_engine
 
 if TYPE_CHECKING:
@@ -137,19 +137,19 @@ def _leaks(settings: Filter, bad: Any) -> Any:
     from hala.evals.benchmarks import find_suite, read
 
     # Ids are unique within a file at best, so the number of the source and the position stand beside them.
-    texts: dict[str, str] = {}
+    found: dict[str, Question] = {}
     for number, data in enumerate(settings.questions):
         name = data.path or "world"
         for position, question in enumerate(open_questions(data, bad)):
-            texts[f"{name} {number}.{position} {question.id}"] = question.question
+            found[f"{name} {number}.{position} {question.id}"] = question
     for name in settings.decontaminate:
         for benchmark in find_suite(name):
             reading = read(benchmark, lambda b, subset: hub_records(b.source, subset or None, b.split, b.revision))
             for problem in reading.malformed:
                 bad(BadRow(f"{benchmark.source}/{problem.subset}", problem.index, problem.reason))
             for position, item in enumerate(reading.items):
-                texts[f"{benchmark.name} {position} {item.subset} {item.question.id}"] = item.question.question
-    return Index(texts)
+                found[f"{benchmark.name} {position} {item.subset} {item.question.id}"] = item.question
+    return Index({name: each.question for name, each in found.items()}, {name: each.options for name, each in found.items()})
 
 
 def _duplicates(settings: Filter, context: Context) -> list[Seen | Near]:
