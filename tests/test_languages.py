@@ -58,7 +58,7 @@ def test_an_unknown_language_has_its_english_name() -> None:
     """Prompts say French, not fr, and what is not known of it is said with the way out; of known ones there is nothing to say."""
     assert [language(code).name for code in ("fr", "pt-BR", "ckb")] == ["French", "Portuguese (pt-BR)", "ckb"]
     assert render("default", "Hello", "fr")[0].content.startswith("Translate everything that follows into French:")
-    assert "script, wrong_language" in unknown(language("fr")) and "hala new-language fr" in unknown(language("fr"))
+    assert "script and wrong_language are off" in unknown(language("fr")) and "hala new-language fr" in unknown(language("fr"))
     assert unknown(language("ar")) == ""
 
 
