@@ -230,8 +230,8 @@ def unknown(of: Language) -> str:
         return ""
     told = of.name if of.name.casefold() == of.code else f"{of.name} ({of.code})"
     return (
-        f"nothing but its name is known of {told}: the gates script and wrong_language are off, unrelated and omitted know none of"
-        f" its words, length_ratio is wider. Teach it: hala new-language {of.code}"
+        f"nothing but its name is known of {told}: the gates script and wrong_language are off, unrelated and omitted know none"
+        f" of its words, length_ratio is wider. Teach it: hala new-language {of.code}"
     )
 
 
