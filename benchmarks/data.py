@@ -56,9 +56,11 @@ read = lambda: JsonlReader(folder, glob_pattern=name)
 config = MinhashConfig()
 signatures = [read(), MinhashDedupSignature(work + "/s", config)]
 Run(signatures, tasks=1, logging_dir=work + "/l1").run()
-Run([MinhashDedupBuckets(work + "/s", work + "/b", config=config)], tasks=config.num_buckets, workers=1, logging_dir=work + "/l2").run()
+buckets = [MinhashDedupBuckets(work + "/s", work + "/b", config=config)]
+Run(buckets, tasks=config.num_buckets, workers=1, logging_dir=work + "/l2").run()
 Run([MinhashDedupCluster(work + "/b", work + "/r", config)], tasks=1, logging_dir=work + "/l3").run()
-Run([read(), MinhashDedupFilter(work + "/r"), JsonlWriter(work + "/o", compression=None)], tasks=1, logging_dir=work + "/l4").run()
+kept = [read(), MinhashDedupFilter(work + "/r"), JsonlWriter(work + "/o", compression=None)]
+Run(kept, tasks=1, logging_dir=work + "/l4").run()
 from pathlib import Path
 print(json.dumps({"kept": sum(1 for f in Path(work + "/o").rglob("*.jsonl") for _ in f.open())}))
 """

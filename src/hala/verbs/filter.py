@@ -17,7 +17,7 @@ from hala.data.translating import select_gates
 from hala.errors import InputError
 from hala.languages import Language, language, unknown
 from hala.recipe import Filter
-from hala.records import KEPT, Engine, Question, Message, Row, Sampling, Verdict, rejected
+from hala.records import KEPT, Engine, Message, Question, Row, Sampling, Verdict, rejected
 from hala.verbs import Context, Outcome, open_engine
 
 if TYPE_CHECKING:
