@@ -4,7 +4,7 @@
 
 FOLDER holds `mmlu_en/test/*.csv`, `arabic_mmlu_translated/test/*.csv` and `exams_ar/exam_test.jsonl` (questions), and
 `dolly/*.jsonl`, `gpteacher/*.json.gz` and `gsm8k/*.jsonl` (rows that have nothing to do with them). Questions are planted into
-chats in the ways in which they leak: as they are, with other punctuation and case, with their options in another order, with vowel
+chats as they leak: as they are, with other punctuation and case, with their options in another order, with vowel
 marks (Arabic).
 Writes benchmarks/results/leaks.json.
 """
