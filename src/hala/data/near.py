@@ -64,9 +64,13 @@ class Near:
 
     def _group(self, shelf: list[tuple[Signatures, bytes]]) -> None:
         """Notes the texts of one side that are like another."""
-        signatures = np.concatenate([part for part, _ in shelf]) if shelf else np.empty((0, HASHES), np.uint16)
         digests = b"".join(part for _, part in shelf)
-        shelf.clear()
+        signatures = np.empty((len(digests) // 16, HASHES), np.uint16)
+        end = len(signatures)
+        while shelf:  # each part goes once it is copied, so that nothing is held twice
+            part, _ = shelf.pop()
+            signatures[end - len(part) : end] = part
+            end -= len(part)
         leaders = grouped(signatures, self.threshold)
         sizes = np.bincount(leaders, minlength=len(leaders))
         base = len(self.clusters)
