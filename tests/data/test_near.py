@@ -98,12 +98,13 @@ def test_only_kept_rows_count() -> None:
     assert rejected_of(rows).keys() == {"second"}
 
 
-@pytest.mark.parametrize("batch", [1, 7, 1000])
-def test_batches_do_not_matter(batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """How many texts are hashed at a time changes no decision."""
+@pytest.mark.parametrize(("batch", "block"), [(1, 3), (7, 5), (1000, 16), (10, 60)])
+def test_batches_do_not_matter(batch: int, block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """How many texts are hashed at a time, and how many signatures are held together, changes no decision."""
     rows = [row(str(i), changed(text(i % 20), i % 3, i)) for i in range(60)]
     expected = rejected_of(rows)
     monkeypatch.setattr(near, "BATCH", batch)
+    monkeypatch.setattr(near, "BLOCK", block)
     assert rejected_of(rows) == expected and expected
 
 

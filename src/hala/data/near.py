@@ -35,6 +35,7 @@ RUN = 3  # words
 SHORTEST = 20  # words: in shorter texts one other word is another question
 SEED, ALGORITHM = 42, 2  # signatures of other versions of rensa's algorithm are no longer the same
 BATCH = 2000
+BLOCK = 1 << 18  # texts: 64 MB of signatures
 KNOWN_WORDS = 500_000
 SIDES = ("target", "source")
 _FACTORS = np.array([0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9], np.uint64)
@@ -53,30 +54,24 @@ class Near:
         self.threshold = threshold
         self.clusters: dict[bytes, tuple[int, NDArray[np.uint16]]] = {}
         self.kept: dict[int, list[tuple[NDArray[np.uint16], str]]] = {}
-        shelves: dict[str, list[tuple[Signatures, bytes]]] = {side: [] for side in SIDES}
+        shelves = {side: Shelf() for side in SIDES}
         hasher, source = Hasher(), iter(rows)
         while batch := list(islice(source, BATCH)):
             for side, shelf in shelves.items():
                 texts = [text for row in batch if (text := text_of(row, side))]
-                shelf.append(hasher.signatures(texts))
+                shelf.add(*hasher.signatures(texts))
         for side in SIDES:
             self._group(shelves.pop(side))
 
-    def _group(self, shelf: list[tuple[Signatures, bytes]]) -> None:
+    def _group(self, shelf: Shelf) -> None:
         """Notes the texts of one side that are like another."""
-        digests = b"".join(part for _, part in shelf)
-        signatures = np.empty((len(digests) // 16, HASHES), np.uint16)
-        end = len(signatures)
-        while shelf:  # each part goes once it is copied, so that nothing is held twice
-            part, _ = shelf.pop()
-            signatures[end - len(part) : end] = part
-            end -= len(part)
+        signatures, digests = shelf.all()
         leaders = grouped(signatures, self.threshold)
         sizes = np.bincount(leaders, minlength=len(leaders))
         base = len(self.clusters)
         for index in np.flatnonzero(sizes[leaders] > 1).tolist():
             # Each row of the matrix is copied, so that the matrix itself can go.
-            self.clusters[digests[16 * index : 16 * index + 16]] = base + int(leaders[index]), signatures[index].copy()
+            self.clusters[bytes(digests[16 * index : 16 * index + 16])] = base + int(leaders[index]), signatures[index].copy()
 
     def check(self, row: Row) -> Verdict:
         """Kept, or `near_duplicate` with the side, the estimated likeness and the id of the earlier row."""
@@ -95,6 +90,33 @@ class Near:
         for cluster, signature in found:
             self.kept.setdefault(cluster, []).append((signature, row.id))
         return KEPT
+
+
+class Shelf:
+    """Signatures and digests as they come, in blocks so large that their memory goes back to the system when they are joined."""
+
+    def __init__(self) -> None:
+        self.blocks: list[Signatures] = []
+        self.digests = bytearray()
+
+    def add(self, signatures: Signatures, digests: bytes) -> None:
+        """More texts."""
+        while len(signatures):
+            place = len(self.digests) // 16 % BLOCK
+            if not place:
+                self.blocks.append(np.empty((BLOCK, HASHES), np.uint16))
+            fits = min(len(signatures), BLOCK - place)
+            self.blocks[-1][place : place + fits] = signatures[:fits]
+            self.digests += digests[: 16 * fits]
+            signatures, digests = signatures[fits:], digests[16 * fits :]
+
+    def all(self) -> tuple[Signatures, bytearray]:
+        """Everything, in order; the shelf is empty then."""
+        joined = np.empty((len(self.digests) // 16, HASHES), np.uint16)
+        while self.blocks:
+            start = (len(self.blocks) - 1) * BLOCK
+            joined[start : start + BLOCK] = self.blocks.pop()[: len(joined) - start]
+        return joined, self.digests
 
 
 class Hasher:
