@@ -136,6 +136,8 @@ class Data(Section):
     A record without it is malformed."""
     holdout_share: float = Field(default=0.02, gt=0.0, lt=1.0)
     """Share of the groups that `split: heldout` keeps and `split: train` leaves out, when `holdout` names a column."""
+    keep: Annotated[tuple[str, ...], BeforeValidator(as_tuple)] = ()
+    """Columns that go along in the rows' notes: a dialect, a category, a difficulty."""
     sample: float = Field(default=1.0, gt=0.0, le=1.0)
     """Share of the rows to keep, chosen by the hash of their content."""
     weight: float = Field(default=1.0, gt=0.0, le=100.0)
@@ -168,19 +170,23 @@ class Data(Section):
     def _refuse_idle(self, place: str) -> None:
         """A setting that would do nothing is refused. Raises ValueError."""
         given = self.model_fields_set
-        if place == "ref" and (idle := sorted(given - {"ref", "skip", "take"})):
-            raise ValueError(f"{', '.join(idle)} does nothing for rows of a step; ref knows skip and take")
+        if place == "ref" and (idle := sorted(given - {"ref", "skip", "take", "weight"})):
+            raise ValueError(f"{', '.join(idle)} does nothing for rows of a step; ref knows skip, take and weight")
         if place == "world" and (idle := sorted(given - WORLD_KEYS)):
             raise ValueError(f"{', '.join(idle)} does nothing for the world; it knows {', '.join(sorted(WORLD_KEYS))}")
         if place != "world" and (idle := sorted(given & {"topics", "arabic_share"})):
             raise ValueError(f"{', '.join(idle)} does nothing for {place}; only the world has topics and shares")
         if place == "hub" and (idle := sorted(given & {"target", "format", "header"})):
             raise ValueError(f"{', '.join(idle)} does nothing for a hub dataset; they describe a file")
+        if taken := sorted(NOTES & set(self.keep)):
+            raise ValueError(f"notes called {taken[0]} are hala's own; rename the column in the data")
         if place == "path" and self.split != "train" and not self.holdout:
             raise ValueError(f"a file has no split '{self.split}'; add holdout (a column that divides it), or drop split")
 
 
-WORLD_KEYS = {"world", "topics", "split", "skip", "take", "seed", "lang", "arabic_share"}
+NOTES = frozenset({"route", "ladder", "tried", "kept", "tools"})
+"""Notes of rows that steps write themselves."""
+WORLD_KEYS = {"world", "weight", "topics", "split", "skip", "take", "seed", "lang", "arabic_share"}
 """Settings of the world's rows."""
 
 
@@ -191,7 +197,8 @@ def _only_questions(datas: tuple[Data, ...]) -> tuple[Data, ...]:
             found = f"world: {data.world}" if data.world else f"ref: {data.ref}" if data.ref else f"hub: {data.hub}"
             raise ValueError(f"questions come from path (a file) or world: questions; found {found}")
         idle = sorted(
-            data.model_fields_set & {"target", "format", "header", "shape", "columns", "where", "holdout", "sample", "weight"}
+            data.model_fields_set
+            & {"target", "format", "header", "shape", "columns", "where", "holdout", "sample", "weight", "keep"}
         )
         if idle:
             raise ValueError(f"{', '.join(idle)} does nothing for questions; a file of questions knows lang, skip and take")

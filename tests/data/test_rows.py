@@ -62,6 +62,13 @@ def test_weights_mix_sources(tmp_path: Path) -> None:
     assert counts[1.0].total() == 400 and set(counts[2.0].values()) == {2} and counts[2.0].total() == 800
     assert 70 < counts[0.25].total() < 130 and set(counts[0.25].values()) == {1}
     assert counts[2.25] == counts[2.0] + counts[0.25]
+    assert len(list(open_all([Data(world="pairs", take=5, weight=2)], {}, Collected()))) == 10
+
+
+def test_steps_have_weights_too(step: Path) -> None:
+    """A mix is mostly of earlier steps."""
+    found = [row.id for row in open_all([Data(ref="$s", weight=3, take=2)], {"s": step}, Collected())]
+    assert found == ["r/0", "r/1"] * 3
 
 
 @pytest.mark.parametrize("world", ["pairs", "texts", "conversations"])

@@ -12,6 +12,7 @@ import pytest
 
 from hala.data.sources import BadRow, SourceSpec, fingerprint, hub_records, open_source, resolve_revision
 from hala.errors import InputError
+from hala.recipe import Data
 from hala.records import Message, Row
 
 GOOD = '{"instruction": "Say hi.", "response": "Hi."}'
@@ -383,3 +384,16 @@ def test_fingerprint_follows_content(tmp_path: Path) -> None:
     commit = "0" * 40
     assert fingerprint(SourceSpec(hub="owner/name", revision=commit)) == f"owner/name@{commit}"
     assert resolve_revision(SourceSpec(hub="owner/name", revision=commit)) == commit
+
+
+def test_columns_that_are_kept_go_along(tmp_path: Path) -> None:
+    """A dialect stays with its row as a note; a record without it has none, and a value that is no text becomes one."""
+    records = [
+        {"prompt": "a", "response": "b", "dialect": "Egyptian", "level": 3},
+        {"prompt": "c", "response": "d", "dialect": None},
+    ]
+    (tmp_path / "x.jsonl").write_text("".join(json.dumps(each) + "\n" for each in records), encoding="utf-8")
+    rows = list(open_source(SourceSpec(path=str(tmp_path / "x.jsonl"), keep=("dialect", "level")), lambda bad: None))
+    assert [row.notes for row in rows] == [{"dialect": "Egyptian", "level": "3"}, {}]
+    with pytest.raises(ValueError, match="hala's own"):
+        Data(path="x.jsonl", keep=("route",))

@@ -16,7 +16,7 @@ from typing import Any
 
 from hala.data.questions import read_questions
 from hala.data.readers import FORMATS, BadRow, Records, Reject, format_of, parallel, read_records, suffix_of
-from hala.data.shapes import SHAPES, RecordError, detect, is_own, language_pair, own_row, parse, tools_of
+from hala.data.shapes import SHAPES, RecordError, clean, detect, is_own, language_pair, own_row, parse, tools_of
 from hala.errors import InputError, nearest
 from hala.languages import LANGUAGES
 from hala.records import Message, Row
@@ -46,6 +46,8 @@ class SourceSpec:
     columns: Mapping[str, str] | None = None
     """The shape's field -> the data's column (its number, from 0, where there is no header)."""
     header: bool | None = None
+    keep: tuple[str, ...] = ()
+    """Columns whose values go along in the rows' notes, as text; one that a record lacks is left out."""
     where: Mapping[str, str | list[str]] | None = None
     """Keep only records whose columns have these values, or one of these."""
     holdout: str | None = None
@@ -258,7 +260,8 @@ def _row(record: dict[str, Any], spec: SourceSpec, name: str, position: int) -> 
     if not lang and original is not None:
         lang = _target_language(record, spec)
     tools = tools_of(record) if shape in ("messages", "conversations") else ""
-    notes = {"tools": tools} if tools else {}
+    notes = {column: clean(str(record[column]), column) for column in spec.keep if record.get(column) not in (None, "")}
+    notes |= {"tools": tools} if tools else {}
     return Row(f"{name}/{position}-{_digest(messages, original)}", messages, lang, name, spec.licence, original, notes)
 
 
