@@ -190,13 +190,13 @@ def language(code: str) -> Language:
 @lru_cache(maxsize=256)
 def _generic(primary: str, code: str) -> Language:
     """A language of which at most the English name is known."""
-    name = next((name for name, known, _ in _identified() if known == primary), "") if primary else ""
+    name = next((name for name, known, _ in identified() if known == primary), "") if primary else ""
     shown = name if primary == code.lower() else f"{name} ({code})"
     return Language(primary, shown if name else code, shown if name else code, generic=True)
 
 
 @lru_cache(maxsize=1)
-def _identified() -> tuple[tuple[str, str, str], ...]:
+def identified() -> tuple[tuple[str, str, str], ...]:
     """English name, ISO 639-1 and ISO 639-3 code of what the language identifier tells apart."""
     from lingua import Language as Known
 
@@ -213,11 +213,11 @@ def find_code(said: str) -> str:
     for each in LANGUAGES.values():
         if re.split("[-_]", word)[0] == each.code or word in (each.name.casefold(), each.native.casefold(), *each.labels):
             return each.code
-    if code := next((code for name, code, label in _identified() if word in (name.casefold(), label)), ""):
+    if code := next((code for name, code, label in identified() if word in (name.casefold(), label)), ""):
         return code
     if re.fullmatch("[a-z]{2,3}(?:[-_][a-z0-9]{2,8})*", word):
         return said.strip() if "-" in word or "_" in word else word
-    names = [*(each.name for each in LANGUAGES.values()), *(name for name, _, _ in _identified())]
+    names = [*(each.name for each in LANGUAGES.values()), *(name for name, _, _ in identified())]
     raise InputError(
         f"{said!r} is no language.{nearest(said.strip().title(), names)}",
         f"Give a code of two or three letters (ISO 639), or one of {', '.join(each.name for each in LANGUAGES.values())}.",

@@ -82,6 +82,13 @@ def test_both_sides_count() -> None:
     assert {name: detail.split()[0] for name, detail in found.items()} == {"same source": "source", "same target": "target"}
 
 
+def test_sides_are_never_compared_with_each_other() -> None:
+    """An original that reads like the translation of another row is no duplicate of it, however the clusters are numbered."""
+    rows = [row("x", text(1)), row("y", text(2)), row("a", text(3)), row("b", changed(text(3), 1))]
+    rows += [row("c", text(4), changed(text(3), 1, 1)), row("d", text(5), changed(text(3), 1, 2))]
+    assert {name: detail.split()[-1] for name, detail in rejected_of(rows).items()} == {"b": "a", "d": "c"}
+
+
 def test_short_texts_are_left_alone() -> None:
     """In a short question one other number is another question."""
     rows = [row(str(i), f"How much is {i} plus 2 when you count in tens".split()) for i in range(9)]

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from hala import shards
+from hala import artifacts, shards
+from hala.artifacts import Manifest
 from hala.cli import app
 from hala.data.stats import MOST_NAMES, describe
 from hala.records import KEPT, Message, Row, Verdict, rejected
@@ -50,7 +51,8 @@ def test_command_describes_steps_and_files(tmp_path: Path) -> None:
     row = Row("a", (Message("text", "مرحبا"),), "ar", "demo", "cc0-1.0", (Message("text", "Hello"),), {"ladder": "again"})
     shards.write_rows(tmp_path / "step/rows/000000.parquet", [(row, KEPT), (row, KEPT)])
     shards.write_rows(tmp_path / "step/rejected/000000.parquet", [(row, rejected("copy"))])
-    (tmp_path / "step/manifest.json").write_text(json.dumps({"timings": {"seconds": 1.5, "tokens_per_s": 70.0}}))
+    timings = {"seconds": 1.5, "tokens_per_s": 70.0}
+    artifacts.finish(tmp_path / "step", Manifest("step", "translate", "rows", {}, {}, "f", timings=timings))
     said = CliRunner().invoke(app, ["stats", str(tmp_path / "step")]).stdout
     assert "2 rows, 1 of them duplicates; 1 rejected" in said and "ar, with original" in said and "original text" in said
     assert "again" in said and "70.00" in said
@@ -63,3 +65,10 @@ def test_notes_of_one_row_are_counted_together() -> None:
     """What was kept and which tools there are is another thing in each row, and is no list of values."""
     rows = [Row(str(n), (Message("user", "a"),), notes={"kept": f"{n}", "tools": f"[{n}]", "route": "x"}) for n in range(3)]
     assert describe((row, KEPT) for row in rows)["notes"] == {"kept": {"rows": 3}, "route": {"x": 3}, "tools": {"rows": 3}}
+
+
+def test_every_malformed_row_of_a_file_is_counted(tmp_path: Path) -> None:
+    """However many rows of a file are broken, their number is told; only examples are limited."""
+    (tmp_path / "data.jsonl").write_text('{"prompt": "a", "response": "b"}\n' + '{"prompt": 5, "response": "b"}\n' * 10_050)
+    found = json.loads(CliRunner().invoke(app, ["stats", str(tmp_path / "data.jsonl"), "--json"]).stdout)
+    assert found["rows"] == 1 and found["malformed"] == {"wrong_type": 10_050}

@@ -52,8 +52,9 @@ class Near:
 
     def __init__(self, rows: Iterable[Row], threshold: float) -> None:
         self.threshold = threshold
-        self.clusters: dict[bytes, tuple[int, NDArray[np.uint16]]] = {}
-        self.kept: dict[int, list[tuple[NDArray[np.uint16], str]]] = {}
+        # By side and digest: the side's first text of the cluster, and the signature.
+        self.clusters: dict[tuple[str, bytes], tuple[int, NDArray[np.uint16]]] = {}
+        self.kept: dict[tuple[str, int], list[tuple[NDArray[np.uint16], str]]] = {}
         shelves = {side: Shelf() for side in SIDES}
         hasher, source = Hasher(), iter(rows)
         while batch := list(islice(source, BATCH)):
@@ -61,27 +62,26 @@ class Near:
                 texts = [text for row in batch if (text := text_of(row, side))]
                 shelf.add(*hasher.signatures(texts))
         for side in SIDES:
-            self._group(shelves.pop(side))
+            self._group(side, shelves.pop(side))
 
-    def _group(self, shelf: Shelf) -> None:
+    def _group(self, side: str, shelf: Shelf) -> None:
         """Notes the texts of one side that are like another."""
         signatures, digests = shelf.all()
         leaders = grouped(signatures, self.threshold)
         sizes = np.bincount(leaders, minlength=len(leaders))
-        base = len(self.clusters)
         for index in np.flatnonzero(sizes[leaders] > 1).tolist():
             # Each row of the matrix is copied, so that the matrix itself can go.
-            self.clusters[bytes(digests[16 * index : 16 * index + 16])] = base + int(leaders[index]), signatures[index].copy()
+            self.clusters[side, bytes(digests[16 * index : 16 * index + 16])] = int(leaders[index]), signatures[index].copy()
 
     def check(self, row: Row) -> Verdict:
         """Kept, or `near_duplicate` with the side, the estimated likeness and the id of the earlier row."""
         found = []
         for side in SIDES:
             text = text_of(row, side)
-            known = self.clusters.get(digest(text)) if text else None
+            known = self.clusters.get((side, digest(text))) if text else None
             if known is None:
                 continue
-            cluster, signature = known
+            cluster, signature = (side, known[0]), known[1]
             # The likest, then the first by name: whatever the order in which a continued step hears of the rows kept before.
             likest = min(((-np.mean(other == signature), name) for other, name in self.kept.get(cluster, ())), default=(0.0, ""))
             if -likest[0] >= self.threshold:

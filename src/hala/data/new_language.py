@@ -22,7 +22,7 @@ from hala.artifacts import atomic_file, make_folder
 from hala.data.lexicon import english_words
 from hala.data.readers import BadRow, text_lines
 from hala.errors import InputError
-from hala.languages import has_letters_of, letters, read_language, script_letters
+from hala.languages import has_letters_of, identified, letters, read_language, script_letters
 
 _RTL = frozenset({"Arabic", "Hebrew", "Syriac", "Thaana", "Nko"})
 _EDGES = string.punctuation + "«»“”‘’…،؛؟।–—"
@@ -38,7 +38,7 @@ def stub(code: str, lines: Iterable[str] = ()) -> str:
     if not re.fullmatch("[a-z]{2,3}", code):
         raise InputError(f"{code!r} is no code of a language.", "Give two or three lower-case letters (ISO 639), for example fa.")
     shown = observed(lines)
-    known = identified(code)
+    known = known_of(code)
     script = shown.get("script") or known["script"]
     digits = "۰۱۲۳۴۵۶۷۸۹" if script == "Arabic" else _digits(script)
     table: list[tuple[str, Any, str]] = [
@@ -123,24 +123,23 @@ def observed(lines: Iterable[str]) -> dict[str, Any]:
     return result
 
 
-def identified(code: str) -> dict[str, Any]:
+def known_of(code: str) -> dict[str, Any]:
     """Name, script and labels of a code, as far as the language identifier knows them."""
-    from lingua import IsoCode639_1, Language
+    from lingua import Language
 
-    plain = {"name": code, "script": "", "labels": []}
-    iso = getattr(IsoCode639_1, code.upper(), None)
-    if iso is None:
-        return plain
-    language = Language.from_iso_code_639_1(iso)
+    found = next(((name, label) for name, known, label in identified() if known == code), None)
+    if found is None:
+        return {"name": code, "script": "", "labels": []}
+    name, label = found
+    language = getattr(Language, name.upper())
     scripts = {
         "Arabic": Language.all_with_arabic_script(),
         "Cyrillic": Language.all_with_cyrillic_script(),
         "Devanagari": Language.all_with_devanagari_script(),
         "Latin": Language.all_with_latin_script(),
     }
-    name = language.name.title()
     script = next((each for each, members in scripts.items() if language in members), name if has_letters_of(name) else "")
-    return {"name": name, "script": script, "labels": [language.iso_code_639_3.name.lower()]}
+    return {"name": name, "script": script, "labels": [label]}
 
 
 def _script(letter: str) -> str:

@@ -55,17 +55,15 @@ class Collected:
 
 def open_all(datas: Sequence[Data], inputs: Mapping[str, Path], bad: Collected) -> Iterator[Row]:
     """The rows of every source by its weight, one source after the other."""
+    from hala.data.sources import is_among
+
     for data in datas:
         whole, part = divmod(data.weight, 1.0)
         for number in range(int(whole)):
             yield from open_rows(data, bad if not number else Collected(), inputs)  # malformed rows count once
         if part:
             rows = open_rows(data, Collected() if whole else bad, inputs)
-            yield from (row for row in rows if int.from_bytes(_mark(row.id), "big") < part * 2**64)
-
-
-def _mark(name: str) -> bytes:
-    return hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+            yield from (row for row in rows if is_among(row.id, part))
 
 
 def open_rows(data: Data, bad: Collected, inputs: Mapping[str, Path] | None = None) -> Iterator[Row]:

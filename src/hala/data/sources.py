@@ -210,9 +210,13 @@ def _wanted(record: Mapping[str, Any], spec: SourceSpec) -> bool:
             return False
     if not spec.holdout or record.get(spec.holdout) is None:
         return True  # without its group a record is rejected later, with the other unusable ones
-    group = hashlib.blake2b(str(record[spec.holdout]).encode("utf-8", "replace"), digest_size=8).digest()
-    held_out = int.from_bytes(group, "big") < spec.holdout_share * 2**64
-    return held_out == (spec.split == "heldout")
+    return is_among(str(record[spec.holdout]), spec.holdout_share) == (spec.split == "heldout")
+
+
+def is_among(name: str, share: float) -> bool:
+    """Whether a name is in a share of all names, 0 to 1, which its hash decides: always the same ones."""
+    digest = hashlib.blake2b(name.encode("utf-8", "replace"), digest_size=8).digest()
+    return int.from_bytes(digest, "big") < share * 2**64
 
 
 def _streams(spec: SourceSpec, reject: Reject) -> Iterator[tuple[str, Records]]:

@@ -13,10 +13,11 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from hala.data.drafts import SHOWN as SHOWN_CHARS
 from hala.data.translating import Plan, Text, Translated, document_of
 from hala.errors import InputError
 from hala.progress import Progress as Line
-from hala.recipe import Languages, Translate
+from hala.recipe import Translate
 from hala.recipe_file import from_content
 from hala.records import Verdict
 from hala.verbs import Context
@@ -57,9 +58,10 @@ class Documents:
         self.line = line or Line(quiet=True)
         step = {"translate": {"data": {"path": "-"}, **settings}}
         languages = {"source": source, "target": target}
-        section = from_content({"name": "text", "languages": languages, "steps": {"text": step}}, "--set").steps["text"].settings
+        recipe = from_content({"name": "text", "languages": languages, "steps": {"text": step}}, "--set")
+        section = recipe.steps["text"].settings
         assert isinstance(section, Translate)
-        context = Context("text", NOWHERE, NOWHERE, Languages(source=source, target=target), {}, self.line)
+        context = Context("text", NOWHERE, NOWHERE, recipe.languages, {}, self.line)
         self.work = open_work(section, context, digests(section))
         self.plan: Plan = self.work.translator.plan
         self.stats: Counter[str] = self.work.translator.stats
@@ -103,7 +105,7 @@ class Documents:
         wanted = {text: None for text in document_of(Text(self.held[place]), self.plan).segments}
         failed = {each.source: each for each in self.work.translator.settled.values() if each.result is None}
         said = [
-            f"{failed[text].verdict.reason}: {failed[text].verdict.detail} | segment: {text[:200]}"
+            f"{failed[text].verdict.reason}: {failed[text].verdict.detail} | segment: {text[:SHOWN_CHARS]}"
             for text in wanted
             if text in failed
         ]

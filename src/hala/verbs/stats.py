@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from hala import shards
+from hala import artifacts, shards
 from hala.data.stats import QUANTILES, describe
 from hala.errors import InputError
 from hala.records import KEPT, Row, Verdict
@@ -24,21 +24,19 @@ def stats_of(place: Path) -> dict[str, Any]:
         if any((place / "rejected").glob("*.parquet")):
             judged = chain(judged, shards.read_rejected(place))
         return describe(judged) | _cost(place)
-    from hala.data.rows import Collected
     from hala.data.sources import SourceSpec, open_source
 
-    bad = Collected()
-    found = describe((row, KEPT) for row in open_source(SourceSpec(path=str(place)), bad))
-    reasons = [row.reason for row in bad.rows]
-    return found | {"malformed": {reason: reasons.count(reason) for reason in sorted(set(reasons))}}
+    malformed: Counter[str] = Counter()
+    rows = open_source(SourceSpec(path=str(place)), lambda bad: malformed.update([bad.reason]))
+    return describe((row, KEPT) for row in rows) | {"malformed": dict(sorted(malformed.items()))}
 
 
 def _cost(step: Path) -> dict[str, Any]:
     """What the manifest of a finished step says of time and tokens."""
-    try:
-        timings = json.loads((step / "manifest.json").read_text(encoding="utf-8")).get("timings", {})
-    except (OSError, ValueError):
+    manifest = artifacts.read_manifest(step)
+    if manifest is None:
         return {}
+    timings = manifest.timings
     wanted = ("seconds", "rows_per_s", "tokens_per_s", "accepted_tokens_per_s", "saved_tokens_share")
     return {"cost": {name: timings[name] for name in wanted if name in timings}}
 

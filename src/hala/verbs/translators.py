@@ -19,7 +19,7 @@ from hala.recipe import EngineSettings, Other, Translate
 from hala.records import Engine, Row, Sampling, Verdict
 from hala.session import read_started
 from hala.verbs import Context, open_engine, trained_for
-from hala.weights.generation import Nature, read_sampling
+from hala.weights.generation import PLAIN, read_sampling
 
 # More failed requests in one shard than this are the engine's fault, not the rows'.
 BROKEN_ROWS, BROKEN_SHARE = 20, 0.2
@@ -111,22 +111,21 @@ def other_plan(plan: Plan, other: Other, context: Context) -> Plan:
     """The plan for the other translator: its own prompt, and no question of confidence."""
     trained = translation_facts(context.locate(other.model), plan.source.code, plan.target.code)
     prompt = other.prompt or trained.get("prompt") or default_prompt(other)
-    before, nature = plan.sampling, nature_of(other, context.locate(other.model))
-    sampling = sampling_for(nature, before.max_tokens, before.temperature, before.seed)
+    before = plan.sampling
+    sampling = replace(
+        nature_of(other, context.locate(other.model)),
+        max_tokens=before.max_tokens,
+        temperature=before.temperature,
+        seed=before.seed,
+    )
     context_too = plan.context and other.engine != "ctranslate"
     return replace(plan, prompt=prompt, min_confidence=0.0, context=context_too, sampling=sampling)
 
 
-def nature_of(settings: Translate | Other, model: str) -> Nature:
+def nature_of(settings: Translate | Other, model: str) -> Sampling:
     """How the translator wants to be sampled; the plain defaults for a model that only a server has."""
     elsewhere = settings.engine == "echo" or not model or (settings.engine == "server" and not Path(model).is_dir())
-    return Nature() if elsewhere else read_sampling(model, settings.revision)
-
-
-def sampling_for(nature: Nature, max_tokens: int, temperature: float, seed: int) -> Sampling:
-    """Decoding at the temperature of the first try, with what a sampled try needs besides."""
-    greedy = Sampling(max_tokens, temperature, seed=seed)
-    return replace(greedy, top_p=nature.top_p, min_p=nature.min_p, repetition_penalty=nature.repetition_penalty)
+    return PLAIN if elsewhere else read_sampling(model, settings.revision)
 
 
 def identity(settings: EngineSettings, model: str, digests: Mapping[str, str]) -> str:
@@ -181,7 +180,7 @@ def make_plan(settings: Translate, model: str, source: str, target: str) -> Plan
         prompt=settings.prompt or trained.get("prompt") or default_prompt(settings),
         source=language(source),
         target=language(target),
-        sampling=sampling_for(nature, settings.max_tokens, settings.temperature, settings.seed),
+        sampling=replace(nature, max_tokens=settings.max_tokens, temperature=settings.temperature, seed=settings.seed),
         gates=select_gates(gates),
         whole=settings.mode == "whole",
         max_chars=settings.max_chars,

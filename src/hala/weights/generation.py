@@ -3,51 +3,44 @@
 Translation is greedy at first; a segment that failed is sampled, and models differ in how much of that they bear.
 
 >>> from hala.weights.generation import sampling_of
->>> sampling_of({"model_type": "lfm2"}, {})
-Nature(temperature=0.3, top_p=1.0, min_p=0.15, repetition_penalty=1.05)
+>>> found = sampling_of({"model_type": "lfm2"}, {})
+>>> found.temperature, found.min_p, found.repetition_penalty
+(0.3, 0.15, 1.05)
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from hala.errors import InputError
+from hala.records import Sampling
 from hala.weights.hub import fetch
 
 CONFIG, GENERATION_CONFIG = "config.json", "generation_config.json"
 
 
-@dataclass(frozen=True, slots=True)
-class Nature:
-    """Temperature, nucleus, least share of the likeliest token's probability, and penalty of tokens that occurred before."""
-
-    temperature: float = 0.3
-    top_p: float = 1.0
-    min_p: float = 0.0
-    repetition_penalty: float = 1.0
-
-
+PLAIN = Sampling(temperature=0.3)
+"""For a model of which nothing is known."""
 _LIMITS = {"temperature": (0.01, 2.0), "top_p": (0.01, 1.0), "min_p": (0.0, 1.0), "repetition_penalty": (0.5, 2.0)}
 # Of model cards, where the generation config of the published checkpoints is silent.
-FAMILIES = {"lfm2": Nature(0.3, min_p=0.15, repetition_penalty=1.05)}
+FAMILIES = {"lfm2": Sampling(temperature=0.3, min_p=0.15, repetition_penalty=1.05)}
 
 
-def sampling_of(config: Mapping[str, Any], generation: Mapping[str, Any]) -> Nature:
+def sampling_of(config: Mapping[str, Any], generation: Mapping[str, Any]) -> Sampling:
     """What the two files of a checkpoint say, number by number; a value that makes no sense counts as not said."""
-    family = FAMILIES.get(str(config.get("model_type")), Nature())
-    said = {}
-    for each in fields(Nature):
-        value, (low, high) = generation.get(each.name), _LIMITS[each.name]
-        sound = isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
-        said[each.name] = float(value) if sound and value is not None else getattr(family, each.name)
-    return Nature(**said)
+    said: dict[str, Any] = {}
+    for name, (low, high) in _LIMITS.items():
+        value = generation.get(name)
+        if isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high:
+            said[name] = float(value)
+    return replace(FAMILIES.get(str(config.get("model_type")), PLAIN), **said)
 
 
-def read_sampling(model: str, revision: str | None = None) -> Nature:
+def read_sampling(model: str, revision: str | None = None) -> Sampling:
     """The same for a folder or a hub id, of which nothing but these two files is fetched.
 
     The defaults for a name that is neither, as servers know their models by.
@@ -55,7 +48,7 @@ def read_sampling(model: str, revision: str | None = None) -> Nature:
     try:
         folder = fetch(model, revision, (CONFIG, GENERATION_CONFIG))
     except InputError:
-        return Nature()
+        return PLAIN
     return sampling_of(_content(folder / CONFIG), _content(folder / GENERATION_CONFIG))
 
 
