@@ -81,6 +81,8 @@ def test_merge_stays_between_its_ends(t: object) -> None:
         ({"t": math.nan, "method": "ties"}, "'t' is nan"),
         ({"t": "search", "search": {"questions": "q.jsonl", "t": math.inf}, "method": "ties"}, "'t' is inf"),
         ({"weights": [1.0, math.nan], "method": "ties"}, "weights must be finite"),
+        ({"mode": "exact", "method": "ties"}, "exact is for method: slerp"),
+        ({"mode": "exact", "rounding": "stochastic"}, "rounding: nearest"),
     ],
 )
 def test_merge_refuses_what_no_model_could_take(given: dict[str, object], says: str) -> None:

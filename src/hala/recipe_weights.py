@@ -153,6 +153,8 @@ class Merge(Section):
     """`stochastic` keeps changes smaller than half a BF16 step on average."""
     seed: int = Field(default=0, ge=0)
     """Of stochastic rounding and of what dare drops."""
+    mode: Literal["float64-sums", "exact"] = "float64-sums"
+    """How slerp adds up: `float64-sums` is nearer to the formula; `exact` is bit-equal to mergekit, and loads torch."""
     shard_bytes: int = Field(default=5_000_000_000, ge=1_000)
     """Largest output file in bytes."""
 
@@ -168,6 +170,8 @@ class Merge(Section):
             raise ValueError("weights must be finite numbers")
         if self.method in ("slerp", "linear") and any(isinstance(t, float) and not 0.0 <= t <= 1.0 for t in tried):
             raise ValueError("t must be between 0 and 1")
+        if self.mode == "exact" and (self.method != "slerp" or self.rounding != "nearest"):
+            raise ValueError("mode: exact is for method: slerp and rounding: nearest")
         if ("search" in self.t) != (self.search is not None) or ("search" in self.t and len(self.t) > 1):
             raise ValueError("t: search stands alone and needs the key search, which says what to score with")
         if self.search is not None and self.method == "soup":

@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from hala.errors import InputError, RecipeError
+from hala.errors import DriftError, InputError, RecipeError
 from hala.weights.loading import load_model
 from hala.weights.merge import Mix, merge
 from hala.weights.methods import coefficients
@@ -155,6 +155,10 @@ def test_impossible_requests_are_explained(folders: dict[str, Path], tmp_path: P
     """An unknown method, a t outside 0..1 and two architectures are refused with the reason."""
     with pytest.raises(RecipeError, match="Did you mean 'slerp'"):
         merge(folders["lfm2"], folders["tuned"], tmp_path / "x", Mix("slrp"))
+    with pytest.raises(RecipeError, match="unknown mode 'exactly'"):
+        merge(folders["lfm2"], folders["tuned"], tmp_path / "x", Mix(mode="exactly"))
+    with pytest.raises(RecipeError, match="exact is for slerp"):
+        merge(folders["lfm2"], folders["tuned"], tmp_path / "x", Mix("linear", mode="exact"))
     with pytest.raises(RecipeError, match=r"outside 0\.\.1"):
         merge(folders["lfm2"], folders["tuned"], tmp_path / "x", Mix(t=1.5))
     with pytest.raises(InputError, match="a llama model"):
@@ -214,6 +218,39 @@ def test_one_reading_and_many_give_the_same_bytes(
             merge(folders["lfm2"], tuned, tmp_path / f"{method}-read", mix)
         one, other = (load_file(tmp_path / f"{method}-{way}" / "model.safetensors") for way in ("held", "read"))
         assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+class Killed(BaseException):
+    """An end that nothing catches."""
+
+
+def test_exact_merges_continue_only_on_equal_terms(
+    folders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed half-way, `mode: exact` ends with the same bytes; begun in another mode or on other threads it does not mix."""
+    terms = {"torch": "2", "threads": 2, "instructions": "AVX2"}
+    monkeypatch.setattr("hala.weights.exact_slerp.conditions", lambda: terms)
+
+    def run(out: str, mode: str = "exact", kill_at: float = 1.0) -> None:
+        def kill(done: int, total: int) -> None:
+            if done > total * kill_at:
+                raise Killed
+
+        merge(folders["lfm2"], folders["tuned"], tmp_path / out, Mix(t=0.3, mode=mode), shard_bytes=40_000, progress=kill)
+
+    run("whole")
+    with pytest.raises(Killed):
+        run("killed", kill_at=0.5)
+    with pytest.raises(DriftError, match=r"\(conditions, mode\)"):
+        run("killed", mode="float64-sums")
+    terms["threads"] = 3
+    with pytest.raises(DriftError, match=r"\(conditions\)"):
+        run("killed")
+    terms["threads"] = 2
+    assert len((tmp_path / ".killed.partial" / "journal.jsonl").read_text().splitlines()) > 1
+    run("killed")
+    for file in (tmp_path / "whole").iterdir():
+        assert (tmp_path / "killed" / file.name).read_bytes() == file.read_bytes(), file.name
 
 
 def test_whole_numbers_must_agree(folders: dict[str, Path], tmp_path: Path) -> None:

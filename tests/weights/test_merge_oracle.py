@@ -50,14 +50,20 @@ def families(folders: Family, tmp_path_factory: pytest.TempPathFactory) -> dict[
 
 
 def mergekit(
-    method: str, models: dict[Path, dict[str, float]], out: Path, base: Path | None = None, **parameters: float
+    method: str,
+    models: dict[Path, dict[str, float]],
+    out: Path,
+    base: Path | None = None,
+    dtypes: tuple[str, str | None] = ("float32", None),
+    **parameters: Any,
 ) -> Tensors:
-    """What mergekit makes of the models in float32."""
+    """What mergekit makes of the models, read and written in `dtypes`."""
     from mergekit.config import MergeConfiguration
     from mergekit.merge import run_merge
     from mergekit.options import MergeOptions
 
-    content: dict[str, Any] = {"merge_method": method, "dtype": "float32", "parameters": parameters}
+    content: dict[str, Any] = {"merge_method": method, "parameters": parameters}
+    content |= {"dtype": dtypes[0], "out_dtype": dtypes[1]}
     content["models"] = [{"model": str(model), "parameters": own} for model, own in models.items()]
     content |= {"base_model": str(base)} if base else {}
     options = MergeOptions(copy_tokenizer=False, write_model_card=False, quiet=True, random_seed=0)
@@ -105,6 +111,29 @@ def test_slerp_is_mergekits(kind: str, t: float, families: dict[tuple[str, str],
         assert (np.abs(exact - (low + high) / 2)[low != high] <= (16 * step)[low != high]).all(), name
         apart += int((low != high).sum())
     assert apart <= 2e-4 * sum(tensor.numel() for tensor in ours.values())
+
+
+@pytest.mark.parametrize("dtypes", [("bfloat16", None), ("float32", None), ("float32", "float16")])
+@pytest.mark.parametrize("kind", ["lfm2", "llama"])
+def test_exact_slerp_is_mergekits_in_every_byte(
+    kind: str, dtypes: tuple[str, str | None], families: dict[tuple[str, str], Family], tmp_path: Path
+) -> None:
+    """`mode: exact` makes mergekit's file, sphere and line, on several threads, at one t and with t along the layers."""
+    family = families[kind, "bfloat16"]
+    outside = {"lm_head": 0.9, "embed_tokens": 0.9, "model.norm": 0.9, "model.embedding_norm": 0.9}  # of the layers
+    knots = [0.1, 0.45, 0.7]
+    patterns: dict[str, Any] = {"re:(lm_head|model.(embed_tokens|norm|embedding_norm))": 0.9, "default": tuple(knots)}
+    filters = [*({"filter": key, "value": value} for key, value in outside.items()), {"value": knots}]
+    for name, ours_t, their_t in (("number", 0.9, 0.9), ("gradient", patterns, filters)):
+        models: dict[Path, dict[str, float]] = {family["base"]: {}, family["one"]: {}}
+        theirs = mergekit("slerp", models, tmp_path / f"kit-{name}", family["base"], dtypes, t=their_t)
+        mix = Mix(t=ours_t, dtype=dtypes[1] or dtypes[0], mode="exact")
+        ours, report = hala(family["base"], family["one"], tmp_path / name, mix)
+        assert ours.keys() == theirs.keys()
+        assert {"linear", "slerp"} <= report.branches.keys()
+        for key in ours:
+            assert ours[key].dtype == theirs[key].dtype, key
+            assert torch.equal(ours[key].view(torch.uint8), theirs[key].contiguous().view(torch.uint8)), (name, key)
 
 
 @pytest.mark.parametrize("kind", KINDS)

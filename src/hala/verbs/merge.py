@@ -12,6 +12,7 @@ from hala.verbs import Context, Outcome
 
 if TYPE_CHECKING:
     from hala.weights.merge import MergeReport
+    from hala.weights.methods import Mix
 
 
 def run(settings: Merge, context: Context) -> Outcome:
@@ -51,16 +52,24 @@ def run(settings: Merge, context: Context) -> Outcome:
 
 def merge_at(settings: Merge, context: Context, base: Path, tuned: list[Path], t: Schedule, out: Path) -> MergeReport:
     """The report of one merge into `out`."""
-    from hala.weights.merge import Mix, merge
+    from hala.weights.merge import merge
 
     return merge(
         base,
         tuned,
         out,
-        Mix(settings.method, t, settings.weights, settings.density, settings.dtype, settings.rounding, settings.seed),
+        mix_of(settings, t),
         shard_bytes=settings.shard_bytes,
         progress=lambda done, total: context.progress.update(done / 1e6, total / 1e6, "MB"),
     )
+
+
+def mix_of(settings: Merge, t: Schedule) -> Mix:
+    """What the settings say, at one t."""
+    from hala.weights.methods import Mix
+
+    s = settings
+    return Mix(s.method, t, s.weights, s.density, s.dtype, s.rounding, s.seed, s.mode)
 
 
 def find(settings: Merge, context: Context, base: Path, tuned: list[Path]) -> tuple[dict[str, Any], dict[str, int]]:
@@ -68,13 +77,12 @@ def find(settings: Merge, context: Context, base: Path, tuned: list[Path]) -> tu
     from hala.data.rows import Collected
     from hala.verbs.search import search
     from hala.weights.checkpoint import open_checkpoint
-    from hala.weights.methods import TWO_ENDS, Mix
+    from hala.weights.methods import TWO_ENDS
     from hala.weights.preflight import preflight
 
     assert settings.search is not None
-    groups = dict.fromkeys((*settings.search.groups, "default"), 0.5)
-    mix = Mix(settings.method, groups, settings.weights, settings.density, settings.dtype, settings.rounding, settings.seed)
-    preflight([open_checkpoint(path) for path in (base, *tuned)], mix)
+    groups: Schedule = dict.fromkeys((*settings.search.groups, "default"), 0.5)
+    preflight([open_checkpoint(path) for path in (base, *tuned)], mix_of(settings, groups))
     bad = Collected()
     end = "tuned" if settings.method in TWO_ENDS else "t = 1"
     facts = search(settings.search, context, lambda t, out: merge_at(settings, context, base, tuned, t, out), bad, end)

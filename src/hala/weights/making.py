@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Executor, Future, wait
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -37,7 +37,9 @@ class Piece:
     task: Callable[[Write], Any]
 
 
-Making = Generator[Sequence[Piece | Task], list[Any], Note]
+T = TypeVar("T")
+Steps = Generator[Sequence[Piece | Task], list[Any], T]  # rounds of tasks out, their results in, one value at the end
+Making = Steps[Note]
 
 
 def in_spans(total: int, step: int) -> Iterator[tuple[int, int]]:

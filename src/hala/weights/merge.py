@@ -11,21 +11,21 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
 from hala.errors import InputError, RecipeError
-from hala.weights import methods
+from hala.weights import exact_slerp, methods
 from hala.weights.checkpoint import Array, complete_config, fingerprint, numpy_dtype, open_checkpoint
 from hala.weights.groups import Schedule
 from hala.weights.headers import TensorInfo
 from hala.weights.layout import SHARD_BYTES, Output
-from hala.weights.making import Making, Piece, Task, Write, in_spans
+from hala.weights.making import Making, Piece, Steps, Write, in_spans
 from hala.weights.methods import TWO_ENDS, Recipe
 from hala.weights.methods import Mix as Mix
 from hala.weights.numerics import Scratch, finite, generator, narrow, narrow_at_random, scratch
@@ -33,8 +33,6 @@ from hala.weights.preflight import FLOATS, OUT_DTYPES, preflight
 from hala.weights.stack import BLOCK, Stack, damaged
 from hala.weights.writer import Job, Progress, build
 
-T = TypeVar("T")
-Steps = Generator[Sequence[Piece | Task], list[Any], T]
 Combine = Callable[[int, Sequence[Array]], Array]  # first element and float32 values of a block, which may be overwritten
 
 AT_ONCE = 2  # tensors that are kept in memory between their two passes: one is written while the next is measured
@@ -109,6 +107,7 @@ def merge(
             **json.loads(json.dumps(asdict(mix))),
             "shard_bytes": shard_bytes,
             "models": [fingerprint(end) for end in ends],
+            **({"conditions": exact_slerp.conditions()} if mix.mode == "exact" else {}),
         },
         outputs=tuple(output_of(info, mix.dtype) for info in ours.values()),
         config=merged_config(ends[1].config, mix.dtype),
@@ -157,7 +156,7 @@ def merge_tensor(stack: Stack, output: Output, recipe: Recipe, rounding: str) ->
         raise not_finite(stack)
     branch, combine = yield from choose(stack, recipe, geometry)
     end = {"same": int(recipe.t > 0), "tuned": 1, "base": 0}.get(branch)
-    if end is not None and stack.infos[end].dtype == output.dtype:
+    if end is not None and recipe.mode != "exact" and stack.infos[end].dtype == output.dtype:
         yield [Piece(*span, partial(copy_end, stack, end, *span)) for span in spans]
     else:
         seed = recipe.seed if rounding == "stochastic" else None
@@ -167,6 +166,9 @@ def merge_tensor(stack: Stack, output: Output, recipe: Recipe, rounding: str) ->
 
 def choose(stack: Stack, recipe: Recipe, geometry: methods.Geometry) -> Steps[tuple[str, Combine]]:
     """The branch, and the function that merges a block."""
+    if recipe.mode == "exact":
+        low, high, branch = yield from exact_slerp.coefficients(stack, recipe.t)
+        return branch if geometry.change else "same", lambda _, values: methods.two_ends(values, low, high)
     if recipe.method in TWO_ENDS:
         low, high, branch = methods.coefficients(geometry.cosine, recipe.method, recipe.t)
         if not geometry.change or recipe.t in (0, 1):

@@ -23,13 +23,16 @@ Sums = tuple[float, float, float]
 LINEAR_ABOVE = 0.9995  # |cos| from which the great circle is a straight line, arccos = 1.812 degrees
 NO_DIRECTION = 1e-8  # a norm up to this is not divided by
 TWO_ENDS = ("slerp", "linear")
+MODES = ("float64-sums", "exact")  # of slerp
 METHODS = ("slerp", "linear", "soup", "task_arithmetic", "ties", "dare_linear", "dare_ties")
 SPARSE = ("ties", "dare_linear", "dare_ties")
 
 
 @dataclass(frozen=True, slots=True)
 class Mix:
-    """What to do: method, `t` (see `groups.values_for`), weights of the tuned models, density of sparse methods, rounding."""
+    """What to do: method, `t` (see `groups.values_for`), weights of the tuned models, density of sparse methods, rounding, and
+    whether slerp sums as precisely as it can or exactly as mergekit does.
+    """
 
     method: str = "slerp"
     t: Schedule = 0.5
@@ -38,6 +41,7 @@ class Mix:
     dtype: str | None = None
     rounding: str = "nearest"
     seed: int = 0
+    mode: str = "float64-sums"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,7 @@ class Recipe:
     weights: tuple[float, ...]
     density: float = 1.0
     seed: int = 0
+    mode: str = "float64-sums"
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from typing import Any
 from hala.errors import InputError, RecipeError, nearest, printable
 from hala.weights.checkpoint import Checkpoint, complete_config
 from hala.weights.groups import values_for
-from hala.weights.methods import METHODS, SPARSE, TWO_ENDS, Mix, Recipe
+from hala.weights.methods import METHODS, MODES, SPARSE, TWO_ENDS, Mix, Recipe
 from hala.weights.safety import read_tokenizer
 
 OUT_DTYPES = {"float32": "F32", "bfloat16": "BF16", "float16": "F16"}
@@ -37,13 +37,7 @@ LISTED = 8  # keys in a warning
 
 def preflight(ends: Sequence[Checkpoint], mix: Mix) -> tuple[dict[str, Recipe], tuple[str, ...]]:
     """How each tensor will be merged, and warnings, from headers and settings alone. Raises: InputError, RecipeError."""
-    for value, known, what in ((mix.method, METHODS, "method"), (mix.rounding, ROUNDINGS, "rounding")):
-        if value not in known:
-            raise RecipeError(f"unknown {what} {value!r}.{nearest(value, known)}", f"Choose one of: {', '.join(known)}.")
-    if mix.dtype is not None and mix.dtype not in OUT_DTYPES:
-        raise RecipeError(
-            f"unknown dtype {mix.dtype!r}.{nearest(mix.dtype, OUT_DTYPES)}", f"Choose one of: {', '.join(OUT_DTYPES)}."
-        )
+    check_choices(mix)
     weights = mix.weights or (1.0,) * (len(ends) - 1)
     if mix.method in TWO_ENDS and len(ends) != 2:
         raise RecipeError(f"{mix.method} goes between two checkpoints, not {len(ends)}.", "Use soup, task_arithmetic or ties.")
@@ -63,8 +57,18 @@ def preflight(ends: Sequence[Checkpoint], mix: Mix) -> tuple[dict[str, Recipe], 
     places = values_for(ends[1].tensors, mix.t)
     if mix.method in TWO_ENDS and (wrong := next((name for name, t in places.items() if not 0 <= t <= 1), None)):
         raise RecipeError(f"t is {places[wrong]} for {wrong}, outside 0..1.", "t = 0 is the base model, t = 1 the tuned one.")
-    recipes = {name: Recipe(mix.method, t, tuple(weights), mix.density, mix.seed) for name, t in places.items()}
+    recipes = {name: Recipe(mix.method, t, tuple(weights), mix.density, mix.seed, mix.mode) for name, t in places.items()}
     return recipes, tuple(warnings)
+
+
+def check_choices(mix: Mix) -> None:
+    """Nothing, or RecipeError for a word that is not known, or that means nothing beside another."""
+    named = ((mix.method, METHODS, "method"), (mix.rounding, ROUNDINGS, "rounding"), (mix.mode, MODES, "mode"))
+    for value, known, what in (*named, (mix.dtype or "float32", OUT_DTYPES, "dtype")):
+        if value not in known:
+            raise RecipeError(f"unknown {what} {value!r}.{nearest(value, known)}", f"Choose one of: {', '.join(known)}.")
+    if mix.mode == "exact" and (mix.method != "slerp" or mix.rounding != "nearest"):
+        raise RecipeError("mode: exact is for slerp, rounded to nearest.", "Leave mode out; nothing else is added up so.")
 
 
 def check_pair(base: Checkpoint, tuned: Checkpoint) -> None:

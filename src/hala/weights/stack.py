@@ -61,6 +61,14 @@ class Stack:
                     raise damaged(info)
             yield parts[0][0], values
 
+    def piece(self, first: int, count: int) -> list[Array]:
+        """So many elements of the first two tensors, in float32 and in one piece each, which the next step overwrites."""
+        pieces = [scratch().take(f"piece {n}", (count,), np.dtype(np.float32)) for n in range(2)]
+        for start, values in self.blocks(2, first, count):
+            for piece, block in zip(pieces, values, strict=True):
+                piece[start - first :][: block.size] = block
+        return pieces
+
     def sums(self, first: int, count: int) -> list[methods.Sums]:
         """What `methods.geometry` needs of some blocks."""
         return [methods.sums(*values) for _, values in self.blocks(2, first, count)]
