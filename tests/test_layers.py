@@ -13,7 +13,7 @@ import hala
 ROOT = Path(hala.__file__).parent
 FILES = sorted(path for path in ROOT.rglob("*.py"))
 ROOMS = ("data", "engines", "weights", "training", "evals")
-GROUND = {"records", "errors", "languages", "hardware", "schedules", "digests"}
+GROUND = {"records", "errors", "languages", "known_data", "hardware", "schedules", "digests"}
 CORE = {
     "recipe",
     "recipe_data",

@@ -55,17 +55,21 @@ def local_places(section: Section) -> Iterator[tuple[str, Path]]:
 
 
 def outside(section: Section) -> Iterator[tuple[str, str | Data, str | None]]:
-    """Data and checkpoints that are not steps: (kind, value, revision on the hub)."""
+    """Data, checkpoints and folders of rows that are not steps: (kind, value, revision on the hub)."""
     for name, info in type(section).model_fields.items():
         value = getattr(section, name)
-        holds_model = any(isinstance(mark, Accepts) and "checkpoint" in mark.kinds for mark in info.metadata)
+        kinds = {kind for mark in info.metadata if isinstance(mark, Accepts) for kind in mark.kinds}
         for item in value if isinstance(value, tuple) else (value,):
             if isinstance(item, Data):
                 if item.ref is None:
                     yield "data", item, item.revision
             elif isinstance(item, Section):
                 yield from outside(item)
-            elif holds_model and isinstance(item, str) and item and not item.startswith("$"):
+            elif not isinstance(item, str) or not item or item.startswith("$"):
+                continue
+            elif "rows" in kinds:
+                yield "rows", item, None
+            elif "checkpoint" in kinds:
                 # A server's model is only a name there, and the echo engine has none.
                 named = isinstance(section, EngineSettings) and section.engine in ("server", "echo")
                 yield ("name" if named else "model"), item, _revision(section, name)
@@ -85,6 +89,9 @@ def _digest(kind: str, value: str | Data, revision: str | None) -> str:
     if kind == "name":
         return value
     path = Path(value).expanduser()
+    if kind == "rows" and os.path.exists(path):
+        made = artifacts.read_manifest(path)
+        return made.digest if made is not None else artifacts.digest_tree(path)
     if os.path.exists(path):
         return _tree_digest(path)
     from hala.weights.hub import HUB_NAME, resolve_revision

@@ -22,7 +22,8 @@ from pydantic import (
     model_validator,
 )
 
-from hala.errors import InputError
+from hala.errors import InputError, nearest
+from hala.known_data import known, table
 from hala.languages import add_language, find_code
 
 
@@ -110,7 +111,10 @@ class Data(Section):
     target: str | None = None
     """Second text file, aligned line by line with `path`."""
     hub: str | None = None
-    """A dataset of the Hugging Face hub, `owner/name`."""
+    """A dataset of the Hugging Face hub, `owner/name`; one that hala knows (`like`) needs no columns."""
+    like: str | None = None
+    """A data set or a shape that hala knows, for a copy of it: `OpenOrca`, `alpaca`, `sharegpt`. Its columns, conditions and
+    licence are taken for every key that is not given."""
     world: Literal["pairs", "sentences", "conversations", "texts", "questions", "instructions"] | None = None
     """The small bilingual world that ships with hala (CC0)."""
     topics: tuple[str, ...] = ()
@@ -139,7 +143,7 @@ class Data(Section):
     keep: Annotated[tuple[str, ...], BeforeValidator(as_tuple)] = ()
     """Columns that go along in the rows' notes: a dialect, a category, a difficulty."""
     sample: float = Field(default=1.0, gt=0.0, le=1.0)
-    """Share of the rows to keep, chosen by the hash of their content."""
+    """Share of the rows to keep, chosen by the hash of their content and `seed`."""
     weight: float = Field(default=1.0, gt=0.0, le=100.0)
     """How often its rows come in a mix: 2 gives each row twice, 0.5 every other one, 2.5 each twice and half of them once more;
     which ones, their ids decide."""
@@ -148,7 +152,7 @@ class Data(Section):
     take: int | None = Field(default=None, ge=1)
     """Rows to read after `skip`; none means all."""
     seed: int = 0
-    """Order of the world's rows."""
+    """Order of the world's rows; of other data which rows a `sample` holds."""
     lang: str | None = None
     """Language of the rows; none means what the target column of pairs is named after, else unknown. The world knows its own;
     there it chooses the language of conversations and questions, `en` or `ar`."""
@@ -156,6 +160,22 @@ class Data(Section):
     """Share of Arabic statements in the world's running text."""
     licence: str = ""
     """Licence of the rows, kept with each of them."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_known(cls, data: Any) -> Any:
+        """What is known of a hub data set, or of the one that the data is like, for every key that is not given."""
+        if not isinstance(data, dict) or not isinstance(name := data.get("like") or data.get("hub"), str):
+            return data
+        found = known(name)
+        if data.get("like") and not found:
+            names = [part for each in table() for part in (each, each.rpartition("/")[2])]
+            raise ValueError(f"like: '{name}' is none that hala knows.{nearest(name, names)}")
+        if data.get("shape") or data.get("columns"):  # they describe the records together
+            found = {key: value for key, value in found.items() if key not in ("shape", "columns")}
+        if not data.get("hub"):
+            found.pop("config", None)
+        return {**found, **data}
 
     @model_validator(mode="after")
     def _one_place(self) -> Data:
@@ -184,7 +204,7 @@ class Data(Section):
             raise ValueError(f"a file has no split '{self.split}'; add holdout (a column that divides it), or drop split")
 
 
-NOTES = frozenset({"route", "ladder", "tried", "kept", "tools"})
+NOTES = frozenset({"route", "ladder", "tried", "kept", "tools", "leak"})
 """Notes of rows that steps write themselves."""
 WORLD_KEYS = {"world", "weight", "topics", "split", "skip", "take", "seed", "lang", "arabic_share"}
 """Settings of the world's rows."""

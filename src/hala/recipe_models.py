@@ -117,6 +117,9 @@ class Evaluate(LocalSettings):
     """Multiple-choice questions, scored by log-likelihood: files, or `world: questions`."""
     suite: str | None = None
     """A named set of benchmarks from the hub, for example `oall-v2`; the mean of several is one score more."""
+    leaks: Annotated[tuple[str, ...], BeforeValidator(as_tuple), Accepts("rows")] = ()
+    """Filter steps that looked for benchmark questions in the training data: sets of which they found some are scored without
+    these too, as `NAME (clean)`."""
     profile: str | None = None
     """How questions become prompts; none means `oall-v2` for that suite and `cloze` for own questions."""
     prompt: str | None = None

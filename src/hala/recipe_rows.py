@@ -114,9 +114,14 @@ class Filter(Section):
     judge: Judge | None = None
     """Ask a language model about each pair."""
     decontaminate: Annotated[tuple[str, ...], BeforeValidator(as_tuple)] = ()
-    """Suites or benchmarks by name whose questions must not occur in the rows."""
+    """Suites or benchmarks by name whose questions, and those they were translated from, must not occur in the rows."""
     questions: QuestionList = ()
     """Further questions that must not occur in the rows: files, or `world: questions`."""
+    leaks: Literal["drop", "keep"] = "drop"
+    """What becomes of rows with such questions. With `keep` they stay, with a note `leak`. Either way `leaks.jsonl` lists the
+    questions that were found, and `evaluate` (its `leaks`) scores models without them too."""
+    code: Literal["keep", "drop"] = "keep"
+    """`drop` leaves out rows that hold code, between fences or not: the published corpus did so with Hermes-3."""
     min_chars: int = Field(default=1, ge=0)
     """Shortest message in characters."""
     max_chars: int = Field(default=100_000, ge=1)

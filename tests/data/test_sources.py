@@ -333,6 +333,8 @@ def test_selection_keeps_ids(tmp_path: Path) -> None:
     assert [row.id for row in read(SourceSpec(path=path, where={"kind": ["a", "b"]}))[0]] == everything
     sampled = [row.id for row in read(SourceSpec(path=path, sample=0.3))[0]]
     assert 15 < len(sampled) < 45 and set(sampled) <= set(everything)
+    other = [row.id for row in read(SourceSpec(path=path, sample=0.3, seed=1))[0]]
+    assert 15 < len(other) < 45 and set(other) <= set(everything) and other != sampled
 
 
 def test_take_counts_broken_records(tmp_path: Path) -> None:

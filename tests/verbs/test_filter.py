@@ -269,6 +269,15 @@ def test_shard_killed_between_its_files_is_not_remembered(tmp_path: Path, monkey
         assert artifacts.list_files(tmp_path / name) == before
 
 
+def test_rows_with_code_can_be_left_out(tmp_path: Path) -> None:
+    """Fences and bare statements are code, on either side of a row; a name in a sentence is none."""
+    texts = ["Run it:\n\n```\nls\n```", "x = compute(3)\nprint(x)", "Call print(x) with care.", "No code here."]
+    rows = [Row(f"r/{n}", (Message("user", "Please help."), Message("assistant", text))) for n, text in enumerate(texts)]
+    rows.append(pair(4, "```\na\n```", "نص"))
+    outcome = run(Filter(data="$in", gates="none", code="drop"), context(tmp_path / "out", **{"in": step(tmp_path / "in", rows)}))
+    assert [row.id for row in shards.read_rows(tmp_path / "out")] == ["r/2", "r/3"] and outcome.counts["rejected/code"] == 3
+
+
 def test_questions_of_every_file_count(tmp_path: Path) -> None:
     """Questions with the same ids, in two files and within one, are all looked for."""
     files = []

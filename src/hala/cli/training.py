@@ -41,13 +41,14 @@ def evaluate(
     suite: Annotated[str | None, typer.Option(help="Named benchmarks, for example oall-v2.")] = None,
     pairs: Annotated[list[str] | None, typer.Option(help="File of sentence pairs (BLEU, chrF++).")] = None,
     questions: Annotated[list[str] | None, typer.Option(help="File of multiple-choice questions.")] = None,
+    leaks: Annotated[list[str] | None, typer.Option(help="Filter step that looked for questions in training data.")] = None,
     to: Annotated[str, typer.Option(help="Target language.")] = "ar",
     start: Annotated[str, typer.Option("--from", help="Source language.")] = "en",
     overrides: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Score checkpoints on questions and translations, with 95% intervals."""
-    settings = settings_of(overrides, models=models, suite=suite, pairs=pairs, questions=questions)
+    settings = settings_of(overrides, models=models, suite=suite, pairs=pairs, questions=questions, leaks=leaks)
     run_verb("evaluate", out, settings, as_json, source=start, target=to)
 
 

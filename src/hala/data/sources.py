@@ -60,6 +60,8 @@ class SourceSpec:
     """How many records to read after `where`, `holdout` and `skip`, unusable ones included; None reads all."""
     sample: float = 1.0
     """Share of rows to keep, 0 to 1, chosen by the hash of their content: the same rows every time."""
+    seed: int = 0
+    """Another seed chooses other rows."""
     lang: str | None = None
     """Language of the rows; none means that of the target column of pairs where its name says it, else unknown."""
     licence: str = ""
@@ -97,7 +99,7 @@ def open_source(spec: SourceSpec, reject: Reject) -> Iterator[Row]:
                 break
             continue
         made += 1
-        if spec.sample >= 1.0 or int(row.id[-8:], 16) < spec.sample * 2**32:
+        if spec.sample >= 1.0 or _sampled(row.id, spec):
             yield row
     if not made:
         raise _nothing(spec, reasons, columns, list(missing))
@@ -211,6 +213,12 @@ def _wanted(record: Mapping[str, Any], spec: SourceSpec) -> bool:
     if not spec.holdout or record.get(spec.holdout) is None:
         return True  # without its group a record is rejected later, with the other unusable ones
     return is_among(str(record[spec.holdout]), spec.holdout_share) == (spec.split == "heldout")
+
+
+def _sampled(row_id: str, spec: SourceSpec) -> bool:
+    """Whether a row, whose id ends in the hash of its content, is in the sample."""
+    mark = row_id[-8:]
+    return is_among(f"{spec.seed} {mark}", spec.sample) if spec.seed else int(mark, 16) < spec.sample * 2**32
 
 
 def is_among(name: str, share: float) -> bool:

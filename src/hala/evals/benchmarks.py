@@ -20,7 +20,7 @@ from hala.errors import InputError, RecipeError, nearest
 from hala.records import Question
 
 # `jsonl` stands for own questions, which data/questions.py reads and which come as items already.
-Schema = Literal["alghafa", "arabic_mmlu", "exams", "madinah_qa", "aratrust", "arbmmlu_ht", "jsonl"]
+Schema = Literal["alghafa", "arabic_mmlu", "exams", "madinah_qa", "aratrust", "arbmmlu_ht", "belebele", "jsonl"]
 ARABIC_LETTERS = ("أ", "ب", "ج", "د", "هـ", "و", "ز", "ح", "ط", "ي")
 LATIN_LETTERS = ("A", "B", "C", "D", "E", "F", "G", "H", "I", "J")
 
@@ -41,6 +41,8 @@ class Benchmark:
     average: Literal["macro", "micro"] = "macro"
     revision: str = "main"
     lang: str = "ar"
+    original: Benchmark | None = None
+    """What it was translated from, in part at least: looked for in training data too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +197,12 @@ def _arbmmlu_ht(row: Mapping[str, Any]) -> _Fields:
     return _Fields(_text(row, "question"), options, labels, _whole(row, "answer"))
 
 
+def _belebele(row: Mapping[str, Any]) -> _Fields:
+    options = tuple(_text(row, f"mc_answer{number}") for number in range(1, 5))
+    answer = _index(str(row.get("correct_answer_num")), ("1", "2", "3", "4"), "correct_answer_num")
+    return _Fields(_text(row, "question"), options, LATIN_LETTERS[:4], answer, _text(row, "flores_passage"))
+
+
 def _options(row: Mapping[str, Any], column: str) -> tuple[str, ...]:
     cells = row.get(column)
     sized = isinstance(cells, (list, tuple)) and 2 <= len(cells) <= len(LATIN_LETTERS)
@@ -217,6 +225,7 @@ _SCHEMAS: dict[Schema, Callable[[Mapping[str, Any]], _Fields]] = {
     "madinah_qa": _arabic_mmlu,
     "aratrust": _aratrust,
     "arbmmlu_ht": _arbmmlu_ht,
+    "belebele": _belebele,
 }
 
 _SCHOOL = {"P": "Primary School", "M": "Middle School", "H": "High School", "U": "University", "-": ""}
@@ -263,14 +272,20 @@ _ARATRUST_SUBSETS = (
 )  # fmt: skip
 _FIVE, _DIGITS = ARABIC_LETTERS[:5], ("0", "1", "2", "3", "4")
 
-ALGHAFA = Benchmark("alghafa", "OALL/AlGhafa-Arabic-LLM-Benchmark-Native", _ALGHAFA_SUBSETS, "test", "alghafa", _DIGITS)
+# Originals: the dialects and a part of the standard Arabic of AlGhafa are Belebele's, ArbMMLU is MMLU.
+BELEBELE = Benchmark("belebele", "facebook/belebele", ("eng_Latn",), "test", "belebele", LATIN_LETTERS[:4], "micro", lang="en")
+MMLU = Benchmark("mmlu", "cais/mmlu", ("all",), "test", "arbmmlu_ht", ("1", "2", "3", "4"), "micro", lang="en")
+
+ALGHAFA = Benchmark(
+    "alghafa", "OALL/AlGhafa-Arabic-LLM-Benchmark-Native", _ALGHAFA_SUBSETS, "test", "alghafa", _DIGITS, original=BELEBELE
+)
 ARABIC_MMLU = Benchmark("arabic_mmlu", "MBZUAI/ArabicMMLU", _ARABIC_MMLU_SUBSETS, "test", "arabic_mmlu", _FIVE)
 EXAMS = Benchmark("exams", "OALL/Arabic_EXAMS", ("default",), "test", "exams", ARABIC_LETTERS[:4])
 MADINAH_QA = Benchmark("madinah_qa", "MBZUAI/MadinahQA", _MADINAH_SUBSETS, "test", "madinah_qa", _FIVE)
 # AraTrust's only split is called train; nothing of it is meant for training.
 ARATRUST = Benchmark("aratrust", "asas-ai/AraTrust-categorized", _ARATRUST_SUBSETS, "train", "aratrust", ARABIC_LETTERS[:3])
 ARBMMLU_HT = Benchmark(
-    "arbmmlu_ht", "MBZUAI/human_translated_arabic_mmlu", _MMLU_SUBSETS, "test", "arbmmlu_ht", ("1", "2", "3", "4")
+    "arbmmlu_ht", "MBZUAI/human_translated_arabic_mmlu", _MMLU_SUBSETS, "test", "arbmmlu_ht", ("1", "2", "3", "4"), original=MMLU
 )
 
 SUITES: dict[str, tuple[Benchmark, ...]] = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from hala.errors import InputError
 from hala.recipe import Evaluate
 from hala.records import Row
 from hala.verbs import Context, Outcome
+from hala.verbs.leaks import key, leaked
 from hala.verbs.testsets import own_questions, read_pairs, set_name, spread, translations, unique
 
 EXAMPLES = 8
@@ -53,13 +54,18 @@ def run(settings: Evaluate, context: Context) -> Outcome:
         name: read_pairs(data, context.inputs, bad, settings.limit) for name, data in zip(pair_names, settings.pairs, strict=True)
     }
     question_sets = dict(_question_sets(settings, bad))
+    dirty = leaked(context.locate(reference) for reference in settings.leaks)
+    leaks = {
+        name: {item.question.id for item in items if dirty and key(item.question) in dirty}
+        for name, (_, items) in question_sets.items()
+    }
     sheet, described = Sheet(), []
     for number, model in enumerate(models, 1):
         context.progress.step(f"{context.step} {model.name} ({number}/{len(models)})")
         loaded = _load(model, settings)
         described.append(_describe(model, loaded[0]))
         for name, (benchmark, items) in question_sets.items():
-            _score_questions(sheet, settings, model, models[0], (name, benchmark, items), loaded, context)
+            _score_questions(sheet, settings, model, models[0], (name, benchmark, items), loaded, context, leaks[name])
         _score_suite(sheet, settings, model, models[0], question_sets)
         for name, rows in pair_sets.items():
             _score_pairs(sheet, settings, model, models[0], (name, rows), loaded, context)
@@ -142,19 +148,50 @@ def _score_questions(
     named: tuple[str, Any, list[Any]],
     loaded: Any,
     context: Context,
+    leaks: set[str],
 ) -> None:
-    from hala.evals.profiles import find_profile
-    from hala.evals.scoring import score, summarise
-    from hala.evals.statistics import bootstrap_accuracy, paired_difference
+    """The score of a set; where training data holds some of its questions, but not all, the score without these too."""
+    from hala.evals.scoring import score
 
     name, benchmark, items = named
-    profile = find_profile(settings.profile or ("cloze" if benchmark.schema == "jsonl" else "oall-v2"))
+    profile = _profile(settings, benchmark)
 
     def show(done: int, total: int) -> None:
         context.progress.update(done, total, "sequences", name)
 
     answers = score(loaded, items, profile, batch_tokens=settings.batch_tokens, progress=show)
-    headline = summarise(benchmark, profile, answers)[0]
+    _add_accuracy(sheet, settings, model, base, name, benchmark, answers)
+    clean = [answer for answer in answers if answer.id not in leaks]
+    if clean and len(clean) < len(answers):
+        _add_accuracy(sheet, settings, model, base, f"{name} (clean)", benchmark, clean)
+    sheet.records += [
+        {
+            "set": name,
+            "model": model.name,
+            "id": a.id,
+            "gold": a.gold,
+            "prediction": a.prediction,
+            "scores": [round(s, 5) for s in a.scores],
+            "leaked": a.id in leaks,
+        }
+        for a in answers
+    ]
+
+
+def _profile(settings: Evaluate, benchmark: Any) -> Any:
+    from hala.evals.profiles import find_profile
+
+    return find_profile(settings.profile or ("cloze" if benchmark.schema == "jsonl" else "oall-v2"))
+
+
+def _add_accuracy(
+    sheet: Sheet, settings: Evaluate, model: Contestant, base: Contestant, name: str, benchmark: Any, answers: Sequence[Any]
+) -> None:
+    """A score of one set, with its difference to the baseline's answers."""
+    from hala.evals.scoring import summarise
+    from hala.evals.statistics import bootstrap_accuracy, paired_difference
+
+    headline = summarise(benchmark, _profile(settings, benchmark), answers)[0]
     correct = [answer.correct for answer in answers]
     sheet.answers[name, model.name], sheet.marked[name, model.name] = correct, answers
     entry = _entry(model, name, "accuracy", headline, benchmark.lang)
@@ -167,17 +204,6 @@ def _score_questions(
         gain = paired_difference(sheet.answers[name, base.name], correct, strata, settings.resamples, settings.seed)
         entry |= {"delta": 100 * gain.value, "delta_low": 100 * gain.low, "delta_high": 100 * gain.high, "p": gain.p}
     sheet.scores.append(entry)
-    sheet.records += [
-        {
-            "set": name,
-            "model": model.name,
-            "id": a.id,
-            "gold": a.gold,
-            "prediction": a.prediction,
-            "scores": [round(s, 5) for s in a.scores],
-        }
-        for a in answers
-    ]
 
 
 def _score_suite(

@@ -6,19 +6,21 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from hala.data.codelines import code_lines
 from hala.data.conversations import compared
 from hala.data.dedup import Seen
 from hala.data.gates import Gate, check
+from hala.data.markdown import blocks, lines_of
 from hala.data.masks import SENTINEL, mask
 from hala.data.segments import split
 from hala.data.translating import select_gates
 from hala.errors import InputError
 from hala.languages import Language, language, unknown
 from hala.recipe import Filter
-from hala.records import KEPT, Engine, Message, Question, Row, Sampling, Verdict, rejected
-from hala.verbs import Context, Outcome, open_engine
+from hala.records import KEPT, Engine, Message, Row, Sampling, Verdict, rejected
+from hala.verbs import Context, Outcome, leaks, open_engine
 
 if TYPE_CHECKING:
     from hala.data.near import Near
@@ -37,12 +39,15 @@ def run(settings: Filter, context: Context) -> Outcome:
     from hala.shards import run_shards
 
     bad, began, fresh = Collected(), time.monotonic(), Counter[str]()
-    checks = _checks(settings, context, bad)
+    looked = leaks.sought(settings, bad) if settings.decontaminate or settings.questions else None
+    checks = _checks(settings, context, looked)
     judge = _judge(settings, context)
     duplicates = _duplicates(settings, context)
 
     def process(rows: list[Row]) -> list[tuple[Row, Verdict]]:
         fresh["rows"] += len(rows)
+        if looked is not None and settings.leaks == "keep":
+            rows = [looked.marked(row) for row in rows]
         verdicts = [_first(row, checks) for row in rows]
         for known in duplicates:
             verdicts = [known.check(row) if verdict.kept else verdict for row, verdict in zip(rows, verdicts, strict=True)]
@@ -60,10 +65,11 @@ def run(settings: Filter, context: Context) -> Outcome:
         if judge is not None:
             judge[0].close()
     bad.write(context.out)
+    facts = {"leaks": leaks.write(context.out, looked, settings.leaks == "keep")} if looked is not None else {}
     if not counts["rows"] and not bad.count:
         raise InputError(f"step {context.step} found no rows to filter.", "Check `data`.")
     rate = fresh["rows"] / max(time.monotonic() - began, 1e-9)
-    return Outcome(counts={**counts, "malformed": bad.count}, timings={"rows_per_s": rate})
+    return Outcome(counts={**counts, "malformed": bad.count}, facts=facts, timings={"rows_per_s": rate})
 
 
 def _first(row: Row, checks: list[Check]) -> Verdict:
@@ -75,16 +81,17 @@ def _first_of(verdicts: Iterable[Verdict]) -> Verdict:
     return next((verdict for verdict in verdicts if not verdict.kept), KEPT)
 
 
-def _checks(settings: Filter, context: Context, bad: Any) -> list[Check]:
+def _checks(settings: Filter, context: Context, looked: leaks.Sought | None) -> list[Check]:
     source, target = language(context.languages.source), language(context.languages.target)
     if settings.gates != ("none",) and (said := unknown(target)):
         context.progress.say(f"    {said}")
     checks: list[Check] = [_paired, lambda row: _length(row, settings)]
+    if settings.code == "drop":
+        checks.append(_code)
     gates = select_gates(settings.gates)
     checks.append(lambda row: _gates(row, gates, source, target))
-    if settings.decontaminate or settings.questions:
-        index = _leaks(settings, bad)
-        checks.append(lambda row: index.check([m.content for m in (*row.messages, *(row.original or ()))]))
+    if looked is not None and settings.leaks == "drop":
+        checks.append(looked.check)
     return checks
 
 
@@ -101,6 +108,17 @@ def _length(row: Row, settings: Filter) -> Verdict:
         return rejected("too_short", f"a message of {shortest} characters")
     if len(row.text) > settings.max_chars:
         return rejected("too_long", f"{len(row.text)} characters")
+    return KEPT
+
+
+def _code(row: Row) -> Verdict:
+    """Code between fences, or lines that read like statements; a name `like_this` in a sentence is none."""
+    for message in (*row.messages, *(row.original or ())):
+        lines = lines_of(message.content)
+        if any(block.kind == "fence" for block in blocks(lines)):
+            return rejected("code", "between fences")
+        if True in (found := code_lines(lines)):
+            return rejected("code", lines[found.index(True)].strip()[:80])
     return KEPT
 
 
@@ -126,30 +144,6 @@ def _shown(segment: str) -> str:
     """A segment with its protected spans masked, but for chat marks: in a row they are leftovers, never content."""
     masked = mask(segment)
     return SENTINEL.sub(lambda mark: span if (span := masked.spans[int(mark[1]) - 1]).startswith("<|") else mark[0], masked.text)
-
-
-def _leaks(settings: Filter, bad: Any) -> Any:
-    """An index of every benchmark question that must not occur in the rows."""
-    from hala.data.contamination import Index
-    from hala.data.readers import BadRow
-    from hala.data.rows import open_questions
-    from hala.data.sources import hub_records
-    from hala.evals.benchmarks import find_suite, read
-
-    # Ids are unique within a file at best, so the number of the source and the position stand beside them.
-    found: dict[str, Question] = {}
-    for number, data in enumerate(settings.questions):
-        name = data.path or "world"
-        for position, question in enumerate(open_questions(data, bad)):
-            found[f"{name} {number}.{position} {question.id}"] = question
-    for name in settings.decontaminate:
-        for benchmark in find_suite(name):
-            reading = read(benchmark, lambda b, subset: hub_records(b.source, subset or None, b.split, b.revision))
-            for problem in reading.malformed:
-                bad(BadRow(f"{benchmark.source}/{problem.subset}", problem.index, problem.reason))
-            for position, item in enumerate(reading.items):
-                found[f"{benchmark.name} {position} {item.subset} {item.question.id}"] = item.question
-    return Index({name: each.question for name, each in found.items()}, {name: each.options for name, each in found.items()})
 
 
 def _duplicates(settings: Filter, context: Context) -> list[Seen | Near]:

@@ -1,0 +1,138 @@
+"""Benchmark questions in training data: which ones are looked for, and the list of those found, which evaluate reads.
+
+`leaks.jsonl` of a filter step has a line for each question that occurs in its rows: its `key`, `set`, `id` and first words, the
+`rule` and the `words` by which it was first found, the first `row` and how many `rows` hold it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hala import artifacts, shards
+from hala.errors import InputError
+from hala.recipe import Filter
+from hala.records import Question, Row, Verdict
+
+if TYPE_CHECKING:
+    from hala.data.contamination import Index
+    from hala.evals.benchmarks import Benchmark
+
+FILE = "leaks.jsonl"
+NOTE = "leak"
+"""The note of a row that was kept although it holds a question."""
+_DETAIL = re.compile(r"(.*) \((13-gram|coverage|whole)\): (.*)", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Sought:
+    """Every question that is looked for, by the name that the index knows it by, with the set that it is from."""
+
+    index: Index
+    questions: dict[str, tuple[str, Question]]
+
+    def check(self, row: Row) -> Verdict:
+        """`contaminated` when a message of the row, or of its original, holds a question."""
+        return self.index.check([message.content for message in (*row.messages, *(row.original or ()))])
+
+    def marked(self, row: Row) -> Row:
+        """The row, with a note that says so when it holds a question."""
+        found = self.check(row)
+        return row if found.kept else replace(row, notes={**row.notes, NOTE: found.detail})
+
+
+def sought(settings: Filter, bad: Any) -> Sought:
+    """The questions of the recipe's benchmarks, of the originals that these were translated from, and of its own files."""
+    from hala.data.contamination import Index
+    from hala.data.rows import open_questions
+
+    # Ids are unique within a file at best, so the number of the source and the position stand beside them.
+    found: dict[str, tuple[str, Question]] = {}
+    for number, data in enumerate(settings.questions):
+        name = data.path or "world"
+        for position, question in enumerate(open_questions(data, bad)):
+            found[f"{name} {number}.{position} {question.id}"] = name, question
+    for benchmark in _benchmarks(settings.decontaminate):
+        for position, question in enumerate(_questions(benchmark, bad)):
+            found[f"{benchmark.name} {position} {question.id}"] = benchmark.name, question
+    texts = {name: question.question for name, (_, question) in found.items()}
+    return Sought(Index(texts, {name: question.options for name, (_, question) in found.items()}), found)
+
+
+def _benchmarks(names: Iterable[str]) -> list[Benchmark]:
+    """What the names stand for, each once, and behind it what it was translated from: translation hides a leak."""
+    from hala.evals.benchmarks import find_suite
+
+    named = [benchmark for name in names for benchmark in find_suite(name)]
+    return list(dict.fromkeys(chain(named, (each.original for each in named if each.original is not None))))
+
+
+def _questions(benchmark: Benchmark, bad: Any) -> Iterator[Question]:
+    from hala.data.readers import BadRow
+    from hala.data.sources import hub_records
+    from hala.evals.benchmarks import read
+
+    reading = read(benchmark, lambda b, subset: hub_records(b.source, subset or None, b.split, b.revision))
+    for problem in reading.malformed:
+        bad(BadRow(f"{benchmark.source}/{problem.subset}", problem.index, problem.reason))
+    return (item.question for item in reading.items)
+
+
+def key(question: Question) -> str:
+    """32 digits that stand for a question and its options in any order, as duplicates are compared: the same in every file."""
+    from hala.data.contamination import words
+
+    parts = [" ".join(words(question.question)), *sorted(" ".join(words(option)) for option in question.options)]
+    return hashlib.blake2b("\n".join(parts).encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
+def write(step: Path, looked: Sought, kept: bool) -> dict[str, int]:
+    """Writes `leaks.jsonl` from the shards of a step; how many questions of each set were found. `kept`: the rows stayed."""
+    found: dict[str, dict[str, Any]] = {}
+    for row, detail in _hits(step, kept):
+        match = _DETAIL.fullmatch(detail)
+        if match is None or match[1] not in looked.questions:
+            continue
+        name, question = looked.questions[match[1]]
+        first = {"rule": match[2], "words": match[3], "row": row.id, "rows": 0}
+        about = {"key": key(question), "set": name, "id": question.id, "question": question.question[:200]}
+        found.setdefault(match[1], about | first)["rows"] += 1
+    entries = sorted(found.values(), key=lambda each: (each["set"], each["id"], each["key"]))
+    with artifacts.atomic_file(step / FILE) as temporary:
+        lines = (json.dumps(each, ensure_ascii=False, sort_keys=True) for each in entries)
+        temporary.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8", errors="backslashreplace")
+    counts = {name: 0 for name, _ in looked.questions.values()}
+    for each in entries:
+        counts[each["set"]] += 1
+    return counts
+
+
+def _hits(step: Path, kept: bool) -> Iterator[tuple[Row, str]]:
+    """Rows that hold a question, with the words that say which."""
+    if kept:
+        yield from ((row, row.notes[NOTE]) for row in shards.read_rows(step) if NOTE in row.notes)
+    if any((step / "rejected").glob("*.parquet")):
+        for row, verdict in shards.read_rejected(step):
+            if verdict.reason == "contaminated" or NOTE in row.notes:
+                yield row, row.notes.get(NOTE, verdict.detail)
+
+
+def leaked(steps: Iterable[str | Path]) -> frozenset[str]:
+    """The keys of all questions that were found in the rows of the steps. Raises InputError for a step that did not look."""
+    keys: set[str] = set()
+    for step in map(Path, steps):
+        try:
+            text = (step / FILE).read_text(encoding="utf-8")
+        except FileNotFoundError:
+            raise InputError(
+                f"{step} has no {FILE}: it did not look for benchmark questions.",
+                "Name a filter step with decontaminate or questions.",
+            ) from None
+        keys.update(json.loads(line)["key"] for line in text.splitlines())
+    return frozenset(keys)
