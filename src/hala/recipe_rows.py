@@ -1,4 +1,4 @@
-"""The sections of a recipe whose verbs make rows: translate and filter.
+"""The sections of a recipe whose verbs make rows: translate, filter and mix.
 
 >>> from hala.recipe_rows import Filter
 >>> Filter(data="pairs.jsonl").dedup
@@ -7,13 +7,14 @@ True
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from hala.recipe_data import DataList, EngineSettings, Execution, ModelRef, Names, QuestionList, Section, as_tuple
+from hala.recipe_data import DataList, EngineSettings, Execution, ModelRef, Names, OneData, QuestionList, Section, as_tuple
 
 Policy = Literal["translate", "keep", "drop"]
+SLACK = 0.005  # a share of 0.33, three times, is meant to be everything
 
 
 class Judge(EngineSettings):
@@ -26,7 +27,13 @@ class Judge(EngineSettings):
     max_tokens: int = Field(default=8, ge=1)
     """The verdict is one word."""
     threshold: float | None = Field(default=None, ge=0.0, le=1.0)
-    """Keep a pair when the model gives yes at least this probability (local, vllm); none means that its word decides."""
+    """Keep a pair when the model gives yes at least this probability (local, vllm, server). None means that its word decides, or
+    0.5 where labelled pairs have shown what its probabilities mean."""
+    labelled: OneData | None = None
+    """Pairs that people have labelled, good and bad: the judge is tried on them first. How far it agrees is said and stored in
+    `judge.json`, and from then on `threshold` is meant in calibrated probabilities."""
+    label: str = "good"
+    """The column (in rows of a step the note) of the labelled pairs that says so: true, yes, good, 1, or the opposite."""
 
 
 class Other(EngineSettings):
@@ -128,3 +135,72 @@ class Filter(Section):
     """Longest row in characters."""
     shard_rows: int = Field(default=2000, ge=1)
     """Input rows in one shard."""
+
+
+class Part(Section):
+    """One part of a mix: its rows, how much of the mix they are, and where in it they stand."""
+
+    data: DataList
+    """Rows of the part."""
+    share: float | None = Field(default=None, gt=0.0, le=1.0)
+    """Share of the mix's tokens. Parts without one divide what the others leave, in proportion to what they can give."""
+    repeat: int = Field(default=1, ge=1, le=100)
+    """How often a row may come at most."""
+    max_tokens: int | None = Field(default=None, ge=1)
+    """Tokens that the part gives at most, repeats included."""
+    start: float = Field(default=0.0, ge=0.0, lt=1.0)
+    """Where its rows begin: 0 is the beginning of the mix, 1 its end."""
+    end: float = Field(default=1.0, gt=0.0, le=1.0)
+    """Where its rows end. They are spread evenly in between, so parts that overlap go over into each other."""
+
+    @model_validator(mode="after")
+    def _can_be_meant(self) -> Part:
+        if self.start >= self.end:
+            raise ValueError(f"start ({self.start:g}) must be before end ({self.end:g}): the part stands in between")
+        if any("weight" in data.model_fields_set for data in self.data):
+            raise ValueError("weight does nothing for a part; say how much of it with share, how often with repeat")
+        return self
+
+
+def _as_parts(value: Any) -> Any:
+    """A string is a part of that data alone."""
+    return tuple({"data": part} if isinstance(part, str) else part for part in as_tuple(value))
+
+
+def _add_up(parts: tuple[Part, ...]) -> tuple[Part, ...]:
+    """Parts whose shares can all be true. Raises ValueError for others."""
+    shares = [part.share for part in parts if part.share is not None]
+    total, said = sum(shares), " + ".join(f"{share:g}" for share in shares)
+    if not parts:
+        raise ValueError("a mix needs at least one part")
+    if total > 1 + SLACK:
+        raise ValueError(f"the shares are {total:g} in sum ({said}); they are parts of the mix's tokens, 1 at most")
+    if len(shares) == len(parts) and total < 1 - SLACK:
+        raise ValueError(f"the shares are {total:g} in sum ({said}), and no part without a share takes the rest")
+    if len(shares) < len(parts) and total > 1 - SLACK:
+        raise ValueError(f"the shares are {total:g} in sum ({said}), and leave nothing to the parts without one")
+    return parts
+
+
+class Mix(Section):
+    """Rows of several parts in, one set of rows out: shares in tokens, caps, repeats, and an order for training."""
+
+    parts: Annotated[tuple[Part, ...], BeforeValidator(_as_parts), AfterValidator(_add_up)]
+    """What is mixed."""
+    tokenizer: ModelRef
+    """The checkpoint whose tokenizer counts the tokens of the messages: `$step`, a folder or a hub id."""
+    revision: str | None = None
+    """Revision of a hub checkpoint."""
+    tokens: int | None = Field(default=None, ge=1)
+    """Size of the mix; none means as large as the parts allow. A part that cannot give its share makes the mix smaller."""
+    short_share: float = Field(default=0.0, ge=0.0, lt=1.0)
+    """At least this share of the rows is short. When chance would give fewer, short rows are preferred; when there are too few
+    of them, the mix gets smaller. Translators that saw 15% of short samples go wrong less often on short input."""
+    short_words: int = Field(default=30, ge=1)
+    """Words of all messages together, divided by spaces, up to which a row is short."""
+    seed: int = 0
+    """Which rows come, and where they stand."""
+    store_rejected: bool = True
+    """Store the rows that were left out, too; if not, they are only counted."""
+    shard_rows: int = Field(default=2000, ge=1)
+    """Rows in one shard of the result."""

@@ -399,3 +399,18 @@ def test_columns_that_are_kept_go_along(tmp_path: Path) -> None:
     assert [row.notes for row in rows] == [{"dialect": "Egyptian", "level": "3"}, {}]
     with pytest.raises(ValueError, match="hala's own"):
         Data(path="x.jsonl", keep=("route",))
+
+
+def test_too_many_unusable_records_stop_the_reading(tmp_path: Path) -> None:
+    """Above the set share of bad records it ends with their reasons, not after hours with a small rest; a few are no reason."""
+    good, bad = {"text": "t"}, {"text": ""}
+    path = write(tmp_path / "x.jsonl", lines(*([good, bad, bad] * 500)))
+    with pytest.raises(InputError, match=r"667 of the first 1,001 records .* cannot be used \(667 empty_field\).*stop_above"):
+        read(SourceSpec(path=path, stop_above=0.5))
+    assert len(read(SourceSpec(path=path, stop_above=0.7))[1]) == 1000
+    broken = tmp_path / "broken.jsonl"
+    broken.write_text('{"text": "t"}\n{"text"\n{\n' * 500, encoding="utf-8")
+    with pytest.raises(InputError, match=r"cannot be used \(667 bad_json\)"):
+        read(SourceSpec(path=str(broken), stop_above=0.5))
+    few = write(tmp_path / "few.jsonl", lines(*([good, bad, bad] * 50)))
+    assert len(read(SourceSpec(path=few, stop_above=0.5))[1]) == 100

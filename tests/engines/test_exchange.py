@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 import pytest
@@ -142,3 +143,25 @@ def test_room_for_an_answer() -> None:
     """Long answers get room, and no setting takes more than 8 MiB."""
     assert 1_000_000 < largest_answer(1) < largest_answer(4096) < MAX_BODY
     assert largest_answer(10**9) == MAX_BODY
+
+
+@pytest.mark.parametrize(
+    ("logprobs", "confidence"),
+    [
+        ({"content": [{"token": "yes", "logprob": math.log(0.9)}, {"token": "", "logprob": math.log(0.4)}]}, 0.6),
+        ({"content": [{"token": "yes", "logprob": 1e-7}]}, 1.0),
+        ({"content": [{"token": "yes", "logprob": "NaN"}]}, None),
+        ({"content": []}, None),
+        ({"tokens": ["yes"]}, None),
+        ("none", None),
+        (None, None),
+    ],
+)
+def test_servers_say_how_sure_a_model_was(logprobs: Any, confidence: float | None) -> None:
+    """Probabilities are asked for where they are wanted, their geometric mean is taken, and another form of them is no error."""
+    request = Request("a", (Message("user", "x"),))
+    assert json.loads(make_body("m", request, Sampling(confidence=True)))["logprobs"] is True
+    assert "logprobs" not in json.loads(make_body("m", request, Sampling()))
+    content = {"choices": [{"message": {"content": "yes"}, "finish_reason": "stop", "logprobs": logprobs}]}
+    answer, _ = read_answer("a", json.dumps(content).encode())
+    assert isinstance(answer, Completion) and answer.confidence == pytest.approx(confidence)

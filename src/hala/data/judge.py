@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 
+from hala.data.calibration import Scale
 from hala.languages import language
 from hala.records import KEPT, Completion, Message, Request, Row, Verdict, rejected
 
@@ -46,10 +47,19 @@ def requests(row: Row, source: str = "en", prefix: str = "") -> tuple[Request, .
     return tuple(made)
 
 
-def verdict(completion: Completion, threshold: float | None = None) -> Verdict:
+def probability(completion: Completion) -> float | None:
+    """How likely the model finds yes, 0 to 1; None of an answer that is neither yes nor no, or where the engine does not tell."""
+    answer = _ANSWER.fullmatch(completion.text) if completion.finish != "error" else None
+    if answer is None or completion.confidence is None:
+        return None
+    return completion.confidence if answer[1].lower() == "yes" else 1 - completion.confidence
+
+
+def verdict(completion: Completion, threshold: float | None = None, scale: Scale | None = None) -> Verdict:
     """Kept on a bare yes; `judge_no` on a bare no; `judge_unclear` on anything else; `judge_error` when the call failed.
 
-    With a `threshold` the probability of yes decides instead of the word: of an engine that says how sure the model was.
+    With a `threshold` the probability of yes decides instead of the word, on its `scale` where labelled pairs have given one: of
+    an engine that says how sure the model was.
     """
     if completion.finish == "error":
         return rejected("judge_error", completion.error)
@@ -59,7 +69,8 @@ def verdict(completion: Completion, threshold: float | None = None) -> Verdict:
     yes = answer[1].lower() == "yes"
     if threshold is None:
         return KEPT if yes else rejected("judge_no")
-    if completion.confidence is None:
+    sure = probability(completion)
+    if sure is None:
         return rejected("judge_error", "the engine does not tell how sure the model was")
-    probability = completion.confidence if yes else 1 - completion.confidence
-    return KEPT if probability >= threshold else rejected("judge_no", f"yes with probability {probability:.2f}")
+    sure = scale(sure) if scale is not None else sure
+    return KEPT if sure >= threshold else rejected("judge_no", f"yes with probability {sure:.2f}")

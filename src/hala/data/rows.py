@@ -9,11 +9,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import tempfile
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from hala import artifacts, shards
 from hala.errors import InputError
@@ -29,28 +32,48 @@ WORLD = Path(__file__).parent / "world"
 
 @dataclass
 class Collected:
-    """Malformed input rows: all are counted, the first `keep` are kept to be stored."""
+    """Malformed input rows: all are counted and stored, of which the first `keep` are at hand and the others in a file."""
 
-    keep: int = 10_000
+    keep: int = 1000
     count: int = 0
     rows: list[BadRow] = field(default_factory=list)
+    _more: IO[str] | None = None
 
     def __call__(self, bad: BadRow) -> None:
         self.count += 1
+        self.store(bad)
+
+    def store(self, bad: BadRow) -> None:
+        """Keeps one without counting it."""
         if len(self.rows) < self.keep:
             self.rows.append(bad)
+            return
+        if self._more is None:
+            self._more = tempfile.TemporaryFile("w+", encoding="utf-8", errors="backslashreplace")  # noqa: SIM115 - as long as this
+            weakref.finalize(self, self._more.close)
+        self._more.write(_line(bad))
+
+    def __iter__(self) -> Iterator[BadRow]:
+        from hala.data.readers import BadRow
+
+        yield from self.rows
+        if self._more is not None:
+            self._more.seek(0)
+            yield from (BadRow(**json.loads(line)) for line in self._more)
 
     def write(self, out: Path) -> None:
         """`malformed.jsonl`: file, position, reason and an excerpt of each; no file when there are none."""
-        import json
+        if not self.rows:
+            return
+        with (
+            artifacts.atomic_file(out / "malformed.jsonl") as temporary,
+            temporary.open("w", encoding="utf-8", errors="backslashreplace") as file,
+        ):
+            file.writelines(map(_line, self))
 
-        if self.rows:
-            lines = [
-                json.dumps({"file": b.file, "position": b.position, "reason": b.reason, "excerpt": b.excerpt}, ensure_ascii=False)
-                for b in self.rows
-            ]
-            with artifacts.atomic_file(out / "malformed.jsonl") as temporary:
-                temporary.write_text("\n".join(lines) + "\n", encoding="utf-8", errors="backslashreplace")
+
+def _line(bad: BadRow) -> str:
+    return json.dumps(asdict(bad), ensure_ascii=False) + "\n"
 
 
 def open_all(datas: Sequence[Data], inputs: Mapping[str, Path], bad: Collected) -> Iterator[Row]:

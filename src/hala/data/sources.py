@@ -62,6 +62,8 @@ class SourceSpec:
     """Share of rows to keep, 0 to 1, chosen by the hash of their content: the same rows every time."""
     seed: int = 0
     """Another seed chooses other rows."""
+    stop_above: float = 1.0
+    """Stop when more than this share of the records read so far, at least 1,000, cannot be used."""
     lang: str | None = None
     """Language of the rows; none means that of the target column of pairs where its name says it, else unknown."""
     licence: str = ""
@@ -87,6 +89,9 @@ def open_source(spec: SourceSpec, reject: Reject) -> Iterator[Row]:
         if bad.reason == "missing_field" and len(missing) < 3:
             missing[bad.excerpt] = None
         reject(bad)
+        lost = reasons.total()
+        if made and made + lost >= _PATIENCE and lost > spec.stop_above * (made + lost):
+            raise _too_many(spec, reasons, made)
 
     made = 0
     for file, position, record in _selected(spec, count):
@@ -306,6 +311,15 @@ def _headless(spec: SourceSpec) -> bool:
             _, record = next(read_records(path, form, lambda bad: None, spec.header, names), (0, {"": ""}))
             return all(name.isdigit() for name in record)
     return False
+
+
+def _too_many(spec: SourceSpec, reasons: Counter[str], made: int) -> InputError:
+    bad = reasons.total()
+    why = ", ".join(f"{count:,} {reason}" for reason, count in reasons.most_common(4))
+    return InputError(
+        f"{bad:,} of the first {bad + made:,} records of {spec.path or spec.hub} cannot be used ({why}).",
+        f"Look at some of them, then map or repair them, or raise stop_above of the data (it is {spec.stop_above:g}).",
+    )
 
 
 def _nothing(spec: SourceSpec, reasons: Counter[str], columns: set[str], missing: list[str]) -> InputError:

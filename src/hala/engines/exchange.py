@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import email.utils
 import json
+import math
 import random
 import re
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import httpx
@@ -116,6 +117,8 @@ def make_body(model: str, request: Request, shared: Sampling) -> bytes | str:
     if sampling.temperature > 0:  # vLLM and SGLang know these two; others need not see them
         more = {"min_p": sampling.min_p or None, "repetition_penalty": sampling.repetition_penalty}
         body |= {key: value for key, value in more.items() if value not in (None, 1.0)}
+    if sampling.confidence:
+        body["logprobs"] = True
     stops = [stop for stop in sampling.stop if stop]
     try:
         return json.dumps({**body, "stop": stops} if stops else body, ensure_ascii=False).encode()
@@ -151,7 +154,20 @@ def read_answer(request_id: str, content: bytes) -> tuple[Completion | Failure, 
     except (ValueError, RecursionError, LookupError, TypeError, AttributeError) as error:
         return Failure("broken", f"the server's answer is no chat completion ({type(error).__name__}: {content[:100]!r})"), ""
     name = answer.get("id")
-    return _completion(request_id, text, reason, answer.get("usage")), name if isinstance(name, str) else ""
+    outcome = _completion(request_id, text, reason, answer.get("usage"))
+    if isinstance(outcome, Completion) and choice.get("logprobs"):
+        outcome = replace(outcome, confidence=_confidence(choice["logprobs"]))
+    return outcome, name if isinstance(name, str) else ""
+
+
+def _confidence(logprobs: Any) -> float | None:
+    """The geometric mean of the tokens' probabilities, 0 to 1; None where they are given in another form."""
+    try:
+        found = [float(each["logprob"]) for each in logprobs["content"]]
+        mean = sum(found) / len(found)
+    except (LookupError, TypeError, ValueError, ZeroDivisionError, OverflowError):
+        return None
+    return None if math.isnan(mean) else math.exp(min(0.0, mean))
 
 
 def _completion(request_id: str, text: Any, reason: Any, usage: Any) -> Completion | Failure:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hala.data.codelines import code_lines
 from hala.data.conversations import compared
@@ -19,14 +18,14 @@ from hala.data.translating import select_gates
 from hala.errors import InputError
 from hala.languages import Language, language, unknown
 from hala.recipe import Filter
-from hala.records import KEPT, Engine, Message, Row, Sampling, Verdict, rejected
-from hala.verbs import Context, Outcome, leaks, open_engine
+from hala.records import KEPT, Row, Verdict, rejected
+from hala.verbs import Context, Outcome, leaks
+from hala.verbs.judging import judged, open_judge, trial_of
 
 if TYPE_CHECKING:
     from hala.data.near import Near
 
 Check = Callable[[Row], Verdict]
-Judging = tuple[Engine, Sampling, float | None]
 
 # Gates that can say something about a text without its source; the second ones only of a text in the target language.
 ALONE = ("html", "literal_newline", "latex", "repetition")
@@ -41,7 +40,7 @@ def run(settings: Filter, context: Context) -> Outcome:
     bad, began, fresh = Collected(), time.monotonic(), Counter[str]()
     looked = leaks.sought(settings, bad) if settings.decontaminate or settings.questions else None
     checks = _checks(settings, context, looked)
-    judge = _judge(settings, context)
+    judging = open_judge(settings.judge, context)
     duplicates = _duplicates(settings, context)
 
     def process(rows: list[Row]) -> list[tuple[Row, Verdict]]:
@@ -51,7 +50,7 @@ def run(settings: Filter, context: Context) -> Outcome:
         verdicts = [_first(row, checks) for row in rows]
         for known in duplicates:
             verdicts = [known.check(row) if verdict.kept else verdict for row, verdict in zip(rows, verdicts, strict=True)]
-        return list(zip(rows, _judged(rows, verdicts, judge, context.languages.source), strict=True))
+        return list(zip(rows, judged(rows, verdicts, judging), strict=True))
 
     def after(done: int, counts: Counter[str]) -> None:
         if not fresh["rows"]:  # a shard of an earlier session
@@ -62,10 +61,14 @@ def run(settings: Filter, context: Context) -> Outcome:
     try:
         counts = run_shards(context.out, rows, settings.shard_rows, process, after)
     finally:
-        if judge is not None:
-            judge[0].close()
+        if judging is not None:
+            judging.engine.close()
     bad.write(context.out)
-    facts = {"leaks": leaks.write(context.out, looked, settings.leaks == "keep")} if looked is not None else {}
+    facts: dict[str, Any] = {}
+    if looked is not None:
+        facts["leaks"] = leaks.write(context.out, looked, settings.leaks == "keep")
+    if (trial := trial_of(context.out)) is not None:
+        facts["judge"] = trial
     if not counts["rows"] and not bad.count:
         raise InputError(f"step {context.step} found no rows to filter.", "Check `data`.")
     rate = fresh["rows"] / max(time.monotonic() - began, 1e-9)
@@ -167,43 +170,3 @@ def _duplicates(settings: Filter, context: Context) -> list[Seen | Near]:
             if came_through or (verdict.reason == "near_duplicate" and isinstance(known, Seen)):
                 known.check(row)
     return duplicates
-
-
-def _judge(settings: Filter, context: Context) -> Judging | None:
-    if settings.judge is None:
-        return None
-    engine = open_engine(settings.judge, context.locate(settings.judge.model), settings.judge.revision)
-    threshold = settings.judge.threshold
-    return engine, Sampling(settings.judge.max_tokens, confidence=threshold is not None), threshold
-
-
-def _ask(rows: list[Row], engine: Engine, sampling: Sampling, threshold: float | None, source: str) -> list[Verdict]:
-    """One verdict a row: the first message that is not accepted decides."""
-    from hala.data import judge
-
-    # Ids of rows may repeat; their places among these rows do not.
-    asked = [judge.requests(_comparable(row), source, f"{index}/") for index, row in enumerate(rows)]
-    answers = engine.complete((request for each in asked for request in each), sampling)
-    verdicts = {answer.id: judge.verdict(answer, threshold) for answer in answers}
-    unanswered = rejected("judge_error", "the engine gave no answer")
-    return [_first_of(verdicts.get(r.id, unanswered) for r in each) for each in asked]
-
-
-def _comparable(row: Row) -> Row:
-    """The row without what was kept on purpose: a judge would call it no translation."""
-    if row.original is None:
-        return row
-    pairs = compared(row)
-    before, after = (tuple(Message("text", pair[side]) for pair in pairs) for side in (0, 1))
-    return replace(row, messages=after, original=before)
-
-
-def _judged(rows: list[Row], verdicts: list[Verdict], judge: Judging | None, source: str) -> list[Verdict]:
-    """Verdicts after a language model has looked at every pair that is still kept."""
-    if judge is None:
-        return verdicts
-    waiting = [index for index, verdict in enumerate(verdicts) if verdict.kept]
-    answers = _ask([rows[index] for index in waiting], *judge, source)
-    for index, verdict in zip(waiting, answers, strict=True):
-        verdicts[index] = verdict
-    return verdicts

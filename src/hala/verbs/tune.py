@@ -81,7 +81,8 @@ def _eval_examples(
     """Examples of the rows to check on; what they lost is counted apart: `eval_malformed` and `eval_rejected`."""
     own, own_bad = Counter[str](), Collected()
     made = make(islice(_training_rows(settings, settings.eval_data, context, own, own_bad), settings.eval_rows))
-    bad.rows += own_bad.rows
+    for each in own_bad:
+        bad.store(each)
     if settings.eval_data:
         lost = sum(number for key, number in own.items() if key.startswith("rejected/"))
         counts.update(eval_malformed=own_bad.count, eval_rejected=lost + len(made.rejected))
