@@ -19,6 +19,7 @@ from hala.data.exchange_files import read_pairs
 from hala.errors import InputError
 
 MAX_LINE = 16 * 2**20
+_MARK = b"\xef\xbb\xbf"
 FORMATS = {
     ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json", ".csv": "csv", ".tsv": "tsv", ".tab": "tsv", ".parquet": "parquet",
     ".txt": "txt", ".md": "document", ".tmx": "tmx", ".xlf": "xliff", ".xliff": "xliff",
@@ -105,7 +106,9 @@ def byte_lines(path: Path, reject: Reject) -> Iterator[tuple[int, bytes]]:
             if too_long:
                 reject(BadRow(str(path), position, "line_too_long", start.decode("utf-8", "replace")))
             else:
-                yield position, line.rstrip(b"\r\n") if position else _without_mark(line.rstrip(b"\r\n"), path)
+                # Files that were joined have a mark in front of each part.
+                line = line.rstrip(b"\r\n")
+                yield position, (line.removeprefix(_MARK) if position else _without_mark(line, path))
             position += 1
 
 
@@ -115,7 +118,7 @@ def _without_mark(line: bytes, path: Path) -> bytes:
         b"\0" in line[:64] and line[1::2].count(0) > len(line) // 3
     ):
         raise InputError(f"{path} is UTF-16 or UTF-32, not UTF-8.", f"Convert it: iconv -f UTF-16 -t UTF-8 '{path}' > new file.")
-    return line.removeprefix(b"\xef\xbb\xbf")
+    return line.removeprefix(_MARK)
 
 
 def text_lines(path: Path, reject: Reject) -> Iterator[tuple[int, str]]:
@@ -225,10 +228,13 @@ def _table(path: Path, separator: str, reject: Reject, header: bool | None, want
         # Bytes that are no UTF-8 become lone surrogates, which the row check reports one row at a time.
         file = io.TextIOWrapper(raw, encoding="utf-8-sig", errors="surrogateescape", newline="")
         quoting: Literal[0, 3] = csv.QUOTE_NONE if separator == "\t" else csv.QUOTE_MINIMAL
-        reader = csv.reader(file, delimiter=separator, quoting=quoting)
+        reader = csv.reader(file, delimiter=separator, quoting=quoting, strict=True)
         names: list[str] = []
         start = 0
-        for place, cells in _cells(reader, path, reject):
+        for place, cells in _cells(reader):
+            if isinstance(cells, _Unread):
+                reject(BadRow(str(path), max(0, place - start), cells.reason, cells.excerpt))
+                continue
             if not names:
                 is_header = _is_header(cells, wanted) if header is None else header
                 names = [cell.strip() for cell in cells] if is_header else [str(number) for number in range(len(cells))]
@@ -245,18 +251,33 @@ def _table(path: Path, separator: str, reject: Reject, header: bool | None, want
                 )
 
 
-def _cells(reader: Iterator[list[str]], path: Path, reject: Reject) -> Iterator[tuple[int, list[str]]]:
-    """Position and cells of every row that is not empty; what the csv module cannot read is reported."""
+@dataclass(frozen=True, slots=True)
+class _Unread:
+    """A line of a table that is no row."""
+
+    reason: str
+    excerpt: str
+
+
+def _cells(reader: Any) -> Iterator[tuple[int, list[str] | _Unread]]:
+    """Position and cells of every row that is not empty, or why the csv module cannot read it.
+
+    A quote that is never closed takes all lines to the end of the file with it: each of them is one that cannot be read.
+    """
     position = 0
     while True:
+        before = reader.line_num
         try:
             cells = next(reader, None)
         except csv.Error as error:
-            reject(BadRow(str(path), position, "bad_csv", str(error)))
-            position += 1
+            lost = reader.line_num - before if "end of data" in str(error) else 1
+            reason = "open_quote" if "end of data" in str(error) else "bad_csv"
+            for _ in range(lost):
+                yield position, _Unread(reason, f"line {before + 1}: {error}")
+                position += 1
             continue
         except (EOFError, OSError, zlib.error) as error:
-            reject(BadRow(str(path), position, "torn_file", str(error)[:200]))
+            yield position, _Unread("torn_file", str(error)[:200])
             return
         if cells is None:
             return
