@@ -42,6 +42,7 @@ EXAMPLES = {
     "compress": "hala compress LiquidAI/LFM2-1.2B --out lfm2-fp8",
     "translate": "hala translate README.md --engine echo",
     "filter": "hala filter runs/quickstart/corpus --out clean --set dedup=false",
+    "mix": "hala mix bitext.jsonl chats --share 0.3 --tokenizer LiquidAI/LFM2-350M --tokens 5e8 --out mixed",
     "tune": "hala tune --base LiquidAI/LFM2-350M --data chats.jsonl --out tuned --set learning_rate=1e-5",
     "merge": "hala merge LiquidAI/LFM2-350M tuned --out merged --t 0.5",
     "evaluate": "hala evaluate LiquidAI/LFM2-350M merged --suite oall-v2 --out scores",
@@ -50,7 +51,7 @@ EXAMPLES = {
 }
 GROUPS = {
     "Runs": ("run", "plan", "status", "report", "verify", "repair", "show", "stats", "new-language"),
-    "Verbs": ("compress", "translate", "filter", "tune", "merge", "evaluate", "export", "release"),
+    "Verbs": ("compress", "translate", "filter", "mix", "tune", "merge", "evaluate", "export", "release"),
 }
 OTHER_EXITS = {
     0: "Done.",
@@ -69,6 +70,7 @@ PARTS: dict[str, tuple[type[recipe.Section], str]] = {
     "search": (recipe.Search, "The key `search` of `merge`."),
     "judge": (recipe.Judge, "The keys `judge` of `filter` and `vote` of `translate`; engine keys too."),
     "other": (recipe.Other, "The key `other` of `translate`; engine keys too."),
+    "part": (recipe.Part, "The key `parts` of `mix`. A string is short for `data` alone."),
     "new": (recipe.New, "The key `new` of `tune`."),
 }
 

@@ -19,7 +19,7 @@ import pytest
 import hala as package
 
 Hala = Callable[..., Any]
-COMMANDS = ("run", "plan", "status", "report", "verify", "repair", "compress", "translate", "filter", "tune", "merge", "evaluate")
+COMMANDS = ("run", "plan", "status", "report", "verify", "repair", "compress", "translate", "filter", "mix", "tune", "merge", "evaluate")
 COMMANDS += ("export", "release", "show")
 HEAVY = ("torch", "transformers", "pydantic", "pyarrow", "numpy", "datasets", "sacrebleu", "markdown_it", "httpx", "ruamel")
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from hala import recipe as schema
 from hala.errors import RecipeError
-from hala.recipe import SECTIONS, Data, Filter, Judge, Languages, New, Tune
+from hala.recipe import SECTIONS, Data, Filter, Judge, Languages, New, Part, Tune
 from hala.recipe_file import TOP_KEYS, from_content, load, produces, references
 
 GOOD = """\
@@ -269,11 +269,12 @@ def test_set_on_a_step_without_verb(tmp_path: Path, body: str) -> None:
 # The sweep ------------------------------------------------------------------------------------------------------------
 
 PLACES: list[tuple[type[schema.Section], tuple[str, ...]]] = [(section, ()) for section in SECTIONS.values()]
-PLACES += [(Data, ("filter", "data")), (Judge, ("filter", "judge")), (New, ("tune", "new")), (Languages, ())]
+PLACES += [(Data, ("filter", "data")), (Judge, ("filter", "judge")), (New, ("tune", "new")), (Part, ("mix", "parts")), (Languages, ())]
 MINIMAL: dict[str, dict[str, Any]] = {
     "compress": {"model": "m"},
     "translate": {"data": "d", "model": "m"},
     "filter": {"data": "d"},
+    "mix": {"parts": "d", "tokenizer": "m"},
     "tune": {"data": "d", "base": "m"},
     "merge": {"base": "m", "tuned": "n"},
     "evaluate": {"models": "m"},

@@ -1,4 +1,4 @@
-"""hala gives a language its own models: translate, filter, tune, merge, evaluate.
+"""hala gives a language its own models: translate, filter, mix, tune, merge, evaluate.
 
 >>> import hala
 >>> hala.run("recipes/quickstart.yaml")                      # doctest: +SKIP
@@ -39,6 +39,11 @@ def translate(data: Any, *, out: str | Path, model: str | Path = "", to: str = "
 def filter(data: Any, *, out: str | Path, to: str = "ar", source: str = "en", **settings: Any) -> Path:
     """The folder of the rows that pass; settings are those of `hala.recipe.Filter`."""
     return _verb("filter", out, {"source": source, "target": to}, data=data, **settings)
+
+
+def mix(parts: Any, *, out: str | Path, tokenizer: str | Path, **settings: Any) -> Path:
+    """The folder of one set of rows made of several; settings are those of `hala.recipe.Mix`."""
+    return _verb("mix", out, parts=parts, tokenizer=str(tokenizer), **settings)
 
 
 def tune(base: str | Path = "", *, data: Any, out: str | Path, **settings: Any) -> Path:

@@ -45,6 +45,9 @@ def _changes(old: Any, new: Any, key: str) -> Iterator[tuple[str, str, str]]:
     if isinstance(old, dict) and isinstance(new, dict):
         for name in sorted({*old, *new}):
             yield from _changes(old.get(name), new.get(name), f"{key}.{name}")
+    elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new) and all(isinstance(each, dict) for each in new):
+        for place, (was, is_now) in enumerate(zip(old, new, strict=True)):
+            yield from _changes(was, is_now, f"{key}.{place}")
     elif old != new:
         yield key, _short(old), _short(new)
 

@@ -39,6 +39,7 @@ VERBS = {
     "compress": "hala.verbs.compress",
     "translate": "hala.verbs.translate",
     "filter": "hala.verbs.filter",
+    "mix": "hala.verbs.mix",
     "tune": "hala.verbs.tune",
     "merge": "hala.verbs.merge",
     "evaluate": "hala.verbs.evaluate",

@@ -18,7 +18,7 @@ from pydantic import BeforeValidator
 
 from hala.recipe_data import Accepts, Data, EngineSettings, Execution, Languages, LocalSettings, ModelRef, Section, as_tuple
 from hala.recipe_models import Evaluate, New, Tune
-from hala.recipe_rows import Filter, Judge, Other, Translate
+from hala.recipe_rows import Filter, Judge, Mix, Other, Part, Translate
 from hala.recipe_weights import Compress, Export, Merge, Recovery, Schedule, Search
 
 __all__ = [
@@ -34,8 +34,10 @@ __all__ = [
     "Languages",
     "LocalSettings",
     "Merge",
+    "Mix",
     "New",
     "Other",
+    "Part",
     "Recipe",
     "Recovery",
     "Release",
@@ -77,6 +79,7 @@ SECTIONS: dict[str, type[Section]] = {
     "compress": Compress,
     "translate": Translate,
     "filter": Filter,
+    "mix": Mix,
     "tune": Tune,
     "merge": Merge,
     "evaluate": Evaluate,

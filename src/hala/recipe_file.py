@@ -29,6 +29,7 @@ PRODUCES = {
     "compress": "checkpoint",
     "translate": "rows",
     "filter": "rows",
+    "mix": "rows",
     "tune": "checkpoint",
     "merge": "checkpoint",
     "evaluate": "scores",

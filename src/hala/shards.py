@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from hala.artifacts import STARTED, atomic_file
 from hala.errors import CorruptError, InputError
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 Judged = tuple[Row, Verdict]
 After = Callable[[int, Counter[str]], None]
+T = TypeVar("T")
 MOST_SHARDS = 1_000_000
 
 
@@ -153,14 +154,14 @@ def read_rejected(path: str | Path) -> Iterator[Judged]:
 
 def run_shards(
     out: Path,
-    rows: Iterator[Row],
+    rows: Iterator[T],
     shard_rows: int,
-    process: Callable[[list[Row]], list[Judged]],
+    process: Callable[[list[T]], list[Judged]],
     after: After,
 ) -> Counter[str]:
     """`stream_shards` for a verb that makes one shard after the other."""
 
-    def one_by_one(batches: Iterator[list[Row]]) -> Iterator[tuple[int, list[Judged]]]:
+    def one_by_one(batches: Iterator[list[T]]) -> Iterator[tuple[int, list[Judged]]]:
         for place, batch in enumerate(batches):
             yield place, process(batch)
 
@@ -169,9 +170,9 @@ def run_shards(
 
 def stream_shards(
     out: Path,
-    rows: Iterator[Row],
+    rows: Iterator[T],
     shard_rows: int,
-    process: Callable[[Iterator[list[Row]]], Iterator[tuple[int, list[Judged]]]],
+    process: Callable[[Iterator[list[T]]], Iterator[tuple[int, list[Judged]]]],
     after: After,
     notes: Sequence[str] = (),
 ) -> Counter[str]:
@@ -185,7 +186,7 @@ def stream_shards(
     counts: Counter[str] = Counter(rows=0, kept=0)
     pulled: dict[int, tuple[int, int]] = {}  # place -> number of the shard, rows in it
 
-    def unfinished() -> Iterator[list[Row]]:
+    def unfinished() -> Iterator[list[T]]:
         for index in range(MOST_SHARDS):
             batch = list(islice(rows, shard_rows))
             if not batch and index:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hala.inputs import outside
-from hala.recipe import Data, Recipe, Section
+from hala.recipe import Data, Mix, Recipe, Section
 from hala.recipe_file import references
 from hala.verbs import trained_for
 from hala.verbs.licences import Licence, classify, known_model, strictest
@@ -47,6 +47,8 @@ def forecast(recipe: Recipe) -> dict[str, list[Bound]]:
 
 def _own(settings: Section) -> Iterator[Bound]:
     for kind, value, _ in outside(settings):
+        if kind == "model" and isinstance(settings, Mix):
+            continue  # it only counts tokens
         if isinstance(value, Data):
             if value.world:
                 yield Bound(classify("CC0-1.0"), f"hala world: {value.world}")

@@ -24,8 +24,8 @@ EXIT_INTERRUPTED, EXIT_BUG = 130, 9
 # In the order of `hala --help`.
 COMMANDS = (
     *(runs.run, runs.plan, runs.status, runs.report, runs.verify, runs.repair),
-    *(weights.compress, translate.translate, training.filter_, training.tune, weights.merge, training.evaluate, weights.export),
-    *(training.release, runs.show, runs.stats, runs.new_language),
+    *(weights.compress, translate.translate, training.filter_, training.mix, training.tune, weights.merge),
+    *(training.evaluate, weights.export, training.release, runs.show, runs.stats, runs.new_language),
 )
 for command in COMMANDS:
     app.command(command.__name__.rstrip("_").replace("_", "-"))(command)

@@ -1,8 +1,8 @@
-"""The commands from rows to a released model: filter, tune, evaluate and release."""
+"""The commands from rows to a released model: filter, mix, tune, evaluate and release."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -19,6 +19,36 @@ def filter_(
 ) -> None:
     """Keep the good rows; store the others with the reason."""
     run_verb("filter", out, settings_of(overrides, data=rows), as_json, source=start, target=to)
+
+
+def mix(
+    rows: Annotated[list[str], typer.Argument(help="The parts: files, or folders made by hala.")],
+    out: OutOption,
+    tokenizer: Annotated[str, typer.Option(help="Checkpoint whose tokenizer counts.")],
+    tokens: Annotated[float | None, typer.Option(help="Size of the mix (5e8); none: as large as the parts allow.")] = None,
+    share: Annotated[
+        list[float] | None, typer.Option(help="Share of a part in the tokens; the first one is the first part's. Repeatable.")
+    ] = None,
+    repeat: Annotated[int | None, typer.Option(help="How often a row may come at most.")] = None,
+    short_share: Annotated[float | None, typer.Option(help="Share of the rows that is short at least.")] = None,
+    overrides: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Mix rows by shares of tokens, in an order made for training."""
+    parts = parts_of(rows, share or [], repeat)
+    settings = settings_of(overrides, parts=parts, tokenizer=tokenizer, tokens=tokens, short_share=short_share)
+    run_verb("mix", out, settings, as_json)
+
+
+def parts_of(rows: list[str], shares: list[float], repeat: int | None) -> list[dict[str, Any]]:
+    """The parts of a mix as a recipe writes them; the last ones may have no share. Raises RecipeError for too many shares."""
+    from hala.errors import RecipeError
+
+    if len(shares) > len(rows):
+        raise RecipeError(f"{len(shares)} shares for {len(rows)} parts.", "Give --share once for each part, in their order.")
+    common = {} if repeat is None else {"repeat": repeat}
+    own = [{"share": share} for share in shares] + [{}] * (len(rows) - len(shares))
+    return [{"data": data, **common, **each} for data, each in zip(rows, own, strict=True)]
 
 
 def tune(

@@ -34,19 +34,25 @@ def settings_of(overrides: list[str] | None, **given: Any) -> dict[str, Any]:
 
     from hala.errors import RecipeError
 
-    settings = {key: value for key, value in given.items() if value not in (None, [], ())}
+    settings: dict[str, Any] = {key: value for key, value in given.items() if value not in (None, [], ())}
     for override in overrides or []:
         key, equals, value = override.partition("=")
         if not equals:
             raise RecipeError(f"--set {override!r} is not key=value.", "For example: --set epochs=2")
-        target = settings
+        target: Any = settings
         *parents, last = key.split(".")
         for parent in parents:
-            target = target.setdefault(parent, {})
-            if not isinstance(target, dict):
+            listed = isinstance(target, list) and parent.isdigit() and int(parent) < len(target)  # parts.0.end
+            target = target[int(parent)] if listed else target.setdefault(parent, {}) if isinstance(target, dict) else None
+            if not isinstance(target, dict | list):
                 raise RecipeError(
                     f"--set {key}: '{parent}' is {target!r} and has no keys.", f"Give all of it: --set '{parent}={{...}}'"
                 )
+        if isinstance(target, list):
+            raise RecipeError(
+                f"--set {key}: '{parents[-1]}' is a list; name a place in it.",
+                f"For example: --set {'.'.join(parents)}.0.KEY=VALUE",
+            )
         try:
             target[last] = YAML(typ="safe", pure=True).load(value)
         except YAMLError as error:

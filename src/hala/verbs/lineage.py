@@ -164,7 +164,8 @@ def _rows(lineage: Lineage, folder: Path, counted: bool) -> None:
     manifest = artifacts.read_manifest(folder)
     if manifest is None:
         raise InputError(f"{folder} is not a finished data step.", "Name a folder made by `hala translate` or `hala filter`.")
-    for entry in manifest.config.get("data", []):
+    parts = [manifest.config, *manifest.config.get("parts", [])]  # of a mix
+    for entry in (entry for part in parts for entry in part.get("data", [])):
         if entry.get("ref"):
             _rows(lineage, _place(str(entry["ref"]), folder), counted=False)
         elif entry.get("hub"):

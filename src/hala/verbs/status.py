@@ -164,7 +164,7 @@ def _partial_counts(folder: Path) -> dict[str, int]:
 def _partial_note(folder: Path, counts: dict[str, int], verb: str) -> str:
     if counts:
         return f"{several(_shards(folder), 'shard')} so far, {counts['kept']:,} of {counts['rows']:,} rows kept"
-    if verb in ("translate", "filter"):
+    if verb in ("translate", "filter", "mix"):
         return "begun, no shard of rows is finished yet"
     curve = read_curve(folder)
     if curve:
@@ -228,6 +228,7 @@ def outcome(stage: Stage) -> str:
         "tune": _tuned,
         "translate": _rows,
         "filter": _rows,
+        "mix": _mixed,
         "compress": _compressed,
         "merge": _merged,
         "evaluate": _evaluated,
@@ -256,6 +257,15 @@ def _rows(stage: Stage) -> str:
     reasons = ", ".join(f"{reason} {number:,}" for reason, number in list(rejections(counts).items())[:4])
     malformed = f"; {counts['malformed']:,} malformed" if counts.get("malformed") else ""
     return f"{kept:,} of {total:,} rows kept{share}" + (f"; rejected: {reasons}" if reasons else "") + malformed
+
+
+def _mixed(stage: Stage) -> str:
+    facts, counts = stage.facts, stage.counts
+    copies = f", {counts['copies']:,} of them copies" if counts.get("copies") else ""
+    malformed = f"; {counts['malformed']:,} malformed" if counts.get("malformed") else ""
+    left_out = f"{sum(rejections(counts).values()):,} of {counts.get('rows', 0):,} rows left out"
+    parts = several(len(facts.get("parts", [])), "part")
+    return f"{facts.get('rows', 0):,} rows{copies}, {compact(facts.get('tokens', 0))} tokens of {parts}; {left_out}{malformed}"
 
 
 def _compressed(stage: Stage) -> str:
