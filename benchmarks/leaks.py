@@ -24,7 +24,8 @@ from typing import Any, NamedTuple
 from record import RESULTS, machine
 
 from hala.artifacts import write_json
-from hala.data.contamination import SHORT, Index, words
+from hala.data.contamination import SHORT, Index
+from hala.data.normaliser import words
 
 MARKS = "\u064b\u064c\u064d\u064e\u064f\u0650\u0651\u0652"
 PLANTED = 2000

@@ -109,3 +109,10 @@ def test_both_names_of_a_script_agree(code: str) -> None:
     from hala.evals.translation import SCRIPTS
 
     assert SCRIPTS[LANGUAGES[code].iso] == LANGUAGES[code].script.upper()
+
+
+def test_digits_of_every_script_are_folded() -> None:
+    """Each decimal digit that Unicode knows up to U+10FFF becomes its ASCII digit, and nothing else changes."""
+    every = "".join(chr(point) for point in range(0x11000) if not 0xD800 <= point < 0xE000)
+    wanted = "".join(str(unicodedata.decimal(each)) if each.isdecimal() else each for each in every)
+    assert fold_digits(every) == wanted

@@ -16,13 +16,11 @@ Source: the 13-gram rule of GPT-3 (Brown et al. 2020, appendix C); 8-gram covera
 from __future__ import annotations
 
 import hashlib
-import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from hala.data.dedup import normalise
-from hala.languages import fold_digits
+from hala.data.normaliser import words
 from hala.records import KEPT, Verdict, rejected
 
 LONG, SHORT = 13, 8
@@ -31,14 +29,6 @@ COVERAGE = 0.5
 _COMMON = 10
 # Fewer words occur by chance inside other texts, so such a question must be the whole message.
 _INSIDE, _SHORTEST = 6, 3
-_WORD = re.compile(r"\w+")
-# Spellings that writers of Arabic use for one another.
-_SAME = str.maketrans({"أ": "ا", "إ": "ا", "آ": "ا", "ٱ": "ا", "ى": "ي", "ة": "ه", "ؤ": "و", "ئ": "ي"})
-
-
-def words(text: str) -> list[str]:
-    """The words that are compared: normalised, with ASCII digits and one spelling of each Arabic letter, no punctuation."""
-    return _WORD.findall(fold_digits(normalise(text)).translate(_SAME))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,29 +1,17 @@
 """Exact duplicates after normalisation, found in one pass: the first of equal texts is kept.
 
->>> from hala.data.dedup import normalise
->>> normalise("  The  CAFÉ ") == normalise("the café"), normalise("مُحَمَّدٌ") == normalise("محمد")
-(True, True)
+>>> from hala.data.dedup import row_key
+>>> from hala.records import Message, Row
+>>> row_key(Row("1", (Message("text", "The  CAFÉ"),))) == row_key(Row("2", (Message("text", "the café "),)))
+True
 """
 
 from __future__ import annotations
 
 import hashlib
-import re
-import unicodedata
 
+from hala.data.normaliser import normalise
 from hala.records import KEPT, Row, Verdict, rejected
-
-# Short vowels, shadda, sukun, Quranic marks, superscript alef and tatweel: optional in Arabic writing.
-_ARABIC_MARKS = re.compile("[\u0610-\u061a\u0640\u064b-\u065f\u0670\u06d6-\u06dc\u06df-\u06e8\u06ea-\u06ed]")
-_INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
-
-
-def normalise(text: str) -> str:
-    """The text as duplicates are compared: NFKC, case-folded, without Arabic vowel marks and tatweel, single spaces."""
-    folded = unicodedata.normalize("NFKC", text).casefold()
-    if not folded.isascii():
-        folded = unicodedata.normalize("NFKC", _INVISIBLE.sub("", _ARABIC_MARKS.sub("", folded)))
-    return " ".join(folded.split())
 
 
 def row_key(row: Row) -> bytes:

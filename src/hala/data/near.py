@@ -26,7 +26,7 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from hala.data.contamination import words
+from hala.data.normaliser import words
 from hala.errors import InputError
 from hala.records import KEPT, Row, Verdict, rejected
 

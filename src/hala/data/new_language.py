@@ -63,6 +63,8 @@ def stub(code: str, lines: Iterable[str] = ()) -> str:
         ("frequent", " ".join(shown.get("frequent", [])), "some forty short words that any text is full of"),
         ("strangers", "", "frequent words of close languages that it does not have"),
         ("telltale", [], "letters or endings that nothing else in its script has"),
+        ("optional", "", "marks that writers may leave out, such as vowel points: not compared when duplicates are looked for"),
+        ("alike", [], "groups of spellings that are used for one another, each between spaces"),
     ]
     head = [
         f"# {known['name']}: what gates must know of it. Correct every line; what stays empty switches some checks off.",

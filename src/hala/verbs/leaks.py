@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from hala import artifacts, shards
 from hala.errors import InputError
+from hala.data.normaliser import words
 from hala.recipe import Filter
 from hala.records import Question, Row, Verdict
 
@@ -86,8 +87,6 @@ def _questions(benchmark: Benchmark, bad: Any) -> Iterator[Question]:
 
 def key(question: Question) -> str:
     """32 digits that stand for a question and its options in any order, as duplicates are compared: the same in every file."""
-    from hala.data.contamination import words
-
     parts = [" ".join(words(question.question)), *sorted(" ".join(words(option)) for option in question.options)]
     return hashlib.blake2b("\n".join(parts).encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
