@@ -96,6 +96,9 @@ class Tune(Section):
     """Optimizer steps between checkpoints for resuming, at most; a shorter training is saved after every eighth of its steps."""
     eval_steps: int = Field(default=200, ge=1)
     """Optimizer steps between evaluations."""
+    order: Literal["shuffled", "given"] = "shuffled"
+    """`shuffled` takes the rows in another order each epoch; `given` as they come, such as a `mix` with a curriculum orders them.
+    Then only neighbours are packed together: examples that fill 64 rows, or one optimizer step where that holds more."""
     seed: int = 0
     """Initial weights and data order."""
 

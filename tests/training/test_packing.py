@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hala.errors import InputError
 from hala.training.examples import IGNORED
 from hala.training.loss import hidden_states, packed_loss
-from hala.training.packing import attention_masks, collate, measure, pack
+from hala.training.packing import attention_masks, collate, measure, pack, pack_in_order
 from hala.training.short_conv import leak_free
 
 KINDS = ("lfm2", "llama", "gemma2", "gemma2-eager")
@@ -46,6 +46,37 @@ def test_a_document_longer_than_a_row_is_refused():
     """Protects against silent cutting."""
     with pytest.raises(InputError, match="33 tokens does not fit a row of 32"):
         pack([3, 33], 32, 0)
+    with pytest.raises(InputError, match="33 tokens does not fit a row of 32"):
+        pack_in_order([3, 33], 32)
+
+
+@settings(deadline=None, max_examples=60)
+@given(lengths=LENGTHS, window=st.integers(1, 5))
+def test_packing_in_order_packs_neighbours_only(lengths, window):
+    """Protects a curriculum: each index once, no row overfull, and windows of neighbours one after the other."""
+    rows = pack_in_order(lengths, 32, window)
+    assert sorted(index for row in rows for index in row) == list(range(len(lengths)))
+    assert all(0 < sum(lengths[index] for index in row) <= 32 for row in rows)
+    assert rows == pack_in_order(lengths, 32, window)
+    start = 0
+    while start < len(lengths):  # the window that begins here: as many examples as its tokens allow
+        end, room = start, window * 32
+        while end < len(lengths) and (room := room - lengths[end]) >= 0:
+            end += 1
+        while rows and rows[0][0] < end:
+            assert all(start <= index < end for index in rows.pop(0))
+        start = end
+    assert not rows
+
+
+@pytest.mark.parametrize(
+    ("typical", "spread", "row_length", "least"), [(3.9, 0.5, 512, 0.98), (6, 0.9, 4096, 0.98), (6, 0.9, 2048, 0.97)]
+)
+def test_rows_in_order_are_well_filled(typical, spread, row_length, least):
+    """Protects the speed of a training in the given order: sentence pairs and chats lose 2% or 3% of the places at most."""
+    rng = np.random.default_rng(0)
+    lengths = np.clip(rng.lognormal(typical, spread, 20_000).astype(int), 10, row_length).tolist()
+    assert measure(lengths, pack_in_order(lengths, row_length), row_length).fill >= least
 
 
 def test_collated_rows_restart_for_each_document(tiny):

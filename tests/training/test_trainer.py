@@ -175,6 +175,42 @@ def test_every_epoch_sees_every_example(tiny):
     assert [doc.id for doc in again[per_epoch]] == [doc.id for doc in rows[per_epoch]]  # random access gives the same rows
 
 
+def test_the_given_order_reaches_the_updates(tiny):
+    """Protects a curriculum: with `order: given` the mean place of an update's examples rises from update to update, every epoch
+    alike; shuffled it does not."""
+    lengths = [5, 12, 20, 31, 7, 16] * 400
+    docs, steps = tiny.documents(lengths), {}
+    for order in ("given", "shuffled"):
+        rows = PackedRows(docs, changed(max_steps=0, epochs=2, batch_tokens=64 * 32, order=order))
+        place = {doc.id: number for number, doc in enumerate(docs)}
+        per_epoch = len(rows) // 2
+        epochs = [[[place[doc.id] for doc in rows[i]] for i in range(start, start + per_epoch)] for start in (0, per_epoch)]
+        assert (epochs[0] == epochs[1]) == (order == "given")
+        updates = [[n for row in epochs[0][i : i + 64] for n in row] for i in range(0, per_epoch, 64)]
+        steps[order] = [sum(update) / len(update) for update in updates]
+        assert len(updates) > 15 and sorted(n for update in updates for n in update) == list(range(len(docs)))
+        assert order == "shuffled" or rows.packing.fill > 0.95
+    assert steps["given"] == sorted(steps["given"]) and steps["shuffled"] != sorted(steps["shuffled"])
+
+
+def test_a_stopped_training_in_order_continues(tiny, tmp_path):
+    """Protects resume of a curriculum: stopped in its second epoch, it ends in the bits of one that was not."""
+    docs, settings = tiny.documents([5, 12, 20, 31, 7, 16] * 5), changed(max_steps=12, order="given")
+
+    def stop(step, *_):
+        if step == 9:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(tiny.model(), tiny.tokenizer, docs, settings, tmp_path / "stopped", stop)
+    resumed = train(tiny.model(), tiny.tokenizer, docs, settings, tmp_path / "stopped")
+    calm = train(tiny.model(), tiny.tokenizer, docs, settings, tmp_path / "calm")
+    assert resumed.resumed_from == 8 and calm.resumed_from == 0
+    assert all(torch.equal(a, b) for a, b in zip(resumed.model.parameters(), calm.model.parameters(), strict=True))
+    with pytest.raises(DriftError, match="other examples"):
+        train(tiny.model(), tiny.tokenizer, docs, changed(max_steps=12), tmp_path / "calm")
+
+
 def test_evaluation_is_the_mean_over_learned_tokens(tiny):
     """Protects the reported loss: packing and batching do not change it, and the model's mode is kept."""
     model, docs = tiny.model(spread=0.1), tiny.documents([5, 12, 20, 31, 7])

@@ -102,3 +102,31 @@ def test_rows_are_not_held_without_need(tmp_path: Path, tiny: Path, chats_file: 
     tune(tmp_path / "b", data=str(chats_file), new={**NEW, "tokenizer": str(tiny)})
     tune(tmp_path / "c", data=str(chats_file), new=NEW)
     assert [each is list for each in kinds[::2]] == [False, False, True]
+
+
+def test_the_order_of_a_mix_reaches_the_batches(tmp_path: Path, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Easy rows first, hard ones last: with `order: given` the share of hard examples rises from step to step."""
+    from hala import pipeline
+    from hala.training import trainer
+
+    for name, number in (("easy", 500), ("hard", 500)):
+        rows = [Row(f"{name}/{i}", (Message("text", f"{name} text {i} " * (1 + i % 3)),)) for i in range(number)]
+        shards.write_rows(tmp_path / name / "rows/000000.parquet", [(row, KEPT) for row in rows])
+    parts = [{"data": str(tmp_path / "easy"), "end": 0.7}, {"data": str(tmp_path / "hard"), "start": 0.3}]
+    pipeline.run_verb("mix", {"parts": parts, "tokenizer": str(tiny)}, tmp_path / "mixed", Progress(quiet=True))
+    batches: list[list[str]] = []
+
+    def look(
+        model: object, tokenizer: object, examples: list[trainer.Example], settings: trainer.TrainSettings, *_: object
+    ) -> None:
+        rows = trainer.PackedRows(examples, settings)
+        step = settings.batch_tokens // settings.row_length
+        batches.extend([doc.id for i in range(s, min(s + step, len(rows))) for doc in rows[i]] for s in range(0, len(rows), step))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(trainer, "train", look)
+    words = {"data": str(tmp_path / "mixed"), "base": str(tiny), "task": "text", "max_steps": None, "batch_tokens": 64 * 64}
+    with pytest.raises(KeyboardInterrupt):
+        tune(tmp_path / "out", order="given", **words)
+    hard = [sum(name.startswith("hard") for name in batch) / len(batch) for batch in batches]
+    assert len(hard) > 5 and hard[0] == 0 and hard[-1] == 1 and hard == sorted(hard) and len({*hard}) > 3

@@ -48,6 +48,8 @@ class TrainSettings:
     compile: bool = False
     """Fuse each layer with torch.compile: needs a C++ compiler, costs half a minute, then a step takes a fifth less."""
     seed: int = 0
+    order: Literal["shuffled", "given"] = "shuffled"
+    """Of the examples: another one each epoch, or as they came."""
     log_steps: int = 10
     """Updates between two records of the learning curve."""
     eval_steps: int = 0

@@ -1,7 +1,7 @@
 """Training on packed rows: transformers' Trainer with honest data, loss, stops and checkpoints.
 
-The one idea: the whole training is one fixed sequence of rows, a pure function of (examples, seed, epoch). A checkpoint is a
-place in that sequence plus every tensor that an update reads, so a training killed anywhere ends in the same bits.
+The one idea: the whole training is one fixed sequence of rows, a pure function of (examples, order, seed, epoch). A checkpoint is
+a place in that sequence plus every tensor that an update reads, so a training killed anywhere ends in the same bits.
 
 >>> from hala.training.trainer import TrainSettings, train
 >>> result = train(model, tokenizer, examples, TrainSettings(epochs=1), out_dir)  # doctest: +SKIP
@@ -30,7 +30,7 @@ from hala.training import checkpoints
 from hala.training.examples import IGNORED, Example
 from hala.training.loss import packed_loss
 from hala.training.optimizers import MuonAdamW, parameter_groups
-from hala.training.packing import Packing, collate, measure, pack
+from hala.training.packing import WINDOW, Packing, collate, measure, pack, pack_in_order
 from hala.training.settings import TrainSettings, autocast, choose_precision, lr_scale
 from hala.training.short_conv import leak_free
 from hala.training.watch import Progress, Watch
@@ -100,7 +100,10 @@ def train(
 
 
 class PackedRows(Dataset[list[Example]]):
-    """All rows of the training in order; row i belongs to epoch i // rows_per_epoch, whose order is seeded by (seed, epoch)."""
+    """All rows of the training in order; row i belongs to epoch i // rows_per_epoch.
+
+    The order of an epoch is seeded by (seed, epoch); with `order: given` it is that of the examples, the same in all epochs.
+    """
 
     def __init__(self, examples: Sequence[Example], settings: TrainSettings) -> None:
         if not any((example.labels != IGNORED).any() for example in examples):
@@ -113,14 +116,16 @@ class PackedRows(Dataset[list[Example]]):
         self.examples = examples
         self.settings = settings
         self.lengths = [len(example) for example in examples]
+        self.rows_per_step = settings.batch_tokens // settings.row_length
         self.epoch = 0
         self.rows = self._pack(0)
         self.packing = measure(self.lengths, self.rows, settings.row_length)
-        self.rows_per_step = settings.batch_tokens // settings.row_length
         wanted = settings.max_steps * self.rows_per_step or math.ceil(len(self.rows) * settings.epochs)
         self.total = max(1, wanted)
 
     def _pack(self, epoch: int) -> list[list[int]]:
+        if self.settings.order == "given":  # inside an update no order matters
+            return pack_in_order(self.lengths, self.settings.row_length, max(WINDOW, self.rows_per_step))
         return pack(self.lengths, self.settings.row_length, seed=(self.settings.seed, epoch))
 
     def __len__(self) -> int:
@@ -128,7 +133,7 @@ class PackedRows(Dataset[list[Example]]):
 
     def __getitem__(self, index: int) -> list[Example]:
         epoch, place = divmod(index, len(self.rows))
-        if epoch != self.epoch:
+        if epoch != self.epoch and self.settings.order == "shuffled":
             self.epoch, self.rows = epoch, self._pack(epoch)
         return [self.examples[i] for i in self.rows[place]]
 

@@ -156,6 +156,7 @@ def _train_settings(settings: Tune) -> TrainSettings:
         "beta2",
         "epochs",
         "precision",
+        "order",
     )
     return TrainSettings(
         **{name: getattr(settings, name) for name in (*same, "batch_tokens", "seed", "save_steps", "eval_steps")},
