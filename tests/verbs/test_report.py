@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import re
+import subprocess
+import sys
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -22,7 +26,7 @@ from hala.verbs import Context, report
 from hala.verbs.redact import find_secret, invisible, plain
 from hala.verbs.report_charts import WIDTH, Line, line_chart, ticks
 from hala.verbs.report_page import text
-from hala.verbs.status import row_text
+from hala.verbs.status import row_text, runs_from_right
 
 VERBS = {"arabic": "translate", "student": "tune", "curve": "merge", "scores": "evaluate", "card": "release"}
 EVIL = "<script>alert(1)</script>\u202eevil\u202c \"'><img src=x onerror=alert(1)>"
@@ -364,3 +368,31 @@ def test_charts_survive_odd_points() -> None:
     assert line_chart((Line("a", ((1.0, 2.0),)),), "x", "y").count("<circle") == 1
     assert "nan" not in line_chart((Line("a", ((1.0, float("nan")), (2.0, 3.0), (3.0, 3.0))),), "x", "y")
     assert line_chart((Line("a", ((1.0, float("inf")),)),), "x", "y") == ""
+
+
+def test_text_from_right_to_left_has_its_own_lines() -> None:
+    """After a label on the same line a terminal would turn label and text round; Latin text stays beside its label."""
+    told = row_text(row(1, "مرحبا Bob"), KEPT)
+    assert "\ntext:\nمرحبا Bob\n" in told
+    told = row_text(row(1, "x"), rejected("lines", "2 | 3 | answer: نعم | segment: d"))
+    assert "rejected: lines (2 | 3)\n  answer:\nنعم\n  segment: d\n" in told
+    assert runs_from_right("a ש") and not runs_from_right("é ü 12 हिन्दी")
+
+
+def test_rows_are_looked_through_in_a_pager(tmp_path: Path) -> None:
+    """On a terminal `hala show` gives all rows to $PAGER; in a pipe it prints five, or as many as it is told."""
+    rows = [Row(f"r/{n}", (Message("text", f"line {n}"),)) for n in range(9)]
+    shards.write_rows(tmp_path / "data/rows/000000.parquet", [(each, KEPT) for each in rows])
+    pager = tmp_path / "pager"
+    pager.write_text(f"#!/bin/sh\ncat > {tmp_path}/paged\n")
+    pager.chmod(0o755)
+    command = [sys.executable, "-m", "hala", "show", str(tmp_path / "data")]
+    leader, follower = pty.openpty()
+    env = {**os.environ, "PAGER": str(pager), "TERM": "xterm"}
+    done = subprocess.run(command, stdin=follower, stdout=follower, stderr=subprocess.PIPE, env=env, timeout=120)
+    os.close(follower)
+    os.close(leader)
+    assert done.returncode == 0 and (tmp_path / "paged").read_text().count("--- r/") == 9
+    piped = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    some = subprocess.run([*command, "-n", "2"], capture_output=True, text=True, timeout=120)
+    assert piped.stdout.count("--- r/") == 5 and some.stdout.count("--- r/") == 2

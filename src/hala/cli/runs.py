@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
+from itertools import chain
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from hala.cli.words import JsonOption, QuietOption, SetOption, print_json, progress_of
+from hala.cli.words import JsonOption, QuietOption, SetOption, page, print_json, progress_of
 
 ONE_OR_ALL = "Folder of a run, or of one step made alone."
 
@@ -83,16 +84,21 @@ def repair(root: Annotated[Path, typer.Argument(metavar="RUN", help=ONE_OR_ALL)]
 def show(
     rows: Annotated[Path, typer.Argument(help="A data step's folder, or a file of data.")],
     rejected: Annotated[bool, typer.Option("--rejected", help="Show what was rejected, with the reason.")] = False,
-    count: Annotated[int, typer.Option("-n", min=0, help="How many rows.")] = 5,
+    count: Annotated[int | None, typer.Option("-n", min=0, help="How many rows; else all, page by page, or 5 in a pipe.")] = None,
 ) -> None:
-    """Print some rows, the originals beside them."""
+    """Look through rows, the originals beside them."""
     from hala.verbs.report import show_rows
 
-    shown = 0
-    for shown, text in enumerate(show_rows(rows, rejected, count), 1):  # noqa: B007 - it is used below
-        print(text)
-    if not shown and count:
+    paged = count is None and sys.stdout.isatty()
+    texts = show_rows(rows, rejected, None if paged else 5 if count is None else count)
+    first = next(texts, None)
+    if first is None and count != 0:
         print("nothing was rejected." if rejected else "no row was kept; --rejected shows the others.", file=sys.stderr)
+    elif paged:
+        page(chain([first or ""], texts))
+    else:
+        for text in chain([first] if first else [], texts):
+            print(text)
 
 
 def stats(

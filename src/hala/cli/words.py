@@ -6,6 +6,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -89,3 +96,22 @@ def print_json(value: Any) -> None:
 
     text = json.dumps(value, ensure_ascii=False, indent=2, sort_keys=True)
     print(text.encode("utf-8", "backslashreplace").decode())  # a file name of other bytes becomes an escape that JSON knows
+
+
+def page(texts: Iterable[str]) -> None:
+    """Shows texts in $PAGER (else `less`), as many as are looked at; without a pager they are printed."""
+    command = shlex.split(os.environ.get("PAGER") or "less")
+    if not command or shutil.which(command[0]) is None:
+        sys.stdout.writelines(f"{text}\n" for text in texts)
+        return
+    # -F: what fits on the screen needs no pager; -X: it stays there.
+    env = {"LESS": "-FX", "LESSCHARSET": "utf-8", **os.environ}
+    pager = subprocess.Popen(command, stdin=subprocess.PIPE, env=env, encoding="utf-8", errors="replace")
+    assert pager.stdin is not None
+    try:
+        with contextlib.suppress(BrokenPipeError):  # looked at enough
+            pager.stdin.writelines(f"{text}\n" for text in texts)
+    finally:
+        with contextlib.suppress(BrokenPipeError):
+            pager.stdin.close()
+        pager.wait()

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hala import artifacts, shards
-from hala.errors import InputError
 from hala.data.normaliser import words
+from hala.errors import InputError
 from hala.recipe import Filter
 from hala.records import Question, Row, Verdict
 

@@ -162,8 +162,8 @@ def status_text(root: Path) -> str:
     return f"{stage_table(found)}\n\n{done} of {len(found)} steps finished.{rest}"
 
 
-def show_rows(place: Path, rejected: bool, count: int) -> Iterator[str]:
-    """Up to `count` kept (or rejected) rows as text for a terminal, originals above the translations.
+def show_rows(place: Path, rejected: bool, count: int | None) -> Iterator[str]:
+    """Up to `count` (none: all) kept or rejected rows as text for a terminal, originals above the translations.
 
     `place` is a data step's folder, or data in any format that is read; what could not be read of it is said at the end.
     Raises InputError where there are no rows.

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -311,15 +312,29 @@ def stage_table(found: list[Stage]) -> str:
 
 
 def row_text(row: Row, verdict: Verdict) -> str:
-    """A row for the terminal: its id, its notes, why it was rejected with what the model answered, messages under originals."""
+    """A row for the terminal: its id, its notes, why it was rejected with what the model answered, messages under originals.
+
+    Text that runs from right to left has lines of its own: after a label, a terminal would turn the two round.
+    """
     lines = [f"--- {row.id}" + (f"  [{row.lang}]" if row.lang else "")]
     lines += [f"{note}: {value}" for note, value in sorted(row.notes.items())]
     if not verdict.kept:
         what, *told = (" ".join(part.split()) for part in TOLD.split(verdict.detail))
-        lines += [f"rejected: {verdict.reason}" + (f" ({what})" if what else ""), *(f"  {part}" for part in told)]
+        lines.append(f"rejected: {verdict.reason}" + (f" ({what})" if what else ""))
+        lines += [f"  {_said(*part.split(': ', 1))}" for part in told]
     for before, after in message_pairs(row):
-        lines += [f"{side}{message.role}: {message.content}" for side, message in (("original ", before), ("", after)) if message]
+        sides = (("original ", before), ("", after))
+        lines += [_said(f"{side}{message.role}", message.content) for side, message in sides if message]
     return plain("\n".join(lines)) + "\n"
+
+
+def _said(label: str, text: str = "") -> str:
+    return f"{label}:\n{text}" if runs_from_right(text) else f"{label}: {text}"
+
+
+def runs_from_right(text: str) -> bool:
+    """Whether the text holds a letter of a script that is written from right to left."""
+    return not text.isascii() and any(unicodedata.bidirectional(character) in ("R", "AL") for character in text)
 
 
 def message_pairs(row: Row) -> Iterator[tuple[Message | None, Message | None]]:
