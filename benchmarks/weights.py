@@ -6,9 +6,10 @@
 
 Checkpoints of the real shapes are made with random weights (BF16; half of the second one's layers moved far enough for the
 sphere). `hala` runs as its command line does, with checks, report and manifest; llm-compressor and mergekit-yaml run as their
-documentation says. `cp` copies the source (compress), or one of two sources after reading the other (merge): what the disk alone
-costs. With `--limit` hala runs under that address space, so that a peak above it would be an error. The job `int8` is the `local`
-engine's, see int8.py. A quiet machine is needed: hala works on all cores, `cp` on one.
+documentation says. `cp` copies the source (compress), or one of two sources after reading the other (merge); `disk` (merge) reads
+both and writes one past the page cache, see disk.py: what the disk alone costs. With `--cold` no source is in memory when a run
+begins. With `--limit` hala runs under that address space, so that a peak above it would be an error. The job `int8` is about the
+`local` engine, see int8.py. A quiet machine is needed: hala works on all cores, `cp` on one.
 """
 
 from __future__ import annotations
@@ -154,8 +155,8 @@ def run(command: Sequence[str | Path], limit: int | None = None, env: dict[str, 
 class Contest:
     """Runs of several programs on the same job, taking turns; each result folder is deleted before the next run."""
 
-    def __init__(self, work: Path, rounds: int) -> None:
-        self.work, self.rounds = work, rounds
+    def __init__(self, work: Path, rounds: int, sources: Sequence[Path] = ()) -> None:
+        self.work, self.rounds, self.sources = work, rounds, sources
         self.runs: dict[str, list[dict[str, float]]] = {}
 
     def hold(self, commands: dict[str, list[Any]], limit: int | None) -> dict[str, Any]:
@@ -166,6 +167,8 @@ class Contest:
                 shutil.rmtree(out, ignore_errors=True)
                 shutil.rmtree(self.work / ".out.partial", ignore_errors=True)
                 os.sync()
+                for file in self.sources:
+                    forget(file)
                 result = run(command, limit if name == "hala" else None)
                 print(f"  round {number + 1} {name:15} {result['seconds']:7.2f} s {result['mb']:8.0f} MB", flush=True)
                 self.runs.setdefault(name, []).append(result)
@@ -174,6 +177,12 @@ class Contest:
         every = {name: [round(r["seconds"], 2) for r in runs] for name, runs in self.runs.items()}
         rounds = dict.fromkeys(table, self.rounds)
         return {"median": table, "ratio": ratios(table), "rounds": rounds, "limit_bytes": limit, "all_seconds": every}
+
+
+def forget(file: Path) -> None:
+    """Takes a file out of memory."""
+    with file.open("rb") as handle:
+        os.posix_fadvise(handle.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def ratios(table: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
@@ -212,6 +221,7 @@ def merge_commands(base: Path, tuned: Path, out: Path, peers: bool) -> dict[str,
     commands: dict[str, list[Any]] = {
         "hala": [sys.executable, "-c", HALA, "merge", base, tuned, "--out", out],
         "cp": ["sh", "-c", 'cat "$0"/*.safetensors >/dev/null; cp -r "$1" "$2"', base, tuned, out],
+        "disk": [sys.executable, Path(__file__).parent / "disk.py", base, tuned, out],
     }
     kit = Path(sys.executable).parent / "mergekit-yaml"
     return commands | ({"mergekit": [kit, config, out]} if peers else {})
@@ -235,6 +245,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("/tmp/hala-weights"))
     parser.add_argument("--limit", type=int, help="address space of hala in bytes")
     parser.add_argument("--no-peers", action="store_true")
+    parser.add_argument("--cold", action="store_true", help="begin each run with no source in memory")
     args = parser.parse_args()
     file = RESULTS / "weights.json"
     results: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {"results": {}}
@@ -246,6 +257,7 @@ def main() -> None:
         for job in args.jobs:
             print(f"{job} {size}", flush=True)
             key = f"{job} {size}" + ("" if args.scheme == "fp8-dynamic" or job != "compress" else f" {args.scheme}")
+            key += " cold" if args.cold else ""
             results["results"][key] = hold(job, size, args, results["results"].get(key))
             RESULTS.mkdir(parents=True, exist_ok=True)
             file.write_bytes(to_json(results))
@@ -264,7 +276,8 @@ def hold(job: str, size: str, args: argparse.Namespace, before: dict[str, Any] |
     else:
         make_checkpoint(tuned, size, True)
         commands = merge_commands(base, tuned, out, not args.no_peers)
-    return kept_peers(Contest(args.work / size, args.rounds).hold(commands, args.limit), before)
+    sources = [file for folder in (base, tuned) for file in folder.glob("*.safetensors")] if args.cold else []
+    return kept_peers(Contest(args.work / size, args.rounds, sources).hold(commands, args.limit), before)
 
 
 if __name__ == "__main__":

@@ -82,7 +82,7 @@ def numbers(tensor: torch.Tensor) -> Array:
     return np.asarray(tensor.double().numpy())
 
 
-@pytest.mark.parametrize("t", [0.5, 0.3])
+@pytest.mark.parametrize("t", [0.5, 0.3, 0.9])
 @pytest.mark.parametrize("kind", KINDS)
 def test_slerp_is_mergekits(kind: str, t: float, families: dict[tuple[str, str], Family], tmp_path: Path) -> None:
     """The line gives equal bits. On the sphere ours is within a float32 step of the exact value and theirs within a few; both

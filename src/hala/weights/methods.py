@@ -106,8 +106,11 @@ def coefficients(cosine: float, method: str, t: float) -> tuple[float, float, st
     Source: mergekit 0.1.5 `slerp`: sin((1-t) angle) / sin(angle) and sin(t angle) / sin(angle), one angle for the whole tensor,
     applied to the tensors as they are (not normalised); a straight line where |cos| > 0.9995.
     """
-    if method == "linear" or abs(cosine) > LINEAR_ABOVE:
+    if method == "linear":
         return 1 - t, t, "linear"
+    if abs(cosine) > LINEAR_ABOVE:
+        place = np.float32(t)  # mergekit subtracts in float32, which matters above 0.5
+        return float(np.float32(1) - place), float(place), "linear"
     angle = math.acos(cosine)
     return math.sin((1 - t) * angle) / math.sin(angle), math.sin(t * angle) / math.sin(angle), "slerp"
 
