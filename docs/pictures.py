@@ -17,6 +17,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from curves import bitext_picture
+
 from hala.schedules import GROUPS
 from hala.weights.groups import LAYER, group_of
 
@@ -158,6 +160,7 @@ def error_picture(result: Mapping[str, Any]) -> str:
 PICTURES: dict[str, tuple[str, Callable[[Mapping[str, Any]], str]]] = {
     "compress-errors.svg": ("errors.json", error_picture),
     "merge-angles.svg": ("angles.json", angle_picture),
+    "bitext-rules.svg": ("bitext.json", bitext_picture),
 }
 
 
