@@ -35,6 +35,7 @@ def name_of(settings: Mix, number: int) -> str:
 def _data_name(datas: Sequence[Data]) -> str:
     first = datas[0]
     name = first.ref or first.hub or (f"world: {first.world}" if first.world else Path(first.path or "").name)
+    name += f" {first.config or first.lang}" if first.config or first.lang else ""
     return name + (f" and {several(len(datas) - 1, 'other')}" if len(datas) > 1 else "")
 
 
@@ -74,11 +75,11 @@ def _said(settings: Mix, piles: Sequence[Pile], choice: Choice, parts: Sequence[
     if choice.scarce and (settings.tokens or len(choice.scarce) < len(piles)):
         why = "; ".join(_why(settings, piles, choice, number) for number in choice.scarce)
         yield f"The mix gets {choice.bound:,} tokens{f', not {settings.tokens:,}' if settings.tokens else ''}: {why}."
-    short = f"for {_percent(settings.short_share)} rows of at most {several(settings.short_words, 'word')}"
+    short = f"{_percent(settings.short_share)} of the rows have at most {several(settings.short_words, 'word')}"
     if choice.size < choice.bound:
-        yield f"Short rows are rare: {short} the mix gets {choice.size:,} tokens, not {choice.bound:,}."
+        yield f"Short rows are rare: so that {short}, the mix gets {choice.size:,} tokens, not {choice.bound:,}."
     elif choice.favour > 1:
-        yield f"Short rows come {choice.favour:.3g} times as often as others, {short}."
+        yield f"Short rows come {choice.favour:.3g} times as often as others, so that {short}."
     for number, part in enumerate(parts):
         if not part["rows"]:
             yield f"{name_of(settings, number).capitalize()} gives no row: its {choice.targets[number]:,} tokens hold none."
