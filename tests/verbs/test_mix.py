@@ -257,3 +257,5 @@ def test_licences_of_every_part_travel(tmp_path: Path, tiny: Path) -> None:
     assert [step.step for step in found.steps.values()] == ["clean", "mixed"]
     assert [(each.name, each.licence) for each in found.terms if each.role == "data"] == [("rows of mixed", "CC-BY-4.0")]
     assert not [each for each in found.terms if each.role == "teacher"]
+    page = report.render(root)
+    assert "Mixes: shares and order" in page and '<td dir="auto">1 $clean</td>' in page and "0% to 100%" in page

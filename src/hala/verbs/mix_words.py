@@ -8,10 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hala.recipe import Data, Mix
-from hala.verbs.status import several, text_table
+from hala.verbs.results import Cell, Table
+from hala.verbs.status import Stage, several, text_table
 
 if TYPE_CHECKING:
     from hala.data.mixing import Choice, Pile, Wish
+
+
+HEADER = ("part", "share", "asked", "tokens", "of", "passes", "rows", "of", "short", "stands")
 
 
 def exact(number: float) -> Fraction:
@@ -95,14 +99,23 @@ def _why(settings: Mix, piles: Sequence[Pile], choice: Choice, number: int) -> s
 
 def table(facts: Mapping[str, Any]) -> str:
     """A line for each part and one for the mix, as aligned text."""
-    header = ["part", "share", "asked", "tokens", "of", "passes", "rows", "of", "short", "stands"]
+    return text_table(list(HEADER), _lines(facts))
+
+
+def mix_table(stage: Stage) -> Table:
+    """The same for the report, with what was not as asked as its note."""
+    rows = tuple(tuple(Cell(each) for each in line) for line in _lines(stage.facts))
+    return Table(stage.name, HEADER, rows, " ".join(stage.facts["said"]))
+
+
+def _lines(facts: Mapping[str, Any]) -> list[list[str]]:
     rows = []
     for number, part in enumerate(facts["parts"]):
         asked = "the rest" if part["share_asked"] is None else _percent(part["share_asked"])
         stands = f"{_percent(part['from'])} to {_percent(part['to'])}" if part["rows"] else "nowhere"
         passes = f"{part['passes']:.2f}"
         rows.append([f"{number + 1} {part['data']}", _percent(part["share"]), asked, *_numbers(part, passes), stands])
-    return text_table(header, [*rows, ["mix", "100%", "", *_numbers(facts, ""), ""]])
+    return [*rows, ["mix", "100%", "", *_numbers(facts, ""), ""]]
 
 
 def _numbers(about: Mapping[str, Any], passes: str) -> list[str]:

@@ -64,6 +64,7 @@ def _render(root: Path, title: str, without: str) -> str:
         ("weights", "Weights: error and angle by layer", report_weights.weights(found)),
         ("examples", "Translated examples", report_sections.translated(found)),
         ("decisions", "Routes, ladder and memory", report_sections.decisions(found)),
+        ("mixes", "Mixes: shares and order", report_sections.mixes(found)),
         ("rejected", "What was rejected, and why", report_sections.rejected(found)),
         ("steps", "Steps: time, tokens, size", report_sections.steps(found)),
         ("settings", "Settings", report_sections.settings(content)),

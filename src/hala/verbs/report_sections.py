@@ -19,6 +19,7 @@ from hala.errors import CorruptError, InputError
 from hala.progress import duration
 from hala.records import Row
 from hala.shards import Judged
+from hala.verbs.mix_words import mix_table
 from hala.verbs.report_charts import Line, bar, line_chart
 from hala.verbs.report_page import data_cell, details, grid, messages_cell, paragraph, score_table, text
 from hala.verbs.results import all_scores, curve_table, curves, evaluations, headline_tables
@@ -87,6 +88,11 @@ def learning_curves(found: list[Stage]) -> str:
 
 def _figure(caption: str, picture: str) -> str:
     return f"<figure><figcaption>{caption}</figcaption>{picture}</figure>"
+
+
+def mixes(found: list[Stage]) -> str:
+    """What each part of a mix gave, and where its rows stand."""
+    return "".join(score_table(mix_table(stage)) for stage in found if stage.verb == "mix" and stage.facts.get("parts"))
 
 
 def rejected(found: list[Stage]) -> str:
