@@ -88,6 +88,10 @@ class Tune(Section):
     """Compute activations again in the backward pass instead of keeping them: less memory, about a third more time."""
     max_length: int = Field(default=4096, ge=16)
     """Length of a packed row; longer examples are split (text) or rejected (chat, translation), and counted."""
+    too_long: Literal["reject", "split"] = "reject"
+    """Conversations longer than that: `split` cuts them between exchanges, and each part keeps the system turn."""
+    train_newline: bool = False
+    """Learn the line break that chat templates write after the end of a turn. No model needs it: generation has stopped."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Arithmetic; masters stay float32. `auto` is bfloat16 where the hardware multiplies it natively."""
     save_dtype: Literal["float32", "bfloat16"] = "float32"

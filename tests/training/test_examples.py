@@ -1,5 +1,7 @@
 """Exactly the tokens that the model must produce are learned, and every row is accounted for."""
 
+import copy
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -153,3 +155,71 @@ def test_rows_in_are_examples_plus_verdicts(tokenizer, conversations, task):
     assert sorted(lost) == sorted({row.id for row in rows} - kept)
     assert sum(made.counts.values()) == len(lost)
     assert all(len(example) <= 40 for example in made.examples)
+
+
+TURNS = [("user", "wide river?"), ("assistant", "old bridge"), ("user", "stone?"), ("assistant", "the water is here")]
+
+
+def test_long_conversations_are_split_between_exchanges_when_asked(tokenizer):
+    """Protects a long chat's answers: each part opens with the system turn, fits, and together they hold every answer once."""
+    row = chat(("system", "and"), *TURNS, *TURNS, row_id="c")
+    (whole,) = make_examples([row], tokenizer, Form(max_length=1000)).examples
+    (one,) = make_examples([chat(("system", "and"), *TURNS)], tokenizer, Form(max_length=1000)).examples
+    made = make_examples([row], tokenizer, Form(max_length=len(one) + 1, too_long="split"))
+    assert [part.id for part in made.examples] == ["c#0", "c#1"] and made.split == ["c"] and not made.rejected
+    assert "|".join(learned(part, tokenizer) for part in made.examples) == learned(whole, tokenizer)
+    assert all(tokenizer.decode(part.input_ids).count("and") == 1 for part in made.examples)
+
+
+def test_an_exchange_that_fits_nowhere_is_counted_apart(tokenizer):
+    """Protects the counts: a lost exchange has its reason beside the parts that stay; when nothing stays the row is rejected."""
+    long = [("user", "river " * 60), ("assistant", "old")]
+    row = chat(*TURNS, *long, *TURNS, row_id="c")
+    made = make_examples([row], tokenizer, Form(max_length=40, too_long="split"))
+    assert made.counts == {"exchange_too_long": 1} and made.rejected[0][0] == "c#2" and len(made.examples) >= 2
+    made = make_examples([chat(*long, row_id="d")], tokenizer, Form(max_length=20, too_long="split"))
+    assert made.counts == {"too_long": 1} and not made.examples and not made.split
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(st.integers(1, 12), min_size=1, max_size=8), st.integers(16, 80))
+def test_splitting_loses_no_answer_in_silence(tokenizer, sizes, length):
+    """Protects the law: each answer of a split conversation is learned once, or its exchange is listed."""
+    turns = [
+        turn for number, size in enumerate(sizes) for turn in (("user", "river"), ("assistant", f"{number} " + "old " * size))
+    ]
+    made = make_examples([chat(*turns, row_id="c")], tokenizer, Form(max_length=length, too_long="split"))
+    answers = sum(learned(part, tokenizer).count("<|im_end|>") for part in made.examples)
+    lost = sum(reason.startswith("exchange") for reason in (verdict.reason for _, verdict in made.rejected))
+    assert answers + lost == len(sizes) or (made.counts == {"too_long": 1} and not answers)
+    assert all(len(part) <= length for part in made.examples)
+
+
+def test_the_line_break_is_learned_when_asked(tokenizer):
+    """Protects the default: what follows the end of a turn is learned only with `newline`."""
+    row = chat(*TURNS)
+    chatml = copy.deepcopy(tokenizer)
+    chatml.chat_template = (
+        "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+        "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+    )
+    plain, more = (make_examples([row], chatml, Form(newline=newline)).examples[0] for newline in (False, True))
+    assert learned(plain, chatml) == "old bridge<|im_end|>|the water is here<|im_end|>"
+    assert learned(more, chatml) == "old bridge<|im_end|>\n|the water is here<|im_end|>\n"
+
+
+def test_a_template_that_drops_earlier_thinking_gives_a_document_for_each_answer(tokenizer):
+    """Protects reasoning chats: each answer is learned behind the history that the model will see, thinking and all."""
+    copied = copy.deepcopy(tokenizer)
+    copied.chat_template = (
+        "{{ bos_token }}{% for m in messages %}<|im_start|>{{ m.role }}\n"
+        "{{ m.content.split('</think>')[-1] if not loop.last else m.content }}<|im_end|>\n{% endfor %}"
+        "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+    )
+    turns = [("user", "wide?"), ("assistant", "<think>a</think>old"), ("user", "stone?"), ("assistant", "<think>b</think>here")]
+    made = make_examples([chat(*turns, row_id="c")], copied, Form())
+    assert [learned(part, copied) for part in made.examples] == [
+        f"<think>{x}</think>{y}<|im_end|>" for x, y in (("a", "old"), ("b", "here"))
+    ]
+    assert [part.id for part in made.examples] == ["c#0", "c#1"] and made.split == ["c"]
+    assert "<think>a" not in copied.decode(made.examples[1].input_ids)

@@ -12,7 +12,7 @@ text) or rejected with a reason, and counted.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Literal
 
@@ -54,6 +54,10 @@ class Form:
     task: Task = "chat"
     prompt: str = "{text}"
     max_length: int = 512
+    too_long: Literal["reject", "split"] = "reject"
+    """A conversation that is too long: rejected, or split between its exchanges, each part with the system turn."""
+    newline: bool = False
+    """Learn what the template writes after the token that ends a turn, a line break as a rule."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,8 @@ class Examples:
 
     examples: list[Example] = field(default_factory=list)
     rejected: list[tuple[str, Verdict]] = field(default_factory=list)
+    split: list[str] = field(default_factory=list)
+    """Ids of rows that gave more than one example."""
 
     @property
     def counts(self) -> dict[str, int]:
@@ -82,6 +88,8 @@ Pieces = list[tuple[str, bool]]
 def make_examples(rows: Iterable[Row], tokenizer: PreTrainedTokenizerBase, form: Form) -> Examples:
     """Examples of all rows; every row gives at least one example or exactly one verdict.
 
+    Of a row that is split, each exchange that is lost has a verdict of its own (`exchange_...`) beside the parts.
+
     Raises: InputError when the task needs a chat template and the tokenizer has none, or the prompt lacks `{text}`.
     """
     if form.task == "translation" and "{text}" not in form.prompt:
@@ -92,14 +100,18 @@ def make_examples(rows: Iterable[Row], tokenizer: PreTrainedTokenizerBase, form:
     rows = iter(rows)
     while chunk := list(islice(rows, CHUNK)):
         rendered = [_render_or_reject(row, tokenizer, form) for row in chunk]
-        texts = [text for pieces in rendered if not isinstance(pieces, Verdict) for text, _ in pieces]
-        encoded = iter(_encode(texts, tokenizer))
-        for row, pieces in zip(chunk, rendered, strict=True):
-            if isinstance(pieces, Verdict):
-                made.rejected.append((row.id, pieces))
+        found = [pieces for each in rendered if not isinstance(each, Verdict) for pieces in each]
+        encoded = iter(_encode([text for pieces in found for text, _ in pieces], tokenizer))
+        for row, documents in zip(chunk, rendered, strict=True):
+            if isinstance(documents, Verdict):
+                made.rejected.append((row.id, documents))
                 continue
-            example = _join(row.id, [(next(encoded), learned) for _, learned in pieces])
-            _admit(example, form, made)
+            ids = [row.id] if len(documents) == 1 else [f"{row.id}#{number}" for number in range(len(documents))]
+            examples = [
+                _join(name, [(next(encoded), learned) for _, learned in pieces])
+                for name, pieces in zip(ids, documents, strict=True)
+            ]
+            _admit(row, examples, tokenizer, form, made)
     return made
 
 
@@ -109,15 +121,15 @@ def _encode(texts: list[str], tokenizer: PreTrainedTokenizerBase) -> list[list[i
     return ids
 
 
-def _render_or_reject(row: Row, tokenizer: PreTrainedTokenizerBase, form: Form) -> Pieces | Verdict:
+def _render_or_reject(row: Row, tokenizer: PreTrainedTokenizerBase, form: Form) -> list[Pieces] | Verdict:
     try:
         return render(row, tokenizer, form)
     except TemplateError as error:  # templates refuse roles and orders that they do not know
         return rejected("template", str(error))
 
 
-def render(row: Row, tokenizer: PreTrainedTokenizerBase, form: Form) -> Pieces | Verdict:
-    """The row as text pieces, or why it cannot be one."""
+def render(row: Row, tokenizer: PreTrainedTokenizerBase, form: Form) -> list[Pieces] | Verdict:
+    """The row as text pieces, or why it cannot be one; several documents where the template rewrites earlier turns."""
     read = (row.original or ()) if form.task == "translation" else ()  # no other task shows the model the original
     contents = [message.content for message in (*row.messages, *read)]
     if any(token in content for content in contents for token in tokenizer.all_special_tokens):
@@ -128,7 +140,7 @@ def render(row: Row, tokenizer: PreTrainedTokenizerBase, form: Form) -> Pieces |
         if len(row.messages) != 1 or not row.original:
             return rejected("not_a_pair", "a translation example needs one message and its original")
         user = Message("user", form.prompt.replace("{text}", row.original[0].content))
-        return _chat_pieces((user, Message("assistant", row.messages[0].content)), tokenizer)
+        return _chat_pieces((user, Message("assistant", row.messages[0].content)), tokenizer, form)
     if form.task == "text":
         return _text_pieces(row, tokenizer)
     roles = [message.role for message in row.messages]
@@ -136,41 +148,59 @@ def render(row: Row, tokenizer: PreTrainedTokenizerBase, form: Form) -> Pieces |
         return rejected("no_assistant", "nothing to learn: no assistant turn")
     if roles[0] == "assistant":
         return rejected("no_prompt", "the conversation opens with an answer")
-    return _chat_pieces(row.messages, tokenizer)
+    return _chat_pieces(row.messages, tokenizer, form)
 
 
-def _text_pieces(row: Row, tokenizer: PreTrainedTokenizerBase) -> Pieces | Verdict:
+def _text_pieces(row: Row, tokenizer: PreTrainedTokenizerBase) -> list[Pieces] | Verdict:
     if len(row.messages) == 1 and row.messages[0].role == "text":
         start, end = tokenizer.bos_token or "", tokenizer.eos_token or ""
-        return [(start + row.messages[0].content + end, True)]
+        return [[(start + row.messages[0].content + end, True)]]
     if not tokenizer.chat_template:
         return rejected("no_template", "a conversation needs a chat template")
-    return [(_template(row.messages, tokenizer, prompt=False), True)]
+    return [[(_template(row.messages, tokenizer, prompt=False), True)]]
 
 
-def _chat_pieces(messages: tuple[Message, ...], tokenizer: PreTrainedTokenizerBase) -> Pieces | Verdict:
-    """Cut at the start of every assistant turn and after its end-of-turn token."""
-    whole = _template(messages, tokenizer, prompt=False)
+def _chat_pieces(messages: tuple[Message, ...], tokenizer: PreTrainedTokenizerBase, form: Form) -> list[Pieces] | Verdict:
+    """Cut at the start of every assistant turn and after its end-of-turn token.
+
+    Some templates write a turn otherwise once others follow it (they drop its thinking). Then each answer is a document of its
+    own, behind the history as the model will see it.
+    """
     pieces: Pieces = []
     done = 0
-    for index, message in enumerate(messages):
-        if message.role != "assistant":
-            continue
+    whole = _template(messages, tokenizer, prompt=False)
+    answers = [index for index, message in enumerate(messages) if message.role == "assistant"]
+    for index in answers:
         before = _template(messages[:index], tokenizer, prompt=True)
         after = whole if index == len(messages) - 1 else _template(messages[: index + 1], tokenizer, prompt=False)
-        if not (after.startswith(before) and whole.startswith(after)):
-            return rejected("template", f"the chat template rewrites earlier turns at message {index}")
-        end = _end_of_turn(after, len(before), tokenizer)
+        if not after.startswith(before):
+            return rejected("template", f"the chat template does not go on from its own prompt at message {index}")
+        if not (whole.startswith(after) and before.startswith(whole[:done])):
+            return _each_alone(messages, answers, tokenizer, form)
+        end = _end_of_turn(after, len(before), tokenizer, form)
         pieces += [(whole[done : len(before)], False), (whole[len(before) : end], True)]
         done = end
     # What follows the last answer (a line break) is neither learned nor seen: generation has stopped.
-    return pieces
+    return [pieces]
 
 
-def _end_of_turn(text: str, start: int, tokenizer: PreTrainedTokenizerBase) -> int:
+def _each_alone(
+    messages: tuple[Message, ...], answers: list[int], tokenizer: PreTrainedTokenizerBase, form: Form
+) -> list[Pieces] | Verdict:
+    found: list[Pieces] = []
+    for index in answers:
+        before = _template(messages[:index], tokenizer, prompt=True)
+        after = _template(messages[: index + 1], tokenizer, prompt=False)
+        if not after.startswith(before):
+            return rejected("template", f"the chat template does not go on from its own prompt at message {index}")
+        found.append([(before, False), (after[len(before) : _end_of_turn(after, len(before), tokenizer, form)], True)])
+    return found
+
+
+def _end_of_turn(text: str, start: int, tokenizer: PreTrainedTokenizerBase, form: Form) -> int:
     """Where the turn that opens at `start` ends: after its closing special token, or at the end of the text."""
     closed = text.rstrip()
-    if any(closed.endswith(token) for token in tokenizer.all_special_tokens) and len(closed) > start:
+    if not form.newline and any(closed.endswith(token) for token in tokenizer.all_special_tokens) and len(closed) > start:
         return len(closed)
     return len(text)
 
@@ -189,15 +219,72 @@ def _join(row_id: str, encoded: list[tuple[list[int], bool]]) -> Example:
     return Example(row_id, ids, labels)
 
 
-def _admit(example: Example, form: Form, made: Examples) -> None:
+def _admit(row: Row, examples: list[Example], tokenizer: PreTrainedTokenizerBase, form: Form, made: Examples) -> None:
     """Keep, split or reject by length; a split part starts a document of its own."""
-    if len(example) <= form.max_length:
-        made.examples.append(example)
-    elif form.task == "text":
-        made.examples.extend(_split(example, form.max_length))
-    else:
-        detail = f"{len(example)} tokens, more than {form.max_length}"
-        made.rejected.append((example.id, rejected("too_long", detail)))
+    kept: list[Example] = []
+    for example in examples:
+        if len(example) <= form.max_length:
+            kept.append(example)
+        elif form.task == "text":
+            kept.extend(_split(example, form.max_length))
+        elif form.task == "chat" and form.too_long == "split" and len(examples) == 1:
+            parts, lost = _by_exchanges(row, tokenizer, form)
+            kept.extend(parts)
+            made.rejected.extend(lost if parts else [(row.id, _too_long(len(example), form))])
+        else:
+            made.rejected.append((example.id, _too_long(len(example), form)))
+    made.examples.extend(kept)
+    if len(kept) > 1:
+        made.split.append(row.id)
+
+
+def _too_long(length: int, form: Form) -> Verdict:
+    return rejected("too_long", f"{length} tokens, more than {form.max_length}")
+
+
+def _by_exchanges(row: Row, tokenizer: PreTrainedTokenizerBase, form: Form) -> tuple[list[Example], list[tuple[str, Verdict]]]:
+    """The conversation in as few parts as fit, cut before user turns, and the exchanges that are lost with the reason.
+
+    What follows a cut no longer sees what was before it, but for the system turn.
+    """
+    parts: list[Example] = []
+    lost: list[tuple[str, Verdict]] = []
+    open_: tuple[Message, ...] = ()  # the exchanges of the last part, which may grow
+    system = tuple(message for message in row.messages if message.role == "system")
+    for number, exchange in enumerate(_exchanges(row)):
+        longer = _example(row.id, (*system, *open_, *exchange), tokenizer, form) if open_ else None
+        if isinstance(longer, Example) and len(longer) <= form.max_length:
+            open_, parts[-1] = (*open_, *exchange), longer
+            continue
+        alone = _example(row.id, (*system, *exchange), tokenizer, form)
+        if isinstance(alone, Example) and len(alone) <= form.max_length:
+            open_ = exchange
+            parts.append(alone)
+        else:
+            verdict = alone if isinstance(alone, Verdict) else _too_long(len(alone), form)
+            lost.append((f"{row.id}#{number}", replace(verdict, reason=f"exchange_{verdict.reason}")))
+            open_ = ()
+    return [replace(part, id=f"{row.id}#{number}") for number, part in enumerate(parts)], lost
+
+
+def _exchanges(row: Row) -> list[tuple[Message, ...]]:
+    """The turns without the system's, cut before each user turn."""
+    found: list[tuple[Message, ...]] = []
+    for message in row.messages:
+        if message.role == "user" or (message.role != "system" and not found):
+            found.append((message,))
+        elif message.role != "system":
+            found[-1] = (*found[-1], message)
+    return found
+
+
+def _example(name: str, messages: tuple[Message, ...], tokenizer: PreTrainedTokenizerBase, form: Form) -> Example | Verdict:
+    """One conversation on its own."""
+    documents = _render_or_reject(Row(name, messages), tokenizer, form)
+    if isinstance(documents, Verdict):
+        return documents
+    encoded = _encode([text for text, _ in documents[0]], tokenizer)
+    return _join(name, [(ids, learned) for ids, (_, learned) in zip(encoded, documents[0], strict=True)])
 
 
 def _split(example: Example, length: int) -> Iterator[Example]:

@@ -35,7 +35,7 @@ def run(settings: Tune, context: Context) -> Outcome:
     if settings.new is not None and not settings.new.tokenizer:
         rows = list(rows)  # read twice: for the tokenizer, then for the examples; else rows only pass through
     model, tokenizer = _start(settings, rows, context)
-    form = Form(settings.task, _prompt(settings, context), settings.max_length)
+    form = Form(settings.task, _prompt(settings, context), settings.max_length, settings.too_long, settings.train_newline)
     made = make_examples(rows, tokenizer, form)
     _check(made, counts, context)
     counts["malformed"] = bad.count
@@ -135,6 +135,7 @@ def _prompt(settings: Tune, context: Context) -> str:
 def _check(made: Examples, counts: Counter[str], context: Context) -> None:
     """Counts what became no example; raises InputError when nothing is left to learn from."""
     counts["examples"] = len(made.examples)
+    counts["split"] = len(made.split)
     counts.update({f"rejected/{reason}": number for reason, number in made.counts.items()})
     if not made.examples:
         reasons = ", ".join(f"{key.partition('/')[2]} {value}" for key, value in counts.items() if "/" in key) or "no rows"
