@@ -1,18 +1,14 @@
-"""Packed documents cannot see each other, none is lost, none is cut."""
+"""Packing loses no document and cuts none, and marks what keeps them apart; that it does is in test_isolation.py."""
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hala.errors import InputError
 from hala.training.examples import IGNORED
-from hala.training.loss import hidden_states, packed_loss
 from hala.training.packing import attention_masks, collate, measure, pack, pack_in_order
-from hala.training.short_conv import leak_free
 
-KINDS = ("lfm2", "llama", "gemma2", "gemma2-eager")
 LENGTHS = st.lists(st.integers(1, 32), max_size=60)
 
 
@@ -95,55 +91,3 @@ def test_a_sliding_window_bounds_the_mask(tiny):
     masks = attention_masks(tiny.model("gemma2"), batch["position_ids"], batch["seq_idx"])
     assert masks["sliding_attention"][0, 0].sum(-1).tolist() == [1, 2, 3, 4] + [5] * 8
     assert masks["full_attention"][0, 0].sum(-1).tolist() == list(range(1, 13))
-
-
-def separate(net, docs):
-    """Hidden states of every document alone, and the gradients of their summed loss, by the library's own path."""
-    net.zero_grad()
-    hiddens, losses = [], []
-    for doc in docs:
-        ids = torch.from_numpy(doc.input_ids).long()[None]
-        hiddens.append(net.get_decoder()(input_ids=ids, use_cache=False).last_hidden_state[0])
-        logits = net(input_ids=ids, use_cache=False).logits[0, :-1]
-        goals = torch.from_numpy(doc.labels).long()[1:]
-        losses.append(torch.nn.functional.cross_entropy(logits, goals, ignore_index=IGNORED, reduction="sum"))
-    loss = torch.stack(losses).sum()
-    loss.backward()
-    return torch.cat(hiddens), loss, gradients(net)
-
-
-def gradients(net):
-    return {name: p.grad.clone() for name, p in net.named_parameters() if p.grad is not None}
-
-
-@pytest.mark.parametrize("kind", KINDS)
-@settings(max_examples=5, deadline=None)
-@given(lengths=st.lists(st.integers(2, 12), min_size=1, max_size=5), seed=st.integers(0, 9))
-def test_packed_is_separate(tiny, kind, lengths, seed):
-    """Protects the heart of packing: states and gradients of packed documents are those of the documents alone."""
-    net, docs = tiny.model(kind, spread=0.15), tiny.documents(lengths, seed)
-    expected, expected_loss, expected_gradients = separate(net, docs)
-    net.zero_grad()
-    with leak_free(net):
-        batch = collate([docs], 64, pad_id=0)
-        got = hidden_states(net, batch)[0, : sum(lengths)]
-        loss, count = packed_loss(net, batch)
-        loss.backward()
-    assert count == sum(int((doc.labels[1:] != IGNORED).sum()) for doc in docs)
-    assert torch.allclose(got, expected, atol=1e-4)
-    assert torch.allclose(loss, expected_loss, rtol=1e-5)
-    for name, gradient in gradients(net).items():
-        assert torch.allclose(gradient, expected_gradients[name], atol=1e-4, rtol=1e-4), name
-
-
-def test_plain_position_ids_leak(tiny):
-    """Protects the tests above from passing for nothing: without our mask and convolution the same comparison fails."""
-    net, docs = tiny.model("lfm2", spread=0.15), tiny.documents([9, 11])
-    expected, _, _ = separate(net, docs)
-    batch = collate([docs], 20, pad_id=0)
-    inputs = {"input_ids": batch["input_ids"], "position_ids": batch["position_ids"], "use_cache": False}
-    plain = net.get_decoder()(**inputs).last_hidden_state[0]
-    dropped = net.get_decoder()(**inputs, seq_idx=batch["seq_idx"]).last_hidden_state[0]
-    assert (plain - expected).abs().max() > 0.05
-    assert (dropped - expected).abs().max() > 0.05
-    assert torch.allclose(plain[:9], expected[:9], atol=1e-4)  # the first document has no neighbour before it
