@@ -229,6 +229,7 @@ def _close_program(bare: list[str], code: list[bool], filled: list[int]) -> None
 
 
 def _is_text(line: str) -> bool:
-    if _TEXT.match(line) is not None or ("<<" in line and _CALCULATION.search(line) is not None):
+    signs = line[0].isalpha() and ("(" in line or "=" in line or "{" in line)  # neither an item nor words alone
+    if (not signs and _TEXT.match(line) is not None) or ("<<" in line and _CALCULATION.search(line) is not None):
         return True
     return (line[-1].islower() or line[-1] == ".") and _COUNTED.search(line[-20:]) is not None

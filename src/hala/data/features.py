@@ -30,6 +30,7 @@ T = TypeVar("T")
 WORD = re.compile(r"[^\W\d_]+(?:['’\-][^\W\d_]+)*")
 _LETTER = re.compile(r"[^\W\d_]")
 _NATIVE_DIGIT = re.compile("[٠-٩۰-۹०-९]").search
+_ANY_DIGIT = re.compile("[0-9٠-٩۰-۹०-९]").search
 _LATIN = re.compile("[A-Za-zÀ-ÖØ-öø-ɏ]").search
 _CLOSERS = " \t\r\n\"'”’»›)]*_`⟧"
 _ENDS = frozenset(".!?؟।…⁇|:：؛;")
@@ -41,6 +42,7 @@ _COMMON = (
     "\u2200-\u22ff⟦⟧\u200b-\u200f\u202a-\u202e\u2066-\u2069"
 )
 _PLAIN_BYTES = bytes(byte for byte in range(128) if chr(byte).isalnum() or chr(byte) in " !\"'(),-.:;?")
+_NO_DIGITS = bytes(byte for byte in range(256) if chr(byte) not in "0123456789")
 _DIGITS_ALONE = bytes(byte if chr(byte) in "0123456789" else ord(" ") for byte in range(256))
 _PLAIN = f" !\"'(),\\-.0-9:;?A-Za-z{_LETTERS}«»–—‘’“”…\u200c\u200d"
 
@@ -128,8 +130,7 @@ class Side:
     def digits(self) -> bool:
         """Whether there are any digits outside sentinels."""
         text = self.bare
-        some = "1" in text or "2" in text or "0" in text or "3" in text or "5" in text
-        return some or "4" in text or "6" in text or "7" in text or "8" in text or "9" in text or self.native
+        return text.encode().translate(None, _NO_DIGITS) != b"" if text.isascii() else _ANY_DIGIT(text) is not None
 
     @lazy
     def figures(self) -> list[bytes]:
@@ -288,9 +289,10 @@ def _foreign(script: str, letters: str) -> Search:
 
 def _anchors(words: list[str], lexicon: Lexicon) -> list[Concept]:
     get = lexicon.concepts.get
-    found = list(filter(None, map(get, words)))
+    found = dict.fromkeys(map(get, words))
+    found.pop(None, None)
     if words and (first := get(words[0].lower())) is not None:
-        found.insert(0, first)
+        found = {first: None, **found}
     if not found:  # a title in capitals
-        found = list(filter(None, (get(word.lower()) for word in words)))
-    return list(dict.fromkeys(found))
+        found = dict.fromkeys(get(word.lower()) for word in words)
+    return [concept for concept in found if concept is not None]

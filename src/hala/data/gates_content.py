@@ -129,9 +129,11 @@ def units(pair: Pair) -> str:
     if words is None or not pair.source.digits:
         return ""
     found = _source_units(pair.source.folded)
+    if not found:
+        return ""
     lost = [unit for unit in found if words.units.get(unit) and not pair.holds(words.units[unit])]
     if not lost:
-        return _beside_a_number(pair, words) if found else ""
+        return _beside_a_number(pair, words)
     text = _BESIDE.sub(" ", pair.searchable)  # 5mm
     for unit in lost:
         kind = unit.partition(" ")[0]
@@ -187,8 +189,12 @@ def _names_unit(source: str, unit: str) -> bool:
 def _source_units(text: str) -> list[str]:
     """Units that stand beside a number in an English text, in order."""
     known = english_units()
-    found = [known.get((before or after).lower()) for before, after in _UNIT.findall(text)]
-    return [unit for unit in dict.fromkeys(found) if unit]
+    found: list[str] = []
+    for before, after in _UNIT.findall(text):
+        unit = known.get((before or after).lower())
+        if unit is not None and unit not in found:
+            found.append(unit)
+    return found
 
 
 def dates(pair: Pair) -> str:

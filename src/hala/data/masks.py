@@ -104,7 +104,10 @@ def _nests(tags: Sequence[re.Match[str]]) -> bool:
 
 def sentinel_problem(text: str, count: int) -> str:
     """What is wrong with the sentinels of `text` when each of 1..`count` must stand exactly once; empty when nothing is."""
-    seen = Counter(int(match[1]) for match in SENTINEL.finditer(text))
+    numbers = [int(number) for number in SENTINEL.findall(text)]
+    if text.count("⟦") == len(numbers) == text.count("⟧") and sorted(numbers) == list(range(1, count + 1)):
+        return ""
+    seen = Counter(numbers)
     wrong = [f"⟦{number}⟧ missing" for number in range(1, count + 1) if not seen[number]]
     wrong += [f"⟦{number}⟧ {times} times" for number, times in sorted(seen.items()) if times > 1 and 1 <= number <= count]
     wrong += [f"⟦{number}⟧ invented" for number in sorted(seen) if not 1 <= number <= count]

@@ -74,7 +74,8 @@ class Translator:
             sampling = replace(self.plans[number].sampling, confidence=self.plans[number].min_confidence > 0)
             for completion in self.engines[number].complete(self._feed(number), sampling):
                 self._take(completion, number)
-                yield from self._done()
+                if self.finished:
+                    yield from self._done()
             self._silence(number, before)
 
     def _done(self) -> Iterator[tuple[int, list[Translated]]]:
@@ -201,13 +202,13 @@ class Translator:
                 self.stats["remembered"] += 1
                 self.stats["tokens/saved"] += remembered.tokens
                 self._judge(segment, remembered, number)
-            elif same := self.waiting.get(segment.key.hex()):
+            elif same := self.waiting.get(name := segment.key.hex()):
                 same.append(segment)
             else:
-                self._send(segment, number)
+                self._send(segment, name, number)
 
-    def _send(self, segment: Segment, number: int) -> None:
-        name, rung = segment.key.hex(), self.ladder[segment.attempt]
+    def _send(self, segment: Segment, name: str, number: int) -> None:
+        rung = self.ladder[segment.attempt]
         messages = self.askers[number].messages(segment.masked.text, segment.context)
         temperature, seed = self._decoding(segment, self.plans[number]) if rung == "again" else (None, None)
         self.waiting[name] = [segment]
@@ -231,7 +232,8 @@ class Translator:
             self.memory.add(segments[0].key, completion, self.plans[number].sampling.max_tokens)
         for segment in segments:
             self._judge(segment, completion, number)
-        self._pump()
+        if self.todo:
+            self._pump()
         self.progress(self.answered, self.answered + len(self.waiting))
 
     def _silence(self, number: int, before: int) -> None:
