@@ -43,6 +43,7 @@ EXAMPLES = {
     "translate": "hala translate README.md --engine echo",
     "filter": "hala filter runs/quickstart/corpus --out clean --set dedup=false",
     "mix": "hala mix bitext.jsonl chats --share 0.3 --tokenizer LiquidAI/LFM2-350M --tokens 5e8 --out mixed",
+    "preview": "hala preview chats.jsonl --base LiquidAI/LFM2-350M -n 2",
     "tune": "hala tune --base LiquidAI/LFM2-350M --data chats.jsonl --out tuned --set learning_rate=1e-5",
     "merge": "hala merge LiquidAI/LFM2-350M tuned --out merged --t 0.5",
     "evaluate": "hala evaluate LiquidAI/LFM2-350M merged --suite oall-v2 --out scores",
@@ -50,7 +51,7 @@ EXAMPLES = {
     "release": "hala release merged --out release --name my-model",
 }
 GROUPS = {
-    "Runs": ("run", "plan", "status", "report", "verify", "repair", "show", "stats", "new-language"),
+    "Runs": ("run", "plan", "status", "report", "verify", "repair", "show", "stats", "preview", "new-language"),
     "Verbs": ("compress", "translate", "filter", "mix", "tune", "merge", "evaluate", "export", "release"),
 }
 OTHER_EXITS = {

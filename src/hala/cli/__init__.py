@@ -24,7 +24,7 @@ EXIT_INTERRUPTED, EXIT_BUG = 130, 9
 # In the order of `hala --help`.
 COMMANDS = (
     *(runs.run, runs.plan, runs.status, runs.report, runs.verify, runs.repair),
-    *(weights.compress, translate.translate, training.filter_, training.mix, training.tune, weights.merge),
+    *(weights.compress, translate.translate, training.filter_, training.mix, training.preview, training.tune, weights.merge),
     *(training.evaluate, weights.export, training.release, runs.show, runs.stats, runs.new_language),
 )
 for command in COMMANDS:

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from hala.cli.words import JsonOption, OutOption, SetOption, run_verb, settings_of
+
+if TYPE_CHECKING:
+    from hala.recipe import Tune
+    from hala.verbs import Context
 
 
 def filter_(
@@ -65,6 +72,27 @@ def tune(
     run_verb("tune", out, settings_of(overrides, base=base, data=data, task=task), as_json)
 
 
+def preview(
+    source: Annotated[
+        str, typer.Argument(metavar="ROWS|RECIPE", help="Rows, or a recipe (.yaml) whose earlier steps are finished.")
+    ],
+    base: Annotated[str | None, typer.Option(help="Checkpoint whose tokenizer and template are used.")] = None,
+    task: Annotated[str | None, typer.Option(help="chat, translation or text.")] = None,
+    step: Annotated[str | None, typer.Option(help="Step of the recipe; else its first tune.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the run; default runs/NAME.")] = None,
+    count: Annotated[int, typer.Option("-n", min=0, help="How many examples.")] = 3,
+    rows: Annotated[int, typer.Option(min=1, help="How many rows to read.")] = 1000,
+    overrides: SetOption = None,
+) -> None:
+    """Show what tune would learn: examples with their learned tokens marked, what is long, what would be lost."""
+    from hala.verbs.preview import preview as examples
+
+    settings, context = tune_of(source, step, out, overrides, base=base, task=task)
+    colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    for text in examples(settings, context, count, rows, colour):
+        print(text)
+
+
 def evaluate(
     models: Annotated[list[str], typer.Argument(help="Checkpoints; the first is the baseline.")],
     out: OutOption,
@@ -92,3 +120,28 @@ def release(
 ) -> None:
     """Make a folder that is ready for the hub: weights, card, licences. (In a recipe it also gathers data and scores.)"""
     run_verb("release", out, settings_of(overrides, model=model, name=name, licence=licence), as_json)
+
+
+def tune_of(source: str, step: str | None, out: Path | None, overrides: list[str] | None, **given: Any) -> tuple[Tune, Context]:
+    """The settings of a tune step of a recipe, or of one made of options, and where it would run."""
+    from hala import recipe_file
+    from hala.errors import RecipeError
+    from hala.progress import Progress
+    from hala.recipe import Tune
+    from hala.verbs import Context
+
+    if Path(source).suffix in (".yaml", ".yml"):
+        if idle := [name for name, value in given.items() if value is not None]:
+            raise RecipeError(f"--{idle[0]} does nothing for a recipe.", "Change a step with --set STEP.KEY=VALUE.")
+        recipe = recipe_file.load(source, overrides or [])
+    else:
+        settings = settings_of(overrides, data=source, **given)
+        recipe = recipe_file.from_content({"name": "single", "steps": {"tune": {"tune": settings}}})
+    name = step or next((name for name, each in recipe.steps.items() if each.verb == "tune"), "")
+    if name not in recipe.steps or not isinstance(settings_ := recipe.steps[name].settings, Tune):
+        raise RecipeError(
+            f"{source} has no tune step '{name}'." if name else f"{source} has no tune step.", "Name one with --step."
+        )
+    root = out or Path("runs") / recipe.name
+    inputs = {each: root / each for _, each, _ in recipe_file.references(settings_)}
+    return settings_, Context(name, root / name, root, recipe.languages, inputs, Progress(quiet=True))

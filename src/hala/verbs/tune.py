@@ -17,7 +17,7 @@ from hala.records import Row
 from hala.verbs import Context, Outcome
 
 if TYPE_CHECKING:
-    from hala.training.examples import Examples
+    from hala.training.examples import Examples, Form
     from hala.training.trainer import TrainResult, TrainSettings
 
 MICRO_TOKENS = 4096
@@ -25,17 +25,17 @@ MICRO_TOKENS = 4096
 
 def run(settings: Tune, context: Context) -> Outcome:
     """Size, losses and speed of the checkpoint in `context.out`; its learning curve is `curve.jsonl` there."""
-    from hala.training.examples import Form, make_examples
+    from hala.training.examples import make_examples
     from hala.training.trainer import train
     from hala.weights.loading import save_model
 
     counts, bad, licences = Counter[str](), Collected(), set[str]()
     context.progress.say("    reading rows")
-    rows: Iterable[Row] = _noting(_training_rows(settings, settings.data, context, counts, bad), licences)
+    rows: Iterable[Row] = _noting(training_rows(settings, settings.data, context, counts, bad), licences)
     if settings.new is not None and not settings.new.tokenizer:
         rows = list(rows)  # read twice: for the tokenizer, then for the examples; else rows only pass through
     model, tokenizer = _start(settings, rows, context)
-    form = Form(settings.task, _prompt(settings, context), settings.max_length, settings.too_long, settings.train_newline)
+    form = form_of(settings, context)
     made = make_examples(rows, tokenizer, form)
     _check(made, counts, context)
     counts["malformed"] = bad.count
@@ -52,7 +52,7 @@ def run(settings: Tune, context: Context) -> Outcome:
     return _outcome(settings, result, made, counts)
 
 
-def _training_rows(
+def training_rows(
     settings: Tune, datas: Iterable[Data], context: Context, counts: Counter[str], bad: Collected
 ) -> Iterator[Row]:
     """Rows as they are, or segment pairs for a translator; everything left out is counted."""
@@ -80,7 +80,7 @@ def _eval_examples(
 ) -> Examples:
     """Examples of the rows to check on; what they lost is counted apart: `eval_malformed` and `eval_rejected`."""
     own, own_bad = Counter[str](), Collected()
-    made = make(islice(_training_rows(settings, settings.eval_data, context, own, own_bad), settings.eval_rows))
+    made = make(islice(training_rows(settings, settings.eval_data, context, own, own_bad), settings.eval_rows))
     for each in own_bad:
         bad.store(each)
     if settings.eval_data:
@@ -130,6 +130,13 @@ def _texts(rows: Iterable[Row]) -> Iterator[str]:
 
 def _prompt(settings: Tune, context: Context) -> str:
     return for_languages(settings.prompt or "default", context.languages.target, context.languages.source)
+
+
+def form_of(settings: Tune, context: Context) -> Form:
+    """How rows are written for the model."""
+    from hala.training.examples import Form
+
+    return Form(settings.task, _prompt(settings, context), settings.max_length, settings.too_long, settings.train_newline)
 
 
 def _check(made: Examples, counts: Counter[str], context: Context) -> None:
