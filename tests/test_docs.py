@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import importlib.util
-import json
 import re
 import shlex
 import sys
@@ -55,9 +54,9 @@ def words_of(line: str) -> list[str]:
     return words[:end]
 
 
-def generator(name: str = "generate") -> ModuleType:
-    """docs/generate.py, or another script beside it, as a module."""
-    spec = importlib.util.spec_from_file_location(f"docs_{name}", ROOT / "docs" / f"{name}.py")
+def generator() -> ModuleType:
+    """docs/generate.py as a module."""
+    spec = importlib.util.spec_from_file_location("docs_generate", ROOT / "docs" / "generate.py")
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # dataclasses look their module up
@@ -69,14 +68,6 @@ def generator(name: str = "generate") -> ModuleType:
 def test_generated_pages_are_fresh(name: str) -> None:
     """A page that is made from the code says what the code says now; else run docs/generate.py."""
     assert (ROOT / "docs" / name).read_text(encoding="utf-8") == generator().PAGES[name]()
-
-
-def test_pictures_are_fresh() -> None:
-    """A picture shows what the committed results say; else run docs/pictures.py."""
-    pictures = generator("pictures")
-    for name, (results, picture) in pictures.PICTURES.items():
-        content = json.loads((pictures.RESULTS / results).read_text(encoding="utf-8"))
-        assert (ROOT / "docs" / "images" / name).read_text(encoding="utf-8") == picture(content), name
 
 
 def test_every_command_has_a_section_and_an_example() -> None:
