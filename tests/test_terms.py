@@ -37,6 +37,13 @@ def test_teachers_and_data_bind_through_all_steps() -> None:
     )
 
 
+def test_parts_of_a_mix_bind_and_its_tokenizer_does_not() -> None:
+    """Rows keep their terms through a mix; a checkpoint that only counts tokens is no part of the result."""
+    parts = [{"data": {"path": "x.jsonl", "licence": "mit"}}, {"data": {"world": "conversations"}}]
+    made = recipe(mixed={"mix": {"parts": parts, "tokenizer": "LiquidAI/LFM2-350M"}}, t={"tune": {"new": {}, "data": "$mixed"}})
+    assert sorted(each.licence.name for each in forecast(made)["t"]) == ["cc0-1.0", "mit"]
+
+
 def test_nobody_knows_is_said_first() -> None:
     """An input without a stated licence makes the result's unknown, and is named."""
     made = recipe(tuned={"tune": {"base": "LiquidAI/LFM2-350M", "data": [{"path": "mine.jsonl"}]}})

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import random
 from pathlib import Path
 
+import pytest
+
+from hala.data import ordering
 from hala.data.ordering import Ordered
 from hala.records import Message, Row
 
@@ -32,6 +36,23 @@ def test_rows_come_back_in_order_and_whole(tmp_path: Path) -> None:
     assert [row.id for _, row in found] == [str(each) for each in sorted(rows)] and last == (7, ODD)
     with Ordered(tmp_path / "order") as ordered:
         assert ordered.finished and len(list(ordered)) == 501
+
+
+def test_files_stay_few(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many rows come, no more than some hundred files are open while they are merged."""
+    monkeypatch.setattr(ordering, "WRITE_BUFFER", 64 << 10)
+    monkeypatch.setattr(ordering, "MOST_RUNS", 8)
+    chance, text = random.Random(0), "".join(chr(97 + number * number % 26) for number in range(2000))
+    with Ordered(tmp_path / "order") as ordered:
+        for start in range(0, 4000, 100):
+            texts = {number: Row(f"{number}", (Message("user", text),)) for number in range(start, start + 100)}
+            ordered.add((chance.random(), number, 0, 0, row) for number, row in texts.items())
+        ordered.finish()
+        rows = iter(ordered)
+        next(rows)
+        opened = [os.readlink(file) for file in Path("/proc/self/fd").iterdir() if file.is_symlink() and file.exists()]
+        assert sum(name.endswith(".sst") for name in opened) <= 20
+        assert len({row.id for _, row in rows}) == 3999
 
 
 def test_what_was_not_finished_is_begun_again(tmp_path: Path) -> None:

@@ -24,7 +24,8 @@ Placed = tuple[float, int, int, int, Row]
 """Where a row stands, the number of the row and of its copy (which decide where places are equal), its part, and the row."""
 
 _KEY = struct.Struct(">dQH")  # as bytes in the order of the numbers, none of which is negative
-WRITE_BUFFER = 32 << 20
+WRITE_BUFFER = 32 << 20  # bytes of rows in one run, before they are compressed
+MOST_RUNS = 64
 
 
 class Ordered:
@@ -89,10 +90,13 @@ def _decode(value: bytes) -> tuple[int, Row]:
 
 
 def _options(rocksdict: Any) -> Any:
-    """Sorted runs that are never merged on disk, only while they are read: each row is written once."""
+    """Sorted runs, merged while they are read, and on disk only when they would be too many open files."""
     options = rocksdict.Options(raw_mode=True)
     options.create_if_missing(True)
-    options.prepare_for_bulk_load()
+    options.set_compaction_style(rocksdict.DBCompactionStyle.universal())
+    options.set_level_zero_file_num_compaction_trigger(MOST_RUNS)
+    options.set_level_zero_slowdown_writes_trigger(2 * MOST_RUNS)
+    options.set_level_zero_stop_writes_trigger(4 * MOST_RUNS)
     options.set_write_buffer_size(WRITE_BUFFER)
     options.set_max_write_buffer_number(2)
     options.set_compression_type(rocksdict.DBCompressionType.lz4())

@@ -221,6 +221,6 @@ def _judged(settings: Mix, context: Context, given: Sequence[Given], mix: Iterat
     yield from ((row, KEPT) for row in mix)
     if settings.store_rejected:
         for part, rows in _by_part(settings, context, given):
-            for first, batch in rows:
+            for first, batch in rows if (part.copies == 0).any() else ():
                 for index in (part.copies[first : first + len(batch)] == 0).nonzero()[0].tolist():
                     yield batch[index], part.reason if part.pile.tokens[first + index] else EMPTY
