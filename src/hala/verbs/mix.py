@@ -2,7 +2,7 @@
 
 Three passes over the parts: the first counts tokens, then what each part gives is one limit on a hash of the rows' ids
 (`hala.data.mixing`); the second brings the chosen copies into order on disk; the third stores what was left out. Memory is some
-50 bytes a row, whatever its length; the disk holds the mix twice while it is made. Each pass goes on where it was stopped.
+70 bytes a row, whatever its length; the disk holds the mix twice while it is made. Each pass goes on where it was stopped.
 """
 
 from __future__ import annotations
