@@ -121,3 +121,15 @@ def test_questions_are_files_or_the_world(questions: object) -> None:
         with pytest.raises(ValidationError, match="questions"):
             section(questions=questions)
         assert section(questions=["q.jsonl", {"world": "questions", "lang": "ar"}]).questions[0].path == "q.jsonl"
+
+
+def test_execution_settings_inside_lists_are_no_identity() -> None:
+    """How long bad data is put up with changes nothing that is made, wherever data stands; what it is does."""
+    patient, strict, other = (
+        recipe.identity(Filter, Filter(data=[{"path": path, "stop_above": share}]).model_dump(mode="json"))
+        for path, share in (("a", 1.0), ("a", 0.1), ("b", 0.1))
+    )
+    assert patient == strict != other and "path" in str(strict)
+    judged = {"model": "m", "labelled": {"path": "a", "stop_above": 0.2}}
+    found = recipe.identity(Filter, Filter(data="b", judge=judged).model_dump(mode="json"))
+    assert found["judge"]["labelled"]["path"] == "a" and "stop_above" not in found["judge"]["labelled"]

@@ -96,10 +96,23 @@ def identity(kind: type[Section], config: Mapping[str, Any]) -> dict[str, Any]:
         info = kind.model_fields.get(name)
         if info is not None and any(isinstance(mark, Execution) for mark in info.metadata):
             continue
-        parts = get_args(info.annotation) if info is not None and isinstance(value, dict) else ()
-        inner = next((part for part in parts if isinstance(part, type) and issubclass(part, Section)), None)
-        kept[name] = identity(inner, value) if inner is not None else value
+        inner = _section_in(info.annotation) if info is not None else None
+        kept[name] = _inner_identity(inner, value) if inner is not None else value
     return kept
+
+
+def _section_in(annotation: Any) -> type[Section] | None:
+    """The section that an annotation is, or holds: `Data`, `Data | None`, `tuple[Data, ...]`, with marks or without."""
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return annotation
+    return next((found for part in get_args(annotation) if (found := _section_in(part)) is not None), None)
+
+
+def _inner_identity(kind: type[Section], value: Any) -> Any:
+    """The same of one section, or of each in a list."""
+    if isinstance(value, list | tuple):
+        return [_inner_identity(kind, each) for each in value]
+    return identity(kind, value) if isinstance(value, dict) else value
 
 
 def essence(settings: Section) -> Section:

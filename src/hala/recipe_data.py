@@ -153,7 +153,7 @@ class Data(Section):
     """Rows to read after `skip`; none means all."""
     seed: int = 0
     """Order of the world's rows; of other data which rows a `sample` holds."""
-    stop_above: float = Field(default=0.5, gt=0.0, le=1.0)
+    stop_above: Annotated[float, Execution()] = Field(default=0.5, gt=0.0, le=1.0)
     """Stop when more than this share of the records read so far, at least 1,000, cannot be used."""
     lang: str | None = None
     """Language of the rows; none means what the target column of pairs is named after, else unknown. The world knows its own;
