@@ -39,6 +39,21 @@ class New(Section):
     """Take the tokenizer of this checkpoint instead of training one."""
 
 
+class Lora(Section):
+    """Low-rank adapters that are trained in place of all weights, then merged into them; peft's own files stay in `adapter/`."""
+
+    rank: int = Field(default=16, ge=1)
+    """Rank of each adapter: 16 has about 3% of the parameters of LFM2-350M."""
+    alpha: float = Field(default=32.0, gt=0)
+    """What an adapter says is multiplied by alpha / rank."""
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Share of an adapter's inputs that is left out at random while training."""
+    targets: Annotated[tuple[str, ...], BeforeValidator(as_tuple)] = ()
+    """Linear layers by the end of their names, for example `[q_proj, v_proj, conv.in_proj]`; none means all in the blocks."""
+    base_dtype: Literal["float32", "bfloat16"] = "float32"
+    """Of the frozen weights while training: bfloat16 takes half the memory, and what a float32 base has beyond it is lost."""
+
+
 class Tune(Section):
     """Rows in, a trained checkpoint out."""
 
@@ -50,6 +65,8 @@ class Tune(Section):
     """Revision of a hub checkpoint."""
     new: New | None = None
     """A model from random initialisation."""
+    lora: Lora | None = None
+    """Train low-rank adapters in place of all weights: memory for AdamW and gradients shrinks to a few percent."""
     task: Literal["chat", "translation", "text"] = "chat"
     """`chat` and `translation` train the answer only, `text` every token."""
     prompt: str | None = None
@@ -65,7 +82,7 @@ class Tune(Section):
     max_steps: int | None = Field(default=None, ge=1)
     """Stop after so many optimizer steps; the schedule ends there."""
     learning_rate: float = Field(default=2e-5, gt=0)
-    """Peak rate of AdamW. 2e-5 suits LFM2 checkpoints; from random weights 1e-3 to 4e-3."""
+    """Peak rate of AdamW. 2e-5 suits LFM2 checkpoints, 1e-4 to 2e-4 adapters (`lora`); from random weights 1e-3 to 4e-3."""
     muon_learning_rate: float = Field(default=0.02, gt=0)
     """Peak rate of the matrices under `optimizer: muon`; the rest follows `learning_rate`."""
     optimizer: Literal["adamw", "muon"] = "adamw"
@@ -110,6 +127,8 @@ class Tune(Section):
     def _one_start(self) -> Tune:
         if bool(self.base) == (self.new is not None):
             raise ValueError("tune needs exactly one of base (a checkpoint) and new (random weights)")
+        if self.lora is not None and (self.new is not None or self.optimizer == "muon"):
+            raise ValueError("lora needs a base and optimizer: adamw; random weights and muon are for training all weights")
         return self
 
 

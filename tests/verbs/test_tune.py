@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -130,3 +131,39 @@ def test_the_order_of_a_mix_reaches_the_batches(tmp_path: Path, tiny: Path, monk
         tune(tmp_path / "out", order="given", **words)
     hard = [sum(name.startswith("hard") for name in batch) / len(batch) for batch in batches]
     assert len(hard) > 5 and hard[0] == 0 and hard[-1] == 1 and hard == sorted(hard) and len({*hard}) > 3
+
+
+def test_adapters_leave_a_merged_checkpoint_and_peft_files(tmp_path: Path, tiny: Path, chats_file: Path) -> None:
+    """With `lora` the step is a plain checkpoint that every verb reads, and `adapter/` on the base gives the same logits."""
+    import torch
+    from peft import PeftModel
+
+    from hala.weights.loading import load_model
+
+    outcome = tune(tmp_path / "out", data=str(chats_file), base=str(tiny), lora={"rank": 4}, learning_rate=1e-2, max_steps=8)
+    model, _ = load_model(tmp_path / "out", "float32", "cpu")
+    base, _ = load_model(tiny, "float32", "cpu")
+    ids = torch.arange(3, 40)[None]
+    with torch.no_grad():
+        merged, before = model(input_ids=ids).logits, base(input_ids=ids).logits
+        together = PeftModel.from_pretrained(base, tmp_path / "out/adapter")(input_ids=ids).logits
+    assert (merged - together).abs().max() < 1e-5 and (merged - before).abs().max() > 1e-3
+    assert 0 < outcome.facts["trained_parameters"] < outcome.facts["parameters"] == sum(p.numel() for p in model.parameters())
+    config = json.loads((tmp_path / "out/adapter/adapter_config.json").read_text(encoding="utf-8"))
+    assert config["base_model_name_or_path"] == str(tiny) and config["r"] == 4
+
+
+def test_adapters_without_peft_say_what_to_install(
+    tmp_path: Path, tiny: Path, chats_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A missing optional package is an error in words before anything is read."""
+    monkeypatch.setitem(sys.modules, "peft", None)
+    with pytest.raises(InputError, match=r"peft.*pip install \"hala\[lora\]\""):
+        tune(tmp_path / "out", data=str(chats_file), base=str(tiny), lora={"rank": 4})
+
+
+@pytest.mark.parametrize("words", [{"new": NEW}, {"base": "x", "optimizer": "muon"}])
+def test_adapters_need_a_base_and_adamw(words: dict[str, object]) -> None:
+    """Combinations that mean nothing are refused before a run."""
+    with pytest.raises(ValueError, match="lora needs a base"):
+        Tune(**{"data": "rows.jsonl", "lora": {}, **words})

@@ -103,13 +103,16 @@ def read_document(folder: Path, name: str) -> dict[str, Any]:
     return document
 
 
-def model_tensors(model: nn.Module) -> Tensors:
-    """Every tensor of the model once; tied ones under their first name."""
+def model_tensors(model: nn.Module, frozen: bool = False) -> Tensors:
+    """Every tensor of the model once, tied ones under their first name; parameters that are not trained only if `frozen`."""
     seen: set[int] = set()
     tensors = {}
+    still = set() if frozen else {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
     for name, tensor in model.state_dict().items():
-        if tensor.data_ptr() not in seen or tensor.numel() == 0:
-            seen.add(tensor.data_ptr())
+        if tensor.data_ptr() in seen and tensor.numel():
+            continue
+        seen.add(tensor.data_ptr())
+        if name not in still:
             tensors[name] = tensor
     return tensors
 

@@ -34,7 +34,7 @@ class ChunkedCrossEntropy(torch.autograd.Function):
     ) -> torch.Tensor:
         w = weight.to(hidden.dtype)
         grad_hidden = torch.empty_like(hidden) if learn else None
-        grad_weight = torch.zeros_like(weight) if learn else None
+        grad_weight = torch.zeros_like(weight) if learn and ctx.needs_input_grad[1] else None
         total = torch.zeros((), dtype=torch.float32, device=hidden.device)
         step = max(32, LOGITS[hidden.is_cuda] // len(weight))
         for start in range(0, len(targets), step):
@@ -50,7 +50,7 @@ class ChunkedCrossEntropy(torch.autograd.Function):
             grad = logits.sub_(top).exp_()  # becomes the softmax, in place of the logits: one pass of exp is enough
             norm = grad.sum(dim=-1, keepdim=True)
             total += (norm.log() + top - wanted).sum()
-            if grad_hidden is None or grad_weight is None:
+            if grad_hidden is None:
                 continue
             grad /= norm
             grad.scatter_add_(1, goal, torch.full_like(norm, -1.0))
@@ -58,11 +58,13 @@ class ChunkedCrossEntropy(torch.autograd.Function):
                 grad *= slope
             grad = grad.to(h.dtype)
             grad_hidden[part] = grad @ w
+            if grad_weight is None:  # a frozen head
+                continue
             if weight.dtype == grad.dtype:
                 grad_weight.addmm_(grad.T, h)
             else:
                 grad_weight += grad.T @ h
-        if grad_hidden is not None and grad_weight is not None:
+        if grad_hidden is not None:
             ctx.save_for_backward(grad_hidden, grad_weight)
         return total
 
@@ -70,7 +72,8 @@ class ChunkedCrossEntropy(torch.autograd.Function):
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         grad_hidden, grad_weight = ctx.saved_tensors
         (factor,) = gradients
-        return grad_hidden.mul_(factor.to(grad_hidden.dtype)), grad_weight.mul_(factor), None, None, None, None
+        to_weight = None if grad_weight is None else grad_weight.mul_(factor)
+        return grad_hidden.mul_(factor.to(grad_hidden.dtype)), to_weight, None, None, None, None
 
 
 def packed_loss(model: nn.Module, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:

@@ -14,6 +14,7 @@ from typing import Literal
 import torch
 
 from hala.hardware import trains_in_bfloat16
+from hala.recipe_models import Lora
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,8 @@ class TrainSettings:
     seed: int = 0
     order: Literal["shuffled", "given"] = "shuffled"
     """Of the examples: another one each epoch, or as they came."""
+    lora: Lora | None = None
+    """Adapters in place of all weights; none trains what requires a gradient."""
     log_steps: int = 10
     """Updates between two records of the learning curve."""
     eval_steps: int = 0

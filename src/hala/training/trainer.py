@@ -26,7 +26,7 @@ from torch.utils.data import Dataset, Sampler, SequentialSampler
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback, Trainer, TrainingArguments
 
 from hala.errors import InputError
-from hala.training import checkpoints
+from hala.training import checkpoints, lora
 from hala.training.examples import IGNORED, Example
 from hala.training.loss import packed_loss
 from hala.training.optimizers import MuonAdamW, parameter_groups
@@ -40,7 +40,8 @@ __all__ = ["PackedRows", "PackedTrainer", "Progress", "TrainResult", "TrainSetti
 
 @dataclass(frozen=True, slots=True)
 class TrainResult:
-    """The trained model (float32) and what happened: `loss` is that of the last record, `tokens` counts all positions seen."""
+    """The trained model (float32 masters) and what happened: `loss` is that of the last record, `tokens` counts all positions
+    seen, `trained` the parameters that were trained."""
 
     model: PreTrainedModel
     steps: int
@@ -48,6 +49,7 @@ class TrainResult:
     loss: float
     eval_loss: float | None
     precision: str
+    trained: int
     packing: Packing
     resumed_from: int
     tokens_per_second: float
@@ -64,12 +66,16 @@ def train(
 ) -> TrainResult:
     """The model trained in place on `examples`, continued from the newest whole checkpoint in `out_dir/checkpoints`.
 
+    With `settings.lora` the adapters are left in it: `lora.save_adapter` writes them, `lora.merge` makes a plain model of it.
     `out_dir/curve.jsonl` gets the learning curve: step, tokens, loss, learning_rate, grad_norm and, when measured, eval_loss.
     Raises: InputError for unusable examples, DriftError when the checkpoints are of another training, TrainingError when the loss
     or the gradient stops being finite (before the update that would spread it).
     """
     rows = PackedRows(examples, settings)
-    model.float()  # float32 masters: a bfloat16 weight cannot take a small step
+    if settings.lora is not None:
+        lora.attach(model, settings.lora, settings.seed)
+    else:
+        model.float()  # float32 masters: a bfloat16 weight cannot take a small step
     pad_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
     out_dir.mkdir(parents=True, exist_ok=True)
     arguments = _arguments(settings, out_dir, rows)
@@ -93,6 +99,7 @@ def train(
         loss=run.last_loss,
         eval_loss=eval_loss,
         precision=precision,
+        trained=sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad),
         packing=rows.packing,
         resumed_from=run.first_step,
         tokens_per_second=run.speed(),
@@ -273,9 +280,10 @@ def _arguments(settings: TrainSettings, out_dir: Path, rows: PackedRows) -> Trai
 def _fingerprint(examples: Sequence[Example], settings: TrainSettings, model: PreTrainedModel) -> str:
     """Of what decides the result: the tokens in order, the settings, and the model's shape and a sample of its first weights."""
     knobs = {k: v for k, v in dataclasses.asdict(settings).items() if k not in ("save_steps", "micro_tokens", "compile")}
+    knobs["lora"] = settings.lora.model_dump() if settings.lora else None
     digest = hashlib.sha256(json.dumps(knobs, sort_keys=True).encode())
     digest.update(type(model).__name__.encode())
-    for name, tensor in checkpoints.model_tensors(model).items():
+    for name, tensor in checkpoints.model_tensors(model, frozen=True).items():
         digest.update(f"{name}{tuple(tensor.shape)}".encode())
         # Values, not a sum: those are the same bits whatever the number of threads.
         sample = tensor.detach().flatten()[:: max(1, tensor.numel() // 64)]

@@ -25,10 +25,13 @@ MICRO_TOKENS = 4096
 
 def run(settings: Tune, context: Context) -> Outcome:
     """Size, losses and speed of the checkpoint in `context.out`; its learning curve is `curve.jsonl` there."""
+    from hala.training import lora
     from hala.training.examples import make_examples
     from hala.training.trainer import train
     from hala.weights.loading import save_model
 
+    if settings.lora is not None:
+        lora.require()
     counts, bad, licences = Counter[str](), Collected(), set[str]()
     context.progress.say("    reading rows")
     rows: Iterable[Row] = _noting(training_rows(settings, settings.data, context, counts, bad), licences)
@@ -48,13 +51,14 @@ def run(settings: Tune, context: Context) -> Outcome:
     limits = _train_settings(settings)
     result = train(model, tokenizer, made.examples, limits, context.scratch, show, checks.examples or None)
     shutil.copyfile(context.scratch / "curve.jsonl", context.out / "curve.jsonl")
+    if settings.lora is not None:
+        lora.save_adapter(result.model, context.out / "adapter", None if settings.base.startswith("$") else settings.base)
+        lora.merge(result.model)
     save_model(result.model, tokenizer, context.out, settings.save_dtype, _about(settings, licences, context))
     return _outcome(settings, result, made, counts)
 
 
-def training_rows(
-    settings: Tune, datas: Iterable[Data], context: Context, counts: Counter[str], bad: Collected
-) -> Iterator[Row]:
+def training_rows(settings: Tune, datas: Iterable[Data], context: Context, counts: Counter[str], bad: Collected) -> Iterator[Row]:
     """Rows as they are, or segment pairs for a translator; everything left out is counted."""
     for row in open_all(tuple(datas), context.inputs, bad):
         counts["rows"] += 1
@@ -94,7 +98,8 @@ def _start(settings: Tune, rows: Iterable[Row], context: Context) -> tuple[Any, 
     from hala.weights.loading import load_model, load_tokenizer, new_lfm2
 
     if settings.new is None:
-        return load_model(context.locate(settings.base), "float32", revision=settings.revision)
+        dtype = settings.lora.base_dtype if settings.lora else "float32"
+        return load_model(context.locate(settings.base), dtype, revision=settings.revision)
     new = settings.new
     if new.tokenizer:
         tokenizer = load_tokenizer(context.locate(new.tokenizer))
@@ -165,6 +170,7 @@ def _train_settings(settings: Tune) -> TrainSettings:
         "epochs",
         "precision",
         "order",
+        "lora",
     )
     return TrainSettings(
         **{name: getattr(settings, name) for name in (*same, "batch_tokens", "seed", "save_steps", "eval_steps")},
@@ -189,6 +195,7 @@ def _outcome(settings: Tune, result: TrainResult, made: Examples, counts: Counte
     facts = {
         "task": settings.task,
         "parameters": sum(parameter.numel() for parameter in result.model.parameters()),
+        "trained_parameters": result.trained,
         "epoch_tokens": tokens,
         "epoch_trained_tokens": trained,
         "train_tokens": result.tokens,
