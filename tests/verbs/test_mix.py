@@ -259,3 +259,28 @@ def test_licences_of_every_part_travel(tmp_path: Path, tiny: Path) -> None:
     assert not [each for each in found.terms if each.role == "teacher"]
     page = report.render(root)
     assert "Mixes: shares and order" in page and '<td dir="auto">1 $clean</td>' in page and "0% to 100%" in page
+
+
+def test_tokens_are_counted_whole_by_any_tokenizer(tmp_path: Path, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tokenizer that cuts or pads counts all tokens all the same, and one without the fast path counts as many."""
+    from hala.weights import loading
+
+    source, real = str(write(tmp_path, "rows", 40, words=300)), loading.load_tokenizer
+    whole = mix(tmp_path / "whole", tiny, parts=[source])[0].facts["tokens"]
+
+    def cutting(*words: Any) -> Any:
+        tokenizer = real(*words)
+        tokenizer.backend_tokenizer.enable_truncation(16)
+        tokenizer.backend_tokenizer.enable_padding(length=5000)
+        return tokenizer
+
+    class Slow:
+        def __init__(self, *words: Any) -> None:
+            self.inner = real(*words)
+
+        def __call__(self, texts: list[str], add_special_tokens: bool) -> Any:
+            return self.inner(texts, add_special_tokens=add_special_tokens)
+
+    for number, loader in enumerate((cutting, Slow)):
+        monkeypatch.setattr(loading, "load_tokenizer", loader)
+        assert mix(tmp_path / f"{number}", tiny, parts=[source])[0].facts["tokens"] == whole > 40 * 500
