@@ -14,12 +14,12 @@ quirks included; `strict` repairs the quirks; `cloze` shows no letters and score
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 from hala.errors import RecipeError, nearest
-from hala.evals.benchmarks import Item, Schema
+from hala.evals.benchmarks import Item
+from hala.evals.forms import FORMS
 from hala.records import Message
 
 Norm = Literal["char", "token", "none"]
@@ -84,77 +84,28 @@ def render(profile: Profile, item: Item) -> Prompt:
         parts = [item.context, item.question.question] if item.context else [item.question.question]
         turn = (Message("user", "\n\n".join(part for part in parts if part)),)
         return Prompt("", turn, tuple(_plain_option(item, option) for option in item.question.options), profile.norm, True)
-    text = _lay_out(profile, item)
+    text = "".join(_lay_out(profile, item))
     if profile.chat:
         return Prompt("", (Message("user", text),), item.labels, profile.norm, False)
     return Prompt(text, (), item.labels, profile.norm, False)
 
 
-def _lay_out(profile: Profile, item: Item) -> str:
-    if not profile.quirks and item.schema in ("arabic_mmlu", "madinah_qa"):
-        return _with_context(item) if item.context else _without_context(item)
-    return _LAYOUTS[item.schema](item)
-
-
-def _choices(item: Item, mark: str = ". ", before: str = "") -> list[str]:
-    pairs = zip(item.labels, item.question.options, strict=True)
-    return [f"{before}{label}{mark}{option}\n" for label, option in pairs]
-
-
-def _without_context(item: Item) -> str:
-    instruction = "السؤال التالي هو سؤال متعدد الإختيارات. اختر الإجابة الصحيحة:\n\n"
-    return f"{instruction}{item.question.question}\n{''.join(_choices(item))}الإجابة:"
-
-
-def _with_context(item: Item) -> str:
-    """A context of `None` prints that very word, which is what the leaderboard's models were shown."""
-    instruction = "بناءً على السياق أدناه، اختر الإجابة الصحيحة للسؤال التالي من قائمة الأجوبة:\n\n"
-    body = f"\nالسياق:\n{item.context}\nالسؤال:\n{item.question.question}\n"
-    return f"{instruction}{body}{''.join(_choices(item))}الإجابة:"
-
-
-def _exams(item: Item) -> str:
-    """Each choice ends its own line and is then joined by another newline, hence the blank lines."""
-    subject = item.question.topic.replace("_", " ")
-    instruction = f"الأسئلة التالية هي أسئلة متعددة الإختيارات مع الجواب الصحيح حول {subject}. \n\n"
-    choices = "\n".join(_choices(item, mark=") ", before=" "))
-    return f"{instruction}السؤال: {item.question.question}\n{choices}\nالإجابة:"
-
-
-def _alghafa(item: Item) -> str:
-    instruction = "الأسئلة التالية هي أسئلة متعددة الإختيارات مع الجواب الصحيح\n\n"
-    return f"{instruction}السؤال: {item.question.question}\n{''.join(_choices(item, mark=') '))}الإجابة:"
-
-
-def _aratrust(item: Item) -> str:
-    """The data's choices carry their own letters, so none is added."""
-    instruction = "السؤال التالي هو سؤال متعدد الإختيارات. اختر الإجابة الصحيحة: أ، ب أو ج. \n\n"
-    choices = "".join(f"{option}\n" for option in item.question.options)
-    return f"{instruction}{item.question.question}\n{choices}الإجابة:"
-
-
-def _jsonl(item: Item) -> str:
-    """Own questions: the leaderboard's Arabic frame for Arabic, a bare lettered list otherwise."""
-    if item.question.lang == "ar":
-        return _with_context(item) if item.context else _without_context(item)
-    context = f"{item.context}\n\n" if item.context else ""
-    return f"{context}{item.question.question}\n{''.join(_choices(item))}Answer:"
-
-
-_LAYOUTS: dict[Schema, Callable[[Item], str]] = {
-    "alghafa": _alghafa,
-    "arabic_mmlu": _without_context,
-    "exams": _exams,
-    "madinah_qa": _with_context,
-    "aratrust": _aratrust,
-    "arbmmlu_ht": _without_context,
-    "jsonl": _jsonl,
-}
+def _lay_out(profile: Profile, item: Item) -> tuple[str, str]:
+    """(instruction, the rest)."""
+    form = FORMS[item.schema if item.schema != "jsonl" else "own_ar" if item.question.lang == "ar" else "own"]
+    rule = form.context.shown if form.context is not None and profile.quirks else "filled"
+    # A context of `None` prints that very word where the leaderboard did.
+    with_context = rule == "always" or (rule == "filled" and bool(item.context))
+    layout = form.context if form.context is not None and with_context else form.prompt
+    labelled = list(zip(item.labels, item.question.options, strict=True))
+    return layout.parts(item.question.question, labelled, item.context, item.question.topic)
 
 
 def _plain_option(item: Item, option: str) -> str:
-    """AraTrust's letters are not part of the answers that they mark."""
-    return re.sub(r"^\s*[أبج]\s*[).:\-–]\s*", "", option) if item.schema == "aratrust" else option
+    """Letters that options carry are not part of the answers that they mark."""
+    columns = FORMS[item.schema].columns if item.schema in FORMS else None
+    marks = "".join(columns.option_marks) if columns is not None else ""
+    return re.sub(rf"^\s*[{re.escape(marks)}]\s*[).:\-–]\s*", "", option) if marks else option
 
 
 def _yes(flag: bool) -> str:
