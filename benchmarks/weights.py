@@ -7,9 +7,9 @@
 Checkpoints of the real shapes are made with random weights (BF16; half of the second one's layers moved far enough for the
 sphere). `hala` runs as its command line does, with checks, report and manifest; llm-compressor and mergekit-yaml run as their
 documentation says. `cp` copies the source (compress), or one of two sources after reading the other (merge); `disk` (merge) reads
-both and writes one past the page cache, see disk.py: what the disk alone costs. With `--cold` no source is in memory when a run
-begins. With `--limit` hala runs under that address space, so that a peak above it would be an error. The job `int8` is about the
-`local` engine, see int8.py. A quiet machine is needed: hala works on all cores, `cp` on one.
+both and writes one past the page cache, see disk.py: what the disk alone costs. With `--limit` hala runs under that address
+space, so that a peak above it would be an error. The job `int8` is the `local` engine's, see int8.py. A quiet machine is needed:
+hala works on all cores, `cp` on one.
 """
 
 from __future__ import annotations
@@ -155,20 +155,18 @@ def run(command: Sequence[str | Path], limit: int | None = None, env: dict[str, 
 class Contest:
     """Runs of several programs on the same job, taking turns; each result folder is deleted before the next run."""
 
-    def __init__(self, work: Path, rounds: int, sources: Sequence[Path] = ()) -> None:
-        self.work, self.rounds, self.sources = work, rounds, sources
+    def __init__(self, work: Path, rounds: int) -> None:
+        self.work, self.rounds = work, rounds
         self.runs: dict[str, list[dict[str, float]]] = {}
 
     def hold(self, commands: dict[str, list[Any]], limit: int | None) -> dict[str, Any]:
-        """Medians of each program, how many times as much the others need as `hala`, and the seconds of every round."""
+        """Medians of each program, and the seconds of every round."""
         for number in range(self.rounds):
             for name, command in commands.items():
                 out = self.work / "out"
                 shutil.rmtree(out, ignore_errors=True)
                 shutil.rmtree(self.work / ".out.partial", ignore_errors=True)
                 os.sync()
-                for file in self.sources:
-                    forget(file)
                 result = run(command, limit if name == "hala" else None)
                 print(f"  round {number + 1} {name:15} {result['seconds']:7.2f} s {result['mb']:8.0f} MB", flush=True)
                 self.runs.setdefault(name, []).append(result)
@@ -176,13 +174,7 @@ class Contest:
         table = {name: {key: statistics.median(r[key] for r in runs) for key in runs[0]} for name, runs in self.runs.items()}
         every = {name: [round(r["seconds"], 2) for r in runs] for name, runs in self.runs.items()}
         rounds = dict.fromkeys(table, self.rounds)
-        return {"median": table, "ratio": ratios(table), "rounds": rounds, "limit_bytes": limit, "all_seconds": every}
-
-
-def forget(file: Path) -> None:
-    """Takes a file out of memory."""
-    with file.open("rb") as handle:
-        os.posix_fadvise(handle.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        return {"median": table, "rounds": rounds, "limit_bytes": limit, "all_seconds": every}
 
 
 def ratios(table: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
@@ -192,7 +184,7 @@ def ratios(table: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
 
 
 def kept_peers(new: dict[str, Any], old: dict[str, Any] | None) -> dict[str, Any]:
-    """The new result with the peers of an earlier one that were not run this time."""
+    """The new result with the programs of an earlier one that were not run this time, and their ratios to hala."""
     for name in (old or {}).get("median", {}).keys() - new["median"].keys():
         assert old
         for part in ("median", "rounds", "all_seconds"):
@@ -245,7 +237,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("/tmp/hala-weights"))
     parser.add_argument("--limit", type=int, help="address space of hala in bytes")
     parser.add_argument("--no-peers", action="store_true")
-    parser.add_argument("--cold", action="store_true", help="begin each run with no source in memory")
+    parser.add_argument("--only", nargs="+", help="programs to run; the others keep what they had")
     args = parser.parse_args()
     file = RESULTS / "weights.json"
     results: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {"results": {}}
@@ -257,7 +249,6 @@ def main() -> None:
         for job in args.jobs:
             print(f"{job} {size}", flush=True)
             key = f"{job} {size}" + ("" if args.scheme == "fp8-dynamic" or job != "compress" else f" {args.scheme}")
-            key += " cold" if args.cold else ""
             results["results"][key] = hold(job, size, args, results["results"].get(key))
             RESULTS.mkdir(parents=True, exist_ok=True)
             file.write_bytes(to_json(results))
@@ -276,8 +267,8 @@ def hold(job: str, size: str, args: argparse.Namespace, before: dict[str, Any] |
     else:
         make_checkpoint(tuned, size, True)
         commands = merge_commands(base, tuned, out, not args.no_peers)
-    sources = [file for folder in (base, tuned) for file in folder.glob("*.safetensors")] if args.cold else []
-    return kept_peers(Contest(args.work / size, args.rounds, sources).hold(commands, args.limit), before)
+    commands = {name: command for name, command in commands.items() if name in (args.only or commands)}
+    return kept_peers(Contest(args.work / size, args.rounds).hold(commands, args.limit), before)
 
 
 if __name__ == "__main__":

@@ -36,9 +36,9 @@ def test_the_recorded_weights_meet_their_promises():
         assert kit["seconds"] >= 4 and kit["mb"] >= 4 and min(results[f"merge {size}"]["rounds"].values()) >= 3
     large, pair = results["compress 8gb"], results["merge 8gb"]
     assert large["limit_bytes"] <= 2e9 and large["ratio"]["cp"]["seconds"] >= 0.5
-    # Not four times as fast as mergekit: there the disk alone takes a third of mergekit's time.
+    # Not four times as fast as mergekit: the disk alone takes half of mergekit's time.
     assert pair["ratio"]["mergekit"]["seconds"] >= 1.5 and pair["ratio"]["mergekit"]["mb"] >= 4
-    assert pair["ratio"]["cp"]["seconds"] >= 0.5
+    assert min(pair["ratio"]["cp"]["seconds"], pair["ratio"]["disk"]["seconds"]) >= 0.5
 
 
 def test_the_recorded_quickstart_meets_its_promises():
