@@ -96,6 +96,63 @@ def test_paired_comparison_agrees_with_sacrebleu():
     assert (ours.wins, ours.losses, ours.ties) == (24, 0, 24)
 
 
+ALL = ("bleu-13a", "chrf++", "ter", "rouge-l", "rouge-l-latin")
+
+
+def test_every_metric_has_an_interval_and_a_paired_test():
+    """TER and ROUGE-L come with the same intervals as BLEU, and the better system has less TER and more ROUGE-L."""
+    references, base, system = REFERENCES * 4, (BAD[:3] + GOOD[3:]) * 4, GOOD * 4
+    result = score_translations(system, references, metrics=Metrics(names=ALL, samples=200))
+    assert [score.name for score in result.scores] == list(ALL)
+    assert all(score.low < score.value < score.high for score in result.scores[:4])
+    gains = {one.name: one for one in compare_translations(base, system, references, Metrics(names=ALL, samples=200))}
+    assert gains["ter"].high < 0 < gains["rouge-l"].low and gains["ter"].p < 0.01 > gains["rouge-l"].p
+
+
+@pytest.mark.parametrize("name", ["bleu-13a", "chrf++"])
+def test_randomisation_gives_the_p_of_sacrebleu(name):
+    """With its seed and trials, and no draw that equals the observed difference, p is that of `sacrebleu --paired-ar`."""
+    from random import Random
+
+    from sacrebleu.significance import PairedTest
+
+    logging.getLogger("sacrebleu").setLevel(logging.ERROR)
+    rng = Random(5)
+    references = [f"{rng.choice(REFERENCES)} {' '.join(rng.choices('abcdefg', k=6))}" for _ in range(60)]
+    base, system = ([" ".join(rng.sample(words := text.split(), len(words) - cut)) for text in references] for cut in (2, 1))
+    official = {"bleu-13a": BLEU(), "chrf++": CHRF(word_order=2)}[name]
+    _, results = PairedTest([("base", base), ("system", system)], {name: official}, [references], "ar", 2000)()
+    [[theirs_base, theirs]] = [scores for key, scores in results.items() if key != "System"]
+    [ours] = compare_translations(base, system, references, Metrics(names=(name,), paired="randomisation", trials=2000))
+    assert ours.value == pytest.approx(theirs.score - theirs_base.score, abs=1e-9)
+    assert ours.p == pytest.approx(theirs.p_value, abs=1e-12) and ours.signature.endswith("|p:ar|ar:2000")
+
+
+def test_randomisation_of_few_sentences_is_exact_in_the_limit():
+    """Of 2^4 swaps of four sentences that all gained, two differ as much as what was seen: p is 1/8, ties included."""
+    references = ["a b c d e", "f g h i j", "k l m n o", "p q r s t"]
+    base = [text.replace(" ", "") for text in references]
+    [gain] = compare_translations(base, references, references, Metrics(names=("rouge-l",), paired="randomisation"))
+    assert gain.p == pytest.approx(1 / 8, abs=0.012)
+
+
+def test_sentences_of_one_document_are_drawn_together():
+    """Twenty copies of each sentence say nothing more: drawn by document the interval is that of the sentences alone."""
+    documents = [str(at) for at in range(6)] * 20
+    alone = score_translations(GOOD, REFERENCES).scores[2]
+    copied = score_translations(GOOD * 20, REFERENCES * 20).scores[2]
+    grouped = score_translations(GOOD * 20, REFERENCES * 20, documents=documents).scores[2]
+    assert (grouped.low, grouped.high) == pytest.approx((alone.low, alone.high))
+    assert copied.high - copied.low < 0.4 * (grouped.high - grouped.low)
+    assert grouped.signature.endswith("|documents:6") and grouped.n == 120
+    base = BAD[:2] + GOOD[2:]
+    for paired in ("bootstrap", "randomisation"):
+        kind = Metrics(names=("chrf++",), paired=paired)
+        once = compare_translations(base, GOOD, REFERENCES, kind)[0]
+        many = compare_translations(base * 20, GOOD * 20, REFERENCES * 20, kind, documents)[0]
+        assert (many.p, many.low, many.high) == pytest.approx((once.p, once.low, once.high))
+
+
 def test_paired_p_is_two_sided():
     """An unclear difference gets the p that the normal law gives its spread: both tails, whichever system is first."""
     references, base = REFERENCES * 8, (GOOD[:3] + BAD[3:]) * 8
@@ -135,10 +192,14 @@ def test_normaliser_is_opt_in_and_signed():
     """Vowel marks on one side cost points raw, and cost none after a normalisation that the signature names."""
     marked, bare = ["كَتَبَ الوَلَدُ الدَّرْسَ في البيتِ"], ["كتب الولد الدرس في البيـت"]
     raw = score_translations(marked, bare).scores[2]
-    light = score_translations(marked, bare, metrics=Metrics(normalise="arabic-light")).scores[2]
-    assert raw.value < 60
-    assert light.value == pytest.approx(100)
-    assert "normalise:arabic-light" in light.signature
+    both = score_translations(marked, bare, metrics=Metrics(normalise=("none", "arabic-light"))).scores
+    assert [score.name for score in both[:2]] == ["bleu-13a", "bleu-13a (arabic-light)"]
+    assert raw.value < 60 and both[4] == raw
+    assert both[5].value == pytest.approx(100)
+    assert "normalise:arabic-light" in both[5].signature and "normalise:none" in raw.signature
+    gains = compare_translations(marked, bare, bare, Metrics(normalise=("none", "arabic-light")))
+    assert [gain.name for gain in gains] == [score.name for score in both]
+    assert gains[4].value > 40 and gains[5].value == 0 and gains[5].p == 1
 
 
 def test_script_share():
@@ -156,7 +217,11 @@ def test_unusable_input_says_what_to_do():
         score_translations([], [])
     with pytest.raises(InputError, match="sources"):
         score_translations(["a"], ["a"], [])
-    with pytest.raises(RecipeError, match="Did you mean '13a'"):
-        score_translations(["a"], ["a"], metrics=Metrics(tokenizers=("v13a",)))
+    with pytest.raises(InputError, match="document"):
+        score_translations(["a"], ["a"], documents=[])
+    with pytest.raises(RecipeError, match="Did you mean 'bleu-13a'"):
+        score_translations(["a"], ["a"], metrics=Metrics(names=("bleu-v13a",)))
+    with pytest.raises(RecipeError, match="Did you mean 'arabic-light'"):
+        score_translations(["a"], ["a"], metrics=Metrics(normalise=("arabic-lite",)))
     with pytest.raises(RecipeError, match="Did you mean 'Arab'"):
         score_translations(["a"], ["a"], metrics=Metrics(script="Arabic"))

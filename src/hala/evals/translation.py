@@ -1,7 +1,7 @@
-"""How good translations are: BLEU, chrF++, their intervals and paired tests, and plain failures.
+"""How good translations are: metrics with their intervals and paired tests, and plain failures.
 
-The point values are sacrebleu's to the last digit. Intervals come from resampling the per-sentence counts that the
-metrics are made of, so a thousand resamples cost a thousand small sums instead of a thousand passes over the text.
+Point values are sacrebleu's to the last digit. Intervals come from resampling the per-sentence counts that the
+metrics are made of (metrics.py), so a thousand resamples cost a thousand small sums instead of a thousand passes over the text.
 
 >>> from hala.evals.translation import score_translations
 >>> result = score_translations(["the cat sat on the mat"], ["the cat sat on the mat"])
@@ -11,14 +11,15 @@ metrics are made of, so a thousand resamples cost a thousand small sums instead 
 
 from __future__ import annotations
 
-import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
 from hala.errors import InputError, RecipeError, nearest
+from hala.evals.metrics import Counts, count, value
+from hala.evals.spelling import respell
 from hala.evals.statistics import SAMPLES, SEED, Difference, wilson
 from hala.records import Score
 
@@ -32,25 +33,28 @@ Failure = Literal["", "empty", "copy", "wrong_script"]
 FAILURES: tuple[Failure, ...] = ("empty", "copy", "wrong_script")
 # ISO 15924 codes to the first word of Unicode's character names.
 SCRIPTS = {"Arab": "ARABIC", "Latn": "LATIN", "Deva": "DEVANAGARI", "Cyrl": "CYRILLIC", "Hebr": "HEBREW", "Grek": "GREEK"}
-_MARKS = re.compile("[\u064b-\u0652\u0670\u0640]")
-_PRESENTATION = re.compile("[\ufb50-\ufdff\ufe70-\ufefc]")
-_BETA, _CHAR_ORDER, _WORD_ORDER, _BLEU_ORDER = 2, 6, 2, 4
+TRIALS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class Metrics:
-    """What to compute. `tokenizers` are sacrebleu's; `flores200` downloads a model the first time it is used.
+    """What to compute: `names` are `bleu-` with a tokenizer of sacrebleu's, `chrf++`, `ter`, `rouge-l` and `rouge-l-latin`.
 
     `script` is the target's ISO 15924 code ("" checks nothing): a translation with less than `min_script` of its letters
-    in it counts as wrong_script. `normalise` is applied to both sides and named in the signature.
+    in it counts as wrong_script. Each of `normalise` is applied to both sides, and every metric is given for each, under its name
+    with the normaliser's in brackets unless that is `none`. `paired` is the test of differences: `bootstrap` with `samples`, or
+    `randomisation` (approximate randomisation) with `trials`. `flores200` is the model file of `bleu-flores200`.
     """
 
-    tokenizers: tuple[str, ...] = ("13a", "intl")
+    names: tuple[str, ...] = ("bleu-13a", "bleu-intl", "chrf++")
     script: str = ""
     min_script: float = 0.5
-    normalise: Literal["none", "arabic-light"] = "none"
+    normalise: tuple[str, ...] = ("none",)
     samples: int = SAMPLES
     seed: int = SEED
+    paired: Literal["bootstrap", "randomisation"] = "bootstrap"
+    trials: int = TRIALS
+    flores200: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,56 +80,94 @@ def score_translations(
     references: Sequence[str],
     sources: Sequence[str] | None = None,
     metrics: Metrics | None = None,
+    documents: Sequence[str] | None = None,
 ) -> TranslationResult:
-    """BLEU per tokenizer and chrF++ (word order 2) over one reference, with 95% bootstrap intervals and failure rates.
+    """Each metric over one reference with its 95% bootstrap interval, and failure rates.
 
     A hypothesis of `None` is a failed translation: it is scored as the empty string and counted as `empty`. Copies of the
-    source are looked for when `sources` are given. Raises InputError when the numbers of lines differ or are zero.
+    source are looked for when `sources` are given. With `documents` (one label a sentence) whole documents are resampled, since
+    the sentences of one are no independent draws. Raises InputError when the numbers of lines differ or are zero.
     """
     settings = metrics or Metrics()
-    texts, gold = _prepared(hypotheses, references, settings)
+    _check(hypotheses, references, settings)
     scores = []
-    for name in _names(settings):
-        stats, signature = _statistics(name, texts, gold, settings)
-        value = float(_value(name, stats.sum(0, keepdims=True))[0])
-        drawn = _value(name, _resample(stats, settings))
-        low, high = _percentiles(drawn, value)
-        scores.append(Score(name, value, len(texts), low, high, _sign(signature, settings)))
-    # chrF++ is the last metric, and its counts also give each sentence's own score.
+    for name, normaliser in _wanted(settings):
+        counts = _counts(name, hypotheses, references, normaliser, settings)
+        found = float(value(name, counts.stats.sum(0, keepdims=True))[0])
+        low, high = _percentiles(value(name, _resample(_units(counts.stats, documents), settings)), found)
+        scores.append(
+            Score(_shown(name, normaliser), found, len(references), low, high, _sign(counts, normaliser, settings, documents))
+        )
+    own = value("chrf++", _counts("chrf++", hypotheses, references, settings.normalise[0], settings).stats)
     failures = [_failure(text, source, want, settings) for text, source, want in _triples(hypotheses, sources, references)]
-    pairs = zip(_value("chrf++", stats), failures, strict=True)
-    segments = tuple(Segment(index, float(chrf), failure) for index, (chrf, failure) in enumerate(pairs))
+    segments = tuple(Segment(at, float(chrf), failure) for at, (chrf, failure) in enumerate(zip(own, failures, strict=True)))
     checked = [kind for kind in FAILURES if _checked(kind, sources, settings)]
     return TranslationResult(tuple(scores), tuple(_rate(kind, failures, settings) for kind in checked), segments)
 
 
 def compare_translations(
-    base: Sequence[str | None], system: Sequence[str | None], references: Sequence[str], metrics: Metrics | None = None
+    base: Sequence[str | None],
+    system: Sequence[str | None],
+    references: Sequence[str],
+    metrics: Metrics | None = None,
+    documents: Sequence[str] | None = None,
 ) -> tuple[Difference, ...]:
-    """System minus base for each metric, resampling the same sentences for both, with a two-sided p.
+    """System minus base for each metric, resampling the same sentences (or documents) for both, with a two-sided p.
 
-    `wins`, `losses` and `ties` count sentences by their own chrF++. p = (c + 1) / (samples + 1), where c counts resampled
-    differences at least as far from their mean, on either side, as the observed one is from 0. sacrebleu's paired test
-    counts one side only, so its p is about half of this one. Source: Koehn 2004; Efron and Tibshirani 1993, chapter 16.
+    `wins`, `losses` and `ties` count sentences by their own chrF++. The interval is a paired bootstrap's, and p is its or that of
+    approximate randomisation, see `_bootstrap_p` and `_randomisation_p`.
+    """
+    settings = metrics or Metrics()
+    _check(base, references, settings)
+    _check(system, references, settings)
+    first, n = settings.normalise[0], len(references)
+    own = [value("chrf++", _counts("chrf++", texts, references, first, settings).stats) for texts in (base, system)]
+    gains = own[1] - own[0]
+    wins, losses = int((gains > 1e-9).sum()), int((gains < -1e-9).sum())
+    found = []
+    for name, normaliser in _wanted(settings):
+        before, after = (_counts(name, texts, references, normaliser, settings) for texts in (base, system))
+        gain = float((value(name, after.stats.sum(0, keepdims=True)) - value(name, before.stats.sum(0, keepdims=True)))[0])
+        old, new = _units(before.stats, documents), _units(after.stats, documents)
+        # The same seed and length give both systems the same draws.
+        drawn = value(name, _resample(new, settings)) - value(name, _resample(old, settings))
+        low, high = _percentiles(drawn, gain)
+        signed = _sign(before, normaliser, settings, documents).replace("ci:percentile", "ci:paired-percentile")
+        if settings.paired == "randomisation":
+            p, signed = _randomisation_p(name, old, new, gain, settings), f"{signed}|p:ar|ar:{settings.trials}"
+        else:
+            p = _bootstrap_p(drawn, gain)
+        found.append(Difference(_shown(name, normaliser), gain, low, high, p, n, wins, losses, n - wins - losses, signed))
+    return tuple(found)
+
+
+def _bootstrap_p(drawn: Floats, gain: float) -> float:
+    """p = (c + 1) / (samples + 1), where c counts resampled differences at least as far from their mean, on either side, as the
+    observed one is from 0.
+
+    sacrebleu's paired test counts one side only, so its p is about half of this one. Source: Koehn 2004; Efron and Tibshirani
+    1993, chapter 16.
     """
     import numpy as np
 
-    settings = metrics or Metrics()
-    before, gold = _prepared(base, references, settings)
-    after, _ = _prepared(system, references, settings)
-    pairs = {name: [_statistics(name, texts, gold, settings) for texts in (before, after)] for name in _names(settings)}
-    gains = _value("chrf++", pairs["chrf++"][1][0]) - _value("chrf++", pairs["chrf++"][0][0])
-    wins, losses = int((gains > 1e-9).sum()), int((gains < -1e-9).sum())
-    found = []
-    for name, ((base_stats, signature), (system_stats, _)) in pairs.items():
-        value = float((_value(name, system_stats.sum(0, keepdims=True)) - _value(name, base_stats.sum(0, keepdims=True)))[0])
-        # The same seed and length give both systems the same draws.
-        drawn = _value(name, _resample(system_stats, settings)) - _value(name, _resample(base_stats, settings))
-        p = (int((np.abs(drawn - drawn.mean()) >= abs(value)).sum()) + 1) / (settings.samples + 1)
-        low, high = _percentiles(drawn, value)
-        signed = _sign(signature, settings).replace("ci:percentile", "ci:paired-percentile")
-        found.append(Difference(name, value, low, high, p, len(gold), wins, losses, len(gold) - wins - losses, signed))
-    return tuple(found)
+    return (int((np.abs(drawn - drawn.mean()) >= abs(gain)).sum()) + 1) / (len(drawn) + 1)
+
+
+def _randomisation_p(name: str, base: Floats, system: Floats, gain: float, settings: Metrics) -> float:
+    """Approximate randomisation: how often systems whose outputs are swapped at random differ as much as the two do.
+
+    The draws are those of sacrebleu's `--paired-ar` with the same seed. It counts larger differences only; here equal ones count
+    too, or a system would differ from itself. Source: Riezler and Maxwell 2005; Noreen 1989.
+    """
+    import numpy as np
+
+    n, both = len(base), base.sum(0) + system.sum(0)
+    swapped = np.random.default_rng(settings.seed).integers(2, size=(settings.trials, n), dtype=bool)
+    hits, step = 0, max(1, (1 << 22) // n)  # 32 MB of floats at once
+    for begin in range(0, settings.trials, step):
+        first = swapped[begin : begin + step].astype(np.float64) @ (base - system) + system.sum(0)
+        hits += int((np.abs(value(name, first) - value(name, both - first)) >= abs(gain) - 1e-9).sum())
+    return (hits + 1) / (settings.trials + 1)
 
 
 def script_share(text: str, script: str) -> float:
@@ -140,7 +182,7 @@ def _script(character: str) -> str:
     return unicodedata.name(character, "?").split()[0]
 
 
-def _prepared(hypotheses: Sequence[str | None], references: Sequence[str], settings: Metrics) -> tuple[list[str], list[str]]:
+def _check(hypotheses: Sequence[str | None], references: Sequence[str], settings: Metrics) -> None:
     if not references or len(hypotheses) != len(references):
         raise InputError(
             f"{len(hypotheses)} translations for {len(references)} references: the numbers must be equal and above zero.",
@@ -150,45 +192,35 @@ def _prepared(hypotheses: Sequence[str | None], references: Sequence[str], setti
         raise RecipeError(
             f"unknown script '{settings.script}'.{nearest(settings.script, SCRIPTS)}", f"Known: {', '.join(SCRIPTS)}."
         )
-    clean = _arabic_light if settings.normalise == "arabic-light" else str
-    return [clean(text or "") for text in hypotheses], [clean(text) for text in references]
 
 
-def _arabic_light(text: str) -> str:
-    """Without vowel marks and tatweel, presentation forms as plain letters: differences of spelling style only."""
-    return _MARKS.sub("", _PRESENTATION.sub(lambda found: unicodedata.normalize("NFKC", found.group()), text))
+def _wanted(settings: Metrics) -> Iterator[tuple[str, str]]:
+    """(metric, normaliser) in the order of the scores: raw and normalised stand side by side."""
+    return ((name, normaliser) for name in settings.names for normaliser in settings.normalise)
 
 
-def _names(settings: Metrics) -> list[str]:
-    return [f"bleu-{tokenizer}" for tokenizer in settings.tokenizers] + ["chrf++"]
+def _shown(name: str, normaliser: str) -> str:
+    return name if normaliser == "none" else f"{name} ({normaliser})"
 
 
-def _statistics(name: str, texts: list[str], gold: list[str], settings: Metrics) -> tuple[Floats, str]:
-    """Per-sentence counts (sentence, count) and sacrebleu's own signature.
+def _counts(name: str, texts: Sequence[str | None], references: Sequence[str], normaliser: str, settings: Metrics) -> Counts:
+    clean = tuple(respell(text or "", normaliser) for text in texts)
+    return count(name, clean, tuple(respell(text, normaliser) for text in references), settings.flores200)
 
-    The counts are the ones that sacrebleu itself sums; the tests hold them to its public corpus scores.
-    """
+
+def _units(stats: Floats, documents: Sequence[str] | None) -> Floats:
+    """What is drawn: the counts of each sentence, or of each document summed."""
     import numpy as np
-    from sacrebleu.metrics import BLEU, CHRF
 
-    if name == "chrf++":
-        metric: Any = CHRF(char_order=_CHAR_ORDER, word_order=_WORD_ORDER, beta=_BETA)
-    else:
-        tokenizer = name.removeprefix("bleu-")
-        if tokenizer not in BLEU.TOKENIZERS:
-            raise RecipeError(
-                f"unknown BLEU tokenizer '{tokenizer}'.{nearest(tokenizer, BLEU.TOKENIZERS)}",
-                f"Known: {', '.join(sorted(BLEU.TOKENIZERS))}.",
-            )
-        try:
-            metric = BLEU(tokenize=tokenizer, max_ngram_order=_BLEU_ORDER)
-        except (OSError, ImportError) as problem:
-            raise InputError(
-                f"BLEU tokenizer '{tokenizer}' cannot be had: {problem}.",
-                "It needs a download or an extra package; 13a and intl need neither.",
-            ) from problem
-    counts = metric._extract_corpus_statistics(texts, [gold])
-    return np.asarray(counts, dtype=np.float64), metric.get_signature().format()
+    if documents is None:
+        return stats
+    if len(documents) != len(stats):
+        raise InputError(f"{len(documents)} document labels for {len(stats)} references.", "Give one label per reference line.")
+    places: dict[str, int] = {}
+    rows = [places.setdefault(label, len(places)) for label in documents]
+    sums = np.zeros((len(places), stats.shape[1]))
+    np.add.at(sums, rows, stats)
+    return sums
 
 
 def _resample(stats: Floats, settings: Metrics) -> Floats:
@@ -201,45 +233,6 @@ def _resample(stats: Floats, settings: Metrics) -> Floats:
     return np.stack([weights @ stats for weights in draws])
 
 
-def _value(name: str, sums: Floats) -> Floats:
-    """The metric (0 to 100) of each line of summed counts."""
-    return _chrf(sums) if name == "chrf++" else _bleu(sums)
-
-
-def _bleu(sums: Floats) -> Floats:
-    """BLEU with exponential smoothing over counts [hypothesis length, reference length, 4 matches, 4 totals].
-
-    Source: Papineni et al. 2002; smoothing method 3 of Chen and Cherry 2014, as in mteval-v13a.
-    """
-    import numpy as np
-
-    length, wanted = sums[:, 0], sums[:, 1]
-    matches, totals = sums[:, 2 : 2 + _BLEU_ORDER], sums[:, 2 + _BLEU_ORDER :]
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        smooth = 2.0 ** np.cumsum(matches == 0, axis=1)
-        precision = np.where(matches > 0, matches / totals, 1 / (smooth * totals))
-        brevity = np.where(length < wanted, np.exp(1 - wanted / length), 1.0)
-        value = 100 * brevity * np.exp(np.log(precision).mean(axis=1))
-    # No match at all, or no n-gram of some order: sacrebleu calls both 0.
-    return np.where((matches.sum(1) > 0) & (totals > 0).all(1), value, 0.0)
-
-
-def _chrf(sums: Floats) -> Floats:
-    """chrF over counts [hypothesis, reference, matches] per order; orders missing on one side are left out.
-
-    Source: Popović 2015 and 2017 (word n-grams), beta = 2, averaged over orders before F is taken.
-    """
-    import numpy as np
-
-    hypothesis, reference, matches = (sums[:, place::3] for place in range(3))
-    present = (hypothesis > 0) & (reference > 0)
-    orders = np.maximum(present.sum(1), 1)
-    precision = np.where(present, matches / np.maximum(hypothesis, 1), 0).sum(1) / orders
-    recall = np.where(present, matches / np.maximum(reference, 1), 0).sum(1) / orders
-    below = _BETA**2 * precision + recall
-    return np.where(below > 0, 100 * (1 + _BETA**2) * precision * recall / np.where(below > 0, below, 1), 0.0)
-
-
 def _percentiles(drawn: Floats, value: float) -> tuple[float, float]:
     """The middle 95%, widened to hold the value itself, which a handful of sentences may leave outside."""
     import numpy as np
@@ -248,8 +241,9 @@ def _percentiles(drawn: Floats, value: float) -> tuple[float, float]:
     return min(float(low), value), max(float(high), value)
 
 
-def _sign(signature: str, settings: Metrics) -> str:
-    return f"{signature}|normalise:{settings.normalise}|ci:percentile|bs:{settings.samples}|seed:{settings.seed}"
+def _sign(counts: Counts, normaliser: str, settings: Metrics, documents: Sequence[str] | None) -> str:
+    drawn = "" if documents is None else f"|documents:{len(set(documents))}"
+    return f"{counts.signature}|normalise:{normaliser}|ci:percentile|bs:{settings.samples}|seed:{settings.seed}{drawn}"
 
 
 def _triples(hypotheses: Sequence[str | None], sources: Sequence[str] | None, references: Sequence[str]) -> Any:

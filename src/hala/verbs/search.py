@@ -217,7 +217,7 @@ def metrics(settings: Search, languages: Languages) -> Any:
     """chrF++ alone: BLEU says little on few sentences."""
     from hala.evals.translation import Metrics
 
-    return Metrics(tokenizers=(), script=language(languages.target).iso, samples=settings.resamples, seed=settings.seed)
+    return Metrics(names=("chrf++",), script=language(languages.target).iso, samples=settings.resamples, seed=settings.seed)
 
 
 def plain_score(score: Score) -> dict[str, Any]:
