@@ -153,5 +153,8 @@ def test_every_malformed_record_is_stored(tmp_path: Path) -> None:
     assert bad.count == 5 and len(bad.rows) == 2
     assert [(each["file"], each["position"]) for each in found] == [*(("a.jsonl", n) for n in range(5)), ("b.jsonl", 0)]
     assert [each.position for each in bad] == [0, 1, 2, 3, 4, 0]
+    again = Collected(keep=1)
+    again.read(tmp_path)
+    assert again.count == 6 and [each.position for each in again] == [0, 1, 2, 3, 4, 0]
     Collected().write(tmp_path / "none")
     assert not (tmp_path / "none").exists()

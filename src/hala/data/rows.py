@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from hala.data.sources import SourceSpec
     from hala.recipe import Data
 
+MALFORMED = "malformed.jsonl"
 WORLD = Path(__file__).parent / "world"
 
 
@@ -61,12 +62,22 @@ class Collected:
             self._more.seek(0)
             yield from (BadRow(**json.loads(line)) for line in self._more)
 
+    def read(self, folder: Path) -> None:
+        """Adds what was written there."""
+        from hala.data.readers import BadRow
+
+        place = folder / MALFORMED
+        if place.exists():
+            with place.open(encoding="utf-8", errors="surrogateescape") as file:
+                for line in file:
+                    self(BadRow(**json.loads(line)))
+
     def write(self, out: Path) -> None:
         """`malformed.jsonl`: file, position, reason and an excerpt of each; no file when there are none."""
         if not self.rows:
             return
         with (
-            artifacts.atomic_file(out / "malformed.jsonl") as temporary,
+            artifacts.atomic_file(out / MALFORMED) as temporary,
             temporary.open("w", encoding="utf-8", errors="backslashreplace") as file,
         ):
             file.writelines(map(_line, self))

@@ -12,7 +12,7 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from hala import artifacts
@@ -98,7 +98,6 @@ def _count(settings: Mix, context: Context) -> tuple[list[Pile], Collected]:
     """The rows of every part in tokens, and what could not be read. A count that is finished is not begun again."""
     from hala.data.counting import count_rows, counted
     from hala.data.mixing import Pile
-    from hala.data.readers import BadRow
 
     summary, folder, bad = context.scratch / "counted.json", context.scratch / "counted", Collected()
     context.progress.step(context.step)
@@ -113,10 +112,11 @@ def _count(settings: Mix, context: Context) -> tuple[list[Pile], Collected]:
             settings.seed,
             lambda done: context.progress.update(done, None, "rows", "counting tokens"),
         )
-        stored = [asdict(each) for each in bad.rows]
-        artifacts.write_json(summary, {"rows": lengths, "malformed": bad.count, "stored": stored})
+        bad.write(context.scratch)
+        artifacts.write_json(summary, {"rows": lengths})
+    else:
+        bad.read(context.scratch)
     content, records = json.loads(summary.read_text(encoding="utf-8")), counted(folder)
-    bad.count, bad.rows = content["malformed"], [BadRow(**each) for each in content["stored"]]
     piles, end = [], 0
     for number, (part, length) in enumerate(zip(settings.parts, content["rows"], strict=True)):
         rows_of_part, end = records[end : end + length], end + length
