@@ -1,8 +1,8 @@
 """slerp with every rounding of mergekit 0.1.5, for merges that equal its own in all bits (`mode: exact`).
 
 mergekit sums a tensor in float32, chunk by chunk: the norms of the chunks, from these the norms of both tensors, then the dot
-product of each two chunks, divided by their norms before. Here the same operations of torch see the same chunks, read one by one;
-torch is imported by this mode alone. Its sums hang on its release, its number of threads and the processor's instructions.
+product of each two chunks, divided by their norms before. Here torch sums the same chunks, read one by one; it is imported by this
+mode alone. Its sums hang on its release, its number of threads and the processor's instructions.
 
     low, high, branch = yield from coefficients(stack, 0.5)   # inside a making
     result = methods.two_ends(values, low, high)
@@ -13,6 +13,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
+
+import numpy as np
 
 from hala.weights.making import Steps, in_spans
 from hala.weights.methods import LINEAR_ABOVE, NO_DIRECTION
@@ -64,11 +66,11 @@ def chunk_dot(stack: Stack, norms: Pair, first: int, count: int) -> float:
     """The dot product of a chunk of both tensors, each divided by its norm."""
     import torch
 
-    base, tuned = (torch.from_numpy(values).unsqueeze(0) for values in stack.piece(first, count))
-    base /= torch.tensor([[norms[0]]])
-    tuned /= torch.tensor([[norms[1]]])
+    base, tuned = stack.piece(first, count)  # only sums differ between libraries; a quotient or product is rounded alike in all
+    base /= np.float32(norms[0])
+    tuned /= np.float32(norms[1])
     base *= tuned
-    return float(base.sum(dim=1, keepdim=True))
+    return float(torch.from_numpy(base).unsqueeze(0).sum(dim=1, keepdim=True))
 
 
 def from_dots(parts: Sequence[float], t: float) -> tuple[float, float, str]:
