@@ -111,6 +111,10 @@ class Tune(Section):
     """Learn the line break that chat templates write after the end of a turn. No model needs it: generation has stopped."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Arithmetic; masters stay float32. `auto` is bfloat16 where the hardware multiplies it natively."""
+    processes: Annotated[int, Execution()] = Field(default=1, ge=1)
+    """Processes of this machine that train together, one a GPU; each takes its share of `batch_tokens`."""
+    shard: Annotated[bool, Execution()] = False
+    """Split weights, gradients and AdamW's state over the GPUs (FSDP2), for a model that does not fit one of them."""
     save_dtype: Literal["float32", "bfloat16"] = "float32"
     """Of the finished checkpoint. Float32 masters keep small changes that merging needs; bfloat16 is half the size."""
     save_steps: Annotated[int, Execution()] = Field(default=500, ge=1)
@@ -129,6 +133,8 @@ class Tune(Section):
             raise ValueError("tune needs exactly one of base (a checkpoint) and new (random weights)")
         if self.lora is not None and (self.new is not None or self.optimizer == "muon"):
             raise ValueError("lora needs a base and optimizer: adamw; random weights and muon are for training all weights")
+        if self.shard and (self.lora is not None or self.optimizer == "muon"):
+            raise ValueError("shard splits AdamW over all weights; leave it out with lora and with optimizer: muon")
         return self
 
 

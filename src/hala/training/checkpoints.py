@@ -26,6 +26,7 @@ from torch import nn
 from hala.artifacts import sync
 from hala.digests import digest_file
 from hala.errors import CorruptError
+from hala.training import devices
 
 MARKER = "complete.json"
 NAME = re.compile(r"step-(\d{8})")
@@ -109,9 +110,10 @@ def model_tensors(model: nn.Module, frozen: bool = False) -> Tensors:
     tensors = {}
     still = set() if frozen else {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
     for name, tensor in model.state_dict().items():
-        if tensor.data_ptr() in seen and tensor.numel():
+        part = devices.local(tensor)
+        if part.data_ptr() in seen and part.numel():
             continue
-        seen.add(tensor.data_ptr())
+        seen.add(part.data_ptr())
         if name not in still:
             tensors[name] = tensor
     return tensors
@@ -125,7 +127,7 @@ def load_model_tensors(model: nn.Module, tensors: Tensors) -> None:
         raise CorruptError(f"The checkpoint belongs to another model (differs in {', '.join(odd)}).", "Use a new output folder.")
     with torch.no_grad():
         for name, tensor in own.items():
-            tensor.copy_(tensors[name])
+            tensor.copy_(devices.like(tensors[name], tensor))
 
 
 def optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> Tensors:
@@ -143,14 +145,14 @@ def load_optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer, t
     for full, value in tensors.items():
         name, _, key = full.rpartition("|")
         parameter = parameters[name]
-        optimizer.state[parameter][key] = value.to(parameter.device)
+        optimizer.state[parameter][key] = devices.like(value, parameter) if value.ndim else value.to(parameter.device)
 
 
 def random_state() -> tuple[Tensors, dict[str, Any]]:
-    """The state of every generator, as tensors and JSON."""
+    """The state of every generator, as tensors and JSON; several processes start alike and draw alike, so one speaks for all."""
     tensors = {"cpu": torch.random.get_rng_state()}
     if torch.cuda.is_available():
-        tensors |= {f"cuda-{i}": state for i, state in enumerate(torch.cuda.get_rng_state_all())}
+        tensors["cuda"] = torch.cuda.get_rng_state()
     kind, keys, position, has_gauss, gauss = np.random.get_state()
     version, internal, gauss_next = random.getstate()
     numpy_state = [kind, np.asarray(keys).tolist(), int(position), int(has_gauss), float(gauss)]
@@ -158,12 +160,10 @@ def random_state() -> tuple[Tensors, dict[str, Any]]:
 
 
 def restore_random_state(tensors: Tensors, document: dict[str, Any]) -> None:
-    """Set every generator back; the devices of a smaller machine take their own share."""
+    """Set every generator back, that of this process's GPU too."""
     torch.random.set_rng_state(tensors["cpu"])
-    if torch.cuda.is_available():
-        for i in range(torch.cuda.device_count()):
-            if f"cuda-{i}" in tensors:
-                torch.cuda.set_rng_state(tensors[f"cuda-{i}"], i)
+    if torch.cuda.is_available() and "cuda" in tensors:
+        torch.cuda.set_rng_state(tensors["cuda"])
     kind, keys, *rest = document["numpy"]
     np.random.set_state((kind, np.asarray(keys, dtype=np.uint32), *rest))
     version, internal, gauss_next = document["python"]

@@ -10,6 +10,8 @@ no more than one chunk of logits ever exists.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -17,6 +19,7 @@ from torch import nn
 
 from hala.training.examples import IGNORED
 from hala.training.packing import attention_masks
+from hala.training.settings import autocast
 
 LOGITS = (1 << 22, 1 << 26)
 """How many logits exist at once, without and with CUDA: 16 MB stay in a CPU's cache, 268 MB keep a GPU busy."""
@@ -82,6 +85,24 @@ def packed_loss(model: nn.Module, batch: dict[str, torch.Tensor]) -> tuple[torch
     goals = batch["labels"][:, 1:]
     learned = goals != IGNORED
     return head_loss(model, hidden[:, :-1][learned], goals[learned]), learned.sum()
+
+
+@contextmanager
+def loss_as_forward(model: Any, precision: str) -> Iterator[None]:
+    """While it lasts, calling the model returns the summed loss: so wrappers (DDP, FSDP) see one ordinary forward."""
+
+    def forward(**batch: torch.Tensor) -> torch.Tensor:
+        with autocast(precision, batch["input_ids"].device.type):
+            return packed_loss(model, batch)[0]
+
+    before = model.__dict__.get("forward")
+    model.forward = forward
+    try:
+        yield
+    finally:
+        del model.forward
+        if before is not None:  # contexts may nest
+            model.forward = before
 
 
 def hidden_states(model: Any, batch: dict[str, torch.Tensor]) -> torch.Tensor:

@@ -48,6 +48,8 @@ class TrainSettings:
     """Compute activations again in the backward pass: memory, not results."""
     compile: bool = False
     """Fuse each layer with torch.compile: needs a C++ compiler, costs half a minute, then a step takes a fifth less."""
+    shard: bool = False
+    """Split weights, gradients and optimizer over the processes (FSDP2): memory, not results."""
     seed: int = 0
     order: Literal["shuffled", "given"] = "shuffled"
     """Of the examples: another one each epoch, or as they came."""

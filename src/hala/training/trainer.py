@@ -26,12 +26,12 @@ from torch.utils.data import Dataset, Sampler, SequentialSampler
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback, Trainer, TrainingArguments
 
 from hala.errors import InputError
-from hala.training import checkpoints, lora
+from hala.training import checkpoints, devices, lora
 from hala.training.examples import IGNORED, Example
-from hala.training.loss import packed_loss
+from hala.training.loss import loss_as_forward
 from hala.training.optimizers import MuonAdamW, parameter_groups
 from hala.training.packing import WINDOW, Packing, collate, measure, pack, pack_in_order
-from hala.training.settings import TrainSettings, autocast, choose_precision, lr_scale
+from hala.training.settings import TrainSettings, choose_precision, lr_scale
 from hala.training.short_conv import leak_free
 from hala.training.watch import Progress, Watch
 
@@ -80,20 +80,21 @@ def train(
     out_dir.mkdir(parents=True, exist_ok=True)
     arguments = _arguments(settings, out_dir, rows)
     precision = choose_precision(settings.precision, arguments.device)
-    with leak_free(model), _compiled_layers(model, settings.compile), _loss_as_forward(model, precision):
+    with leak_free(model), _compiled_layers(model, settings.compile), loss_as_forward(model, precision):
         trainer = PackedTrainer(
             model=model,
             args=arguments,
             train_dataset=rows,
             data_collator=functools.partial(collate, row_length=settings.row_length, pad_id=pad_id),
         )
+        devices.check_split(trainer.accelerator, settings.shard)
         trainer.remove_callback(PrinterCallback)
         run = Watch(trainer, settings, out_dir, progress, eval_examples or (), pad_id)
         resumed = run.begin(_fingerprint(examples, settings, model))
         trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
         eval_loss = run.evaluate()
     return TrainResult(
-        model=model,
+        model=devices.whole(model),
         steps=trainer.state.global_step,
         tokens=run.tokens,
         loss=run.last_loss,
@@ -128,7 +129,11 @@ class PackedRows(Dataset[list[Example]]):
         self.rows = self._pack(0)
         self.packing = measure(self.lengths, self.rows, settings.row_length)
         wanted = settings.max_steps * self.rows_per_step or math.ceil(len(self.rows) * settings.epochs)
-        self.total = max(1, wanted)
+        self.total = self.places = max(1, wanted)
+
+    def share(self, micro_rows: int) -> None:
+        """Empty rows at the end, until the micro batches of all processes have one size."""
+        self.places = -(-self.total // micro_rows) * micro_rows
 
     def _pack(self, epoch: int) -> list[list[int]]:
         if self.settings.order == "given":  # inside an update no order matters
@@ -136,9 +141,11 @@ class PackedRows(Dataset[list[Example]]):
         return pack(self.lengths, self.settings.row_length, seed=(self.settings.seed, epoch))
 
     def __len__(self) -> int:
-        return self.total
+        return self.places
 
     def __getitem__(self, index: int) -> list[Example]:
+        if index >= self.total:
+            return []
         epoch, place = divmod(index, len(self.rows))
         if epoch != self.epoch and self.settings.order == "shuffled":
             self.epoch, self.rows = epoch, self._pack(epoch)
@@ -169,7 +176,7 @@ class PackedTrainer(Trainer):  # type: ignore[misc]
         self.model_accepts_loss_kwargs = True  # the loss is already normalised over the update
         tokens = inputs["input_ids"].numel() * self.args.world_size
         loss: torch.Tensor = super().training_step(model, inputs, num_items_in_batch)
-        self.run.saw_loss(float(loss), tokens)
+        self.run.saw_loss(float(devices.total(loss)) / devices.count(), tokens)
         return loss
 
     def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> float:
@@ -197,8 +204,7 @@ class PackedTrainer(Trainer):  # type: ignore[misc]
         return 0
 
     def _save_checkpoint(self, model: Any, trial: Any = None) -> None:
-        if self.args.should_save:
-            self.run.save()
+        self.run.save()
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         checkpoints.load_model_tensors(self.model, checkpoints.read_tensors(Path(resume_from_checkpoint), "model"))
@@ -218,21 +224,6 @@ class PackedTrainer(Trainer):  # type: ignore[misc]
             checkpoints.restore_random_state(
                 checkpoints.read_tensors(folder, "random"), checkpoints.read_document(folder, "random")
             )
-
-
-@contextmanager
-def _loss_as_forward(model: PreTrainedModel, precision: str) -> Iterator[None]:
-    """While it lasts, calling the model returns the summed loss: so wrappers (DDP) see one ordinary forward."""
-
-    def forward(**batch: torch.Tensor) -> torch.Tensor:
-        with autocast(precision, batch["input_ids"].device.type):
-            return packed_loss(model, batch)[0]
-
-    model.forward = forward
-    try:
-        yield
-    finally:
-        del model.forward
 
 
 @contextmanager
@@ -263,23 +254,36 @@ def _arguments(settings: TrainSettings, out_dir: Path, rows: PackedRows) -> Trai
         remove_unused_columns=False,
         dataloader_num_workers=0,
         dataloader_pin_memory=torch.cuda.is_available(),
+        **devices.arguments(settings.shard),
     )
     if arguments.n_gpu > 1:  # several visible GPUs and no torchrun: DataParallel would split packed rows from their masks
         arguments._n_gpu = 1
-    world = max(1, arguments.world_size)
-    per_device = max(1, rows.rows_per_step // world)
+    world = devices.count()
+    if settings.shard and world > 1 and (settings.lora is not None or settings.optimizer == "muon"):
+        raise InputError(
+            "Only AdamW over all weights can be split over processes.", "Leave out `shard`: adapters and Muon are small."
+        )
+    per_device, over = divmod(rows.rows_per_step, world)
+    if over:
+        raise InputError(
+            f"An update of {rows.rows_per_step} rows of {settings.row_length} tokens cannot be shared by {world} processes.",
+            f"Set batch_tokens to a multiple of {world * settings.row_length:,}.",
+        )
     micro = min(per_device, max(1, settings.micro_tokens // settings.row_length))
     while per_device % micro:  # so that an update is always the same number of rows
         micro -= 1
     arguments.per_device_train_batch_size = micro
     arguments.gradient_accumulation_steps = per_device // micro
+    if world > 1:
+        rows.share(micro * world)
     arguments.max_steps = math.ceil(rows.total / (per_device * world))
     return arguments
 
 
 def _fingerprint(examples: Sequence[Example], settings: TrainSettings, model: PreTrainedModel) -> str:
     """Of what decides the result: the tokens in order, the settings, and the model's shape and a sample of its first weights."""
-    knobs = {k: v for k, v in dataclasses.asdict(settings).items() if k not in ("save_steps", "micro_tokens", "compile")}
+    own = ("save_steps", "micro_tokens", "compile", "shard")
+    knobs = {k: v for k, v in dataclasses.asdict(settings).items() if k not in own}
     knobs["lora"] = settings.lora.model_dump() if settings.lora else None
     digest = hashlib.sha256(json.dumps(knobs, sort_keys=True).encode())
     digest.update(type(model).__name__.encode())

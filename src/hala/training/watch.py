@@ -18,11 +18,11 @@ import torch
 from transformers import PreTrainedModel, TrainerCallback
 
 from hala.errors import DriftError, TrainingError
-from hala.training import checkpoints
-from hala.training.examples import Example
-from hala.training.loss import packed_loss
+from hala.training import checkpoints, devices
+from hala.training.examples import IGNORED, Example
+from hala.training.loss import loss_as_forward
 from hala.training.packing import collate, pack
-from hala.training.settings import TrainSettings, autocast, choose_precision
+from hala.training.settings import TrainSettings, choose_precision
 from hala.training.short_conv import leak_free
 
 Progress = Callable[[int, int, float, float, float], None]
@@ -57,9 +57,9 @@ class Watch(TrainerCallback):  # type: ignore[misc]
     def begin(self, fingerprint: str) -> Path | None:
         """The checkpoint to resume from, with the curve cut back to it."""
         self.fingerprint = fingerprint
-        folder = checkpoints.newest(self.root)
+        folder = devices.agreed(checkpoints.newest(self.root) if devices.first() else None)
         if folder is None:
-            self.curve.write_text("", encoding="utf-8")
+            self._write_curve([])
             return None
         state = checkpoints.read_document(folder, "run")
         if state["fingerprint"] != fingerprint:
@@ -70,8 +70,12 @@ class Watch(TrainerCallback):  # type: ignore[misc]
         self.tokens, self.first_step, self.last_loss = state["tokens"], state["step"], state["last_loss"]
         self.losses, self.first_tokens = state["losses"], state["tokens"]
         lines = self.curve.read_text(encoding="utf-8").splitlines(keepends=True) if self.curve.exists() else []
-        self.curve.write_text("".join(lines[: state["records"]]), encoding="utf-8")
+        self._write_curve(lines[: state["records"]])
         return folder
+
+    def _write_curve(self, lines: list[str]) -> None:
+        if devices.first():
+            self.curve.write_text("".join(lines), encoding="utf-8")
 
     def saw_loss(self, loss: float, tokens: int) -> None:
         """Called for every micro batch, before the update."""
@@ -105,7 +109,7 @@ class Watch(TrainerCallback):  # type: ignore[misc]
         if last or evaluate or state.global_step % self.settings.log_steps == 0:
             self._record(state.global_step, evaluate)
         control.should_save = last or state.global_step % self._save_every(state.max_steps) == 0
-        if self.progress is not None:
+        if self.progress is not None and devices.first():
             speed = self.speed()
             done = max(1, state.global_step - self.first_step)
             left = (time.monotonic() - self.started) / done * (state.max_steps - state.global_step)
@@ -127,7 +131,7 @@ class Watch(TrainerCallback):  # type: ignore[misc]
         }
         if evaluate:
             record["eval_loss"] = self.evaluate()
-        if self.trainer.is_world_process_zero():
+        if devices.first():
             with self.curve.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(record, sort_keys=True) + "\n")
 
@@ -141,20 +145,22 @@ class Watch(TrainerCallback):  # type: ignore[misc]
         return self.evaluated[1]
 
     def save(self) -> None:
-        """A checkpoint of this step."""
+        """A checkpoint of this step; every process gives its part and the first one writes."""
         model, optimizer, step = self.trainer.model, self.trainer.optimizer, self.trainer.state.global_step
         generators, generator_document = checkpoints.random_state()
+        tensors = {
+            "model": devices.gathered(checkpoints.model_tensors(model)),
+            "optimizer": devices.gathered(checkpoints.optimizer_tensors(model, optimizer)),
+            "random": generators,
+        }
+        if not devices.first():
+            return
         records = len(self.curve.read_text(encoding="utf-8").splitlines())
         run = {
             "step": step, "tokens": self.tokens, "last_loss": self.last_loss, "losses": self.losses,
             "records": records, "fingerprint": self.fingerprint,
         }  # fmt: skip
         scheduler = {key: value for key, value in self.trainer.lr_scheduler.state_dict().items() if key != "lr_lambdas"}
-        tensors = {
-            "model": checkpoints.model_tensors(model),
-            "optimizer": checkpoints.optimizer_tensors(model, optimizer),
-            "random": generators,
-        }
         documents = {
             "run": run,
             "scheduler": scheduler | {"lr_lambdas": [None] * len(optimizer.param_groups)},
@@ -171,16 +177,20 @@ class Watch(TrainerCallback):  # type: ignore[misc]
 
 @torch.no_grad()
 def eval_loss(model: PreTrainedModel, examples: Sequence[Example], settings: TrainSettings, pad_id: int) -> float:
-    """The mean cross-entropy of a learned token, in nats; the model is left in the mode it came in."""
+    """The mean cross-entropy of a learned token, in nats, over all processes; the model is left in the mode it came in."""
     was_training = model.training
     model.eval()
-    rows = pack([len(example) for example in examples], settings.row_length, seed=0)
+    rows = [[examples[i] for i in row] for row in pack([len(each) for each in examples], settings.row_length, seed=0)]
     per_batch = max(1, settings.micro_tokens // settings.row_length)
-    total, count = 0.0, 0
-    with leak_free(model), autocast(choose_precision(settings.precision, model.device), model.device.type):
-        for start in range(0, len(rows), per_batch):
-            batch = collate([[examples[i] for i in row] for row in rows[start : start + per_batch]], settings.row_length, pad_id)
-            loss, learned = packed_loss(model, {name: tensor.to(model.device) for name, tensor in batch.items()})
-            total, count = total + float(loss), count + int(learned)
+    batches = [rows[start : start + per_batch] for start in range(0, len(rows), per_batch)]
+    batches += [[[]]] * (-len(batches) % devices.count())  # empty rows: all processes call the model equally often
+    sums = torch.zeros(2, dtype=torch.float64)  # loss, learned tokens
+    with leak_free(model), loss_as_forward(model, choose_precision(settings.precision, model.device)):
+        for mine in batches[devices.rank() :: devices.count()]:
+            batch = collate(mine, settings.row_length, pad_id)
+            loss = model(**{name: tensor.to(model.device) for name, tensor in batch.items()})
+            sums += torch.tensor([float(loss), int((batch["labels"][:, 1:] != IGNORED).sum())], dtype=torch.float64)
+    devices.reshard(model)
     model.train(was_training)
-    return total / max(1, count)
+    total, learned = (float(value) for value in devices.total(sums.to(model.device)))
+    return total / max(1.0, learned)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hala.data.pairs import training_pairs
@@ -14,11 +16,11 @@ from hala.data.rows import Collected, open_all
 from hala.errors import InputError
 from hala.recipe import Data, New, Tune
 from hala.records import Row
-from hala.verbs import Context, Outcome
+from hala.verbs import Context, Outcome, workers
 
 if TYPE_CHECKING:
-    from hala.training.examples import Examples, Form
-    from hala.training.trainer import TrainResult, TrainSettings
+    from hala.training.examples import Example, Examples, Form
+    from hala.training.trainer import TrainSettings
 
 MICRO_TOKENS = 4096
 
@@ -27,9 +29,9 @@ def run(settings: Tune, context: Context) -> Outcome:
     """Size, losses and speed of the checkpoint in `context.out`; its learning curve is `curve.jsonl` there."""
     from hala.training import lora
     from hala.training.examples import make_examples
-    from hala.training.trainer import train
-    from hala.weights.loading import save_model
 
+    processes = int(os.environ.get(workers.PROCESSES, settings.processes))
+    workers.check_devices(processes)
     if settings.lora is not None:
         lora.require()
     counts, bad, licences = Counter[str](), Collected(), set[str]()
@@ -37,7 +39,7 @@ def run(settings: Tune, context: Context) -> Outcome:
     rows: Iterable[Row] = _noting(training_rows(settings, settings.data, context, counts, bad), licences)
     if settings.new is not None and not settings.new.tokenizer:
         rows = list(rows)  # read twice: for the tokenizer, then for the examples; else rows only pass through
-    model, tokenizer = _start(settings, rows, context)
+    model, tokenizer = _start(settings, rows, context, alone=processes == 1)
     form = form_of(settings, context)
     made = make_examples(rows, tokenizer, form)
     _check(made, counts, context)
@@ -48,14 +50,56 @@ def run(settings: Tune, context: Context) -> Outcome:
     def show(step: int, total: int, rate: float, loss: float, _: float) -> None:
         context.progress.update(step, total, "steps", f"loss {loss:.3f}, {rate:,.0f} tokens/s")
 
-    limits = _train_settings(settings)
-    result = train(model, tokenizer, made.examples, limits, context.scratch, show, checks.examples or None)
+    places = (context.out, context.scratch)
+    about = _about(settings, licences, context)
+    data = (made.examples, checks.examples)
+    if processes == 1:
+        facts = learn(settings, (model, tokenizer), data, places, about, show)
+    else:
+        start = (context.locate(settings.base), model, tokenizer)
+        job = workers.write_job(settings, start, data, places, about)
+        context.progress.say(f"    starting {processes} processes")
+        facts = workers.run(job, processes, context.progress.say, show)
     shutil.copyfile(context.scratch / "curve.jsonl", context.out / "curve.jsonl")
-    if settings.lora is not None:
-        lora.save_adapter(result.model, context.out / "adapter", None if settings.base.startswith("$") else settings.base)
-        lora.merge(result.model)
-    save_model(result.model, tokenizer, context.out, settings.save_dtype, _about(settings, licences, context))
-    return _outcome(settings, result, made, counts)
+    return _outcome(settings, facts, made, counts)
+
+
+def learn(
+    settings: Tune,
+    start: tuple[Any, Any],
+    data: tuple[list[Example], list[Example]],
+    places: tuple[Path, Path],
+    about: dict[str, Any],
+    show: Callable[[int, int, float, float, float], None],
+) -> dict[str, Any]:
+    """Trains the model of `start` (model, tokenizer) on examples and checks, and writes the checkpoint; returns facts about both.
+
+    `places` are the folder of the checkpoint and that of what a resume needs. Of several processes, all call this and the first
+    one writes.
+    """
+    from hala.training import devices, lora
+    from hala.training.trainer import train
+    from hala.weights.loading import save_model
+
+    (model, tokenizer), (examples, checks), (out, scratch) = start, data, places
+    result = train(model, tokenizer, examples, _train_settings(settings), scratch, show, checks or None)
+    if devices.first():
+        if settings.lora is not None:
+            lora.save_adapter(result.model, out / "adapter", None if settings.base.startswith("$") else settings.base)
+            lora.merge(result.model)
+        save_model(result.model, tokenizer, out, settings.save_dtype, about)
+    return {
+        "parameters": sum(parameter.numel() for parameter in result.model.parameters()),
+        "trained_parameters": result.trained,
+        "train_tokens": result.tokens,
+        "steps": result.steps,
+        "final_loss": result.loss,
+        "eval_loss": result.eval_loss,
+        "precision": result.precision,
+        "packing_fill": result.packing.fill,
+        "processes": devices.count(),
+        "tokens_per_s": result.tokens_per_second,
+    }
 
 
 def training_rows(settings: Tune, datas: Iterable[Data], context: Context, counts: Counter[str], bad: Collected) -> Iterator[Row]:
@@ -93,13 +137,15 @@ def _eval_examples(
     return made
 
 
-def _start(settings: Tune, rows: Iterable[Row], context: Context) -> tuple[Any, Any]:
-    """(model, tokenizer) to train: a checkpoint's, or new ones."""
+def _start(settings: Tune, rows: Iterable[Row], context: Context, alone: bool) -> tuple[Any, Any]:
+    """(model, tokenizer) to train: a checkpoint's, or new ones; a checkpoint that others will load is not loaded (None)."""
     from hala.weights.loading import load_model, load_tokenizer, new_lfm2
 
     if settings.new is None:
-        dtype = settings.lora.base_dtype if settings.lora else "float32"
-        return load_model(context.locate(settings.base), dtype, revision=settings.revision)
+        base = context.locate(settings.base)
+        if not alone:
+            return None, load_tokenizer(base, settings.revision)
+        return load_model(base, base_dtype(settings), revision=settings.revision)
     new = settings.new
     if new.tokenizer:
         tokenizer = load_tokenizer(context.locate(new.tokenizer))
@@ -109,6 +155,11 @@ def _start(settings: Tune, rows: Iterable[Row], context: Context) -> tuple[Any, 
         context.progress.say(f"    training a tokenizer of {new.vocab_size:,} entries")
         tokenizer = train_tokenizer(_texts(rows), new.vocab_size, max_length=new.max_positions)
     return new_lfm2(seed=settings.seed, **_shape(new, tokenizer)), tokenizer
+
+
+def base_dtype(settings: Tune) -> str:
+    """In which the weights of the base are loaded."""
+    return settings.lora.base_dtype if settings.lora else "float32"
 
 
 def _shape(new: New, tokenizer: Any) -> dict[str, Any]:
@@ -177,6 +228,7 @@ def _train_settings(settings: Tune) -> TrainSettings:
         max_steps=settings.max_steps or 0,
         max_grad_norm=settings.clip,
         gradient_checkpointing=settings.gradient_checkpointing,
+        shard=settings.shard,
         row_length=settings.max_length,
         micro_tokens=settings.micro_tokens or max(settings.max_length, min(settings.batch_tokens, MICRO_TOKENS)),
     )
@@ -190,20 +242,8 @@ def _about(settings: Tune, licences: set[str], context: Context) -> dict[str, An
     return about
 
 
-def _outcome(settings: Tune, result: TrainResult, made: Examples, counts: Counter[str]) -> Outcome:
+def _outcome(settings: Tune, learned: dict[str, Any], made: Examples, counts: Counter[str]) -> Outcome:
     tokens, trained = made.tokens
-    facts = {
-        "task": settings.task,
-        "parameters": sum(parameter.numel() for parameter in result.model.parameters()),
-        "trained_parameters": result.trained,
-        "epoch_tokens": tokens,
-        "epoch_trained_tokens": trained,
-        "train_tokens": result.tokens,
-        "steps": result.steps,
-        "final_loss": result.loss,
-        "eval_loss": result.eval_loss,
-        "precision": result.precision,
-        "optimizer": settings.optimizer,
-        "packing_fill": result.packing.fill,
-    }
-    return Outcome(counts=dict(counts), facts=facts, timings={"tokens_per_s": result.tokens_per_second})
+    facts = {"task": settings.task, "epoch_tokens": tokens, "epoch_trained_tokens": trained, "optimizer": settings.optimizer}
+    timings = {"tokens_per_s": learned.pop("tokens_per_s")}
+    return Outcome(counts=dict(counts), facts=facts | learned, timings=timings)
