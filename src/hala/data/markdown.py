@@ -227,6 +227,8 @@ def _flat(source: str) -> list[Block]:
 def _indented(source: str, first: int) -> list[Block]:
     """Indented code in text without fences, whose lines are counted from `first`: it cannot begin inside a paragraph."""
     found: list[Block] = []
+    if not _INDENTED.search(source):
+        return found
     counted, line = 0, first
     start = 0 if _INDENTED.match(source) else _next_indented(source, 0)
     while start >= 0:

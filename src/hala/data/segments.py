@@ -231,7 +231,7 @@ class _Splitter:
     def _lines(self, lines: list[str], start: int, indented: list[tuple[int, int]]) -> None:
         """Lines of running text: code is kept, a line is a segment, lines wrapped by hand are one."""
         code = code_lines(lines, indented)
-        rows = table_rows(lines) if any(["|" in line for line in lines]) else ()
+        rows = table_rows(lines) if "|" in self.text and any(["|" in line for line in lines]) else ()
         edges = {edge for block in indented for edge in block}
         last, count = 0, len(lines)
         while last < count:
