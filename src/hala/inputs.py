@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from hala import artifacts
 from hala.digests import digest_files
 from hala.errors import InputError, RecipeError
-from hala.recipe import Accepts, Data, EngineSettings, Section, Step, essence
+from hala.recipe import Accepts, Data, Described, EngineSettings, Section, Step, essence
 from hala.recipe_file import references
 
 SMALL = (".json", ".jinja", ".model", ".txt", ".md")  # tokenizers, templates, settings, licences
@@ -67,12 +68,20 @@ def outside(section: Section) -> Iterator[tuple[str, str | Data, str | None]]:
                 yield from outside(item)
             elif not isinstance(item, str) or not item or item.startswith("$"):
                 continue
-            elif "rows" in kinds:
-                yield "rows", item, None
+            elif kind := _kind_of_name(item, info.metadata):
+                yield kind, item, None
             elif "checkpoint" in kinds:
                 # A server's model is only a name there, and the echo engine has none.
                 named = isinstance(section, EngineSettings) and section.engine in ("server", "echo")
                 yield ("name" if named else "model"), item, _revision(section, name)
+
+
+def _kind_of_name(item: str, marks: list[Any]) -> str:
+    """What a string names beside checkpoints: a folder of rows, the file of a benchmark, or nothing that is read."""
+    if any(isinstance(mark, Accepts) and "rows" in mark.kinds for mark in marks):
+        return "rows"
+    described = any(isinstance(mark, Described) for mark in marks)
+    return "benchmark" if described and item.endswith(".toml") else ""
 
 
 def _revision(section: Section, field: str) -> str | None:
@@ -89,6 +98,11 @@ def _digest(kind: str, value: str | Data, revision: str | None) -> str:
     if kind == "name":
         return value
     path = Path(value).expanduser()
+    if kind == "benchmark":
+        from hala.evals.benchmarks import find_suite
+
+        parts = [path, *(Path(each.source) for each in find_suite(value) if os.path.exists(each.source))]
+        return artifacts.digest_of([artifacts.digest_tree(part) for part in parts])
     if kind == "rows" and os.path.exists(path):
         made = artifacts.read_manifest(path)
         return made.digest if made is not None else artifacts.digest_tree(path)

@@ -16,7 +16,18 @@ from typing import Annotated, Any, get_args
 
 from pydantic import BeforeValidator
 
-from hala.recipe_data import Accepts, Data, EngineSettings, Execution, Languages, LocalSettings, ModelRef, Section, as_tuple
+from hala.recipe_data import (
+    Accepts,
+    Data,
+    Described,
+    EngineSettings,
+    Execution,
+    Languages,
+    LocalSettings,
+    ModelRef,
+    Section,
+    as_tuple,
+)
 from hala.recipe_models import Evaluate, Lora, New, Tune
 from hala.recipe_rows import Filter, Judge, Mix, Other, Part, Translate
 from hala.recipe_weights import Compress, Export, Merge, Recovery, Schedule, Search
@@ -26,6 +37,7 @@ __all__ = [
     "Accepts",
     "Compress",
     "Data",
+    "Described",
     "EngineSettings",
     "Evaluate",
     "Export",

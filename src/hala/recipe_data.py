@@ -47,6 +47,10 @@ class Execution:
     """
 
 
+class Described:
+    """Marks a field whose values may be files of benchmarks (`mine.toml`): what they hold is part of the step's identity."""
+
+
 def as_tuple(value: Any) -> Any:
     return tuple(value) if isinstance(value, list | tuple) else (value,)
 

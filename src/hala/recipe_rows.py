@@ -11,7 +11,18 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from hala.recipe_data import DataList, EngineSettings, Execution, ModelRef, Names, OneData, QuestionList, Section, as_tuple
+from hala.recipe_data import (
+    DataList,
+    Described,
+    EngineSettings,
+    Execution,
+    ModelRef,
+    Names,
+    OneData,
+    QuestionList,
+    Section,
+    as_tuple,
+)
 
 Policy = Literal["translate", "keep", "drop"]
 SLACK = 0.005  # a share of 0.33, three times, is meant to be everything
@@ -120,8 +131,9 @@ class Filter(Section):
     words with that of a row kept before (0.8 is usual; estimated by MinHash). Texts of fewer than 20 words are left alone."""
     judge: Judge | None = None
     """Ask a language model about each pair."""
-    decontaminate: Annotated[tuple[str, ...], BeforeValidator(as_tuple)] = ()
-    """Suites or benchmarks by name whose questions, and those they were translated from, must not occur in the rows."""
+    decontaminate: Annotated[tuple[str, ...], BeforeValidator(as_tuple), Described()] = ()
+    """Suites or benchmarks by name, or files of benchmarks: their questions, and those that they were translated from, must not
+    occur in the rows."""
     questions: QuestionList = ()
     """Further questions that must not occur in the rows: files, or `world: questions`."""
     leaks: Literal["drop", "keep"] = "drop"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,8 +13,10 @@ from hypothesis import strategies as st
 
 from hala.data.rows import Collected
 from hala.errors import InputError
-from hala.recipe import Data
-from hala.verbs.testsets import own_questions, read_pairs, set_name, spread, unique
+from hala.evals.forms import FORMS
+from hala.inputs import input_digests
+from hala.recipe import Data, Filter, Step
+from hala.verbs.testsets import benchmark_rows, own_questions, read_pairs, set_name, spread, unique
 
 
 @given(st.lists(st.sampled_from("abc"), max_size=9))
@@ -51,3 +55,39 @@ def test_questions_of_the_world_are_a_benchmark() -> None:
     """The built-in questions come with their labels in the language's letters."""
     benchmark, items = own_questions(Data(world="questions", split="heldout", lang="ar", take=5), Collected())
     assert len(items) == 5 and benchmark.lang == "ar" and all(len(item.labels) == 4 for item in items)
+
+
+def test_benchmarks_may_lie_on_disk(tmp_path: Path) -> None:
+    """Rows come from files laid out as the hub has them: by subset and split; a record that cannot be read ends it."""
+    from hala.evals.benchmarks import Benchmark
+
+    layout = {"one/test.csv": "q\na\n", "one/dev.csv": "q\nnot this\n", "two/test-0.csv": "q\nb\nc\n", "three.csv": "q\nd\n"}
+    for name, text in layout.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("question" + text[1:], encoding="utf-8")
+    mine = Benchmark("mine", str(tmp_path), ("one", "two", "three", "four"), "test", "exams", ("A",))
+    found = [[row["question"] for row in benchmark_rows(mine, subset)] for subset in mine.subsets]
+    assert found == [["a"], ["b", "c"], ["d"], []]
+    single = replace(mine, source=str(tmp_path / "three.csv"), subsets=("",))
+    assert [row["question"] for row in benchmark_rows(single, "")] == ["d"]
+    (tmp_path / "three.csv").write_text('question\nd\n"e', encoding="utf-8")
+    with pytest.raises(InputError, match="open_quote"):
+        list(benchmark_rows(single, ""))
+
+
+def test_a_benchmark_of_ones_own_is_part_of_the_identity(tmp_path: Path) -> None:
+    """A change of its words or of its local rows is noticed as one of any other input."""
+    (tmp_path / "rows.jsonl").write_text('{"question": "?"}\n', encoding="utf-8")
+    form = tmp_path / "mine.toml"
+    text = (
+        'source = "./rows.jsonl"\nlabels = "A B"\n[columns]\nquestion = "question"\noptions = "o"\nanswer = "a"\n'
+        '[prompt]\nbody = "{question}{options}"\noption = "{option}"\n'
+    )
+    digests = []
+    for words, rows in ((text, "?"), (text.replace("{question}{", "{question} {"), "?"), (text, "!")):
+        form.write_text(words, encoding="utf-8")
+        (tmp_path / "rows.jsonl").write_text(json.dumps({"question": rows}) + "\n", encoding="utf-8")
+        step = Step(name="s", verb="filter", settings=Filter(data={"world": "pairs"}, decontaminate=[str(form), "oall-v2"]))
+        digests.append(input_digests(step, tmp_path, {}, print))
+    assert all(len(each) == 2 for each in digests) and len({str(sorted(each.items())) for each in digests}) == 3
+    FORMS.pop("mine", None)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -104,6 +104,8 @@ def read_form(path: Path) -> Form:
         raise InputError(f"{path} has no [prompt].", "Say how the question is asked: body and option.")
     whole = {**content, **{name: part for name, part in parts.items() if part is not None}}
     form: Form = _made(Form, {"name": path.stem, **whole}, path, "")
+    if form.source.startswith("."):  # beside the file
+        form = replace(form, source=str(path.parent / form.source))
     if form.columns is not None and not form.source:
         raise InputError(f"{path} names no source.", "Give the hub id or the place of its files.")
     return form

@@ -20,6 +20,7 @@ from hala.data.normaliser import words
 from hala.errors import InputError
 from hala.recipe import Filter
 from hala.records import Question, Row, Verdict
+from hala.verbs.testsets import benchmark_rows
 
 if TYPE_CHECKING:
     from hala.data.contamination import Index
@@ -76,10 +77,9 @@ def _benchmarks(names: Iterable[str]) -> list[Benchmark]:
 
 def _questions(benchmark: Benchmark, bad: Any) -> Iterator[Question]:
     from hala.data.readers import BadRow
-    from hala.data.sources import hub_records
     from hala.evals.benchmarks import read
 
-    reading = read(benchmark, lambda b, subset: hub_records(b.source, subset or None, b.split, b.revision))
+    reading = read(benchmark, benchmark_rows)
     for problem in reading.malformed:
         bad(BadRow(f"{benchmark.source}/{problem.subset}", problem.index, problem.reason))
     return (item.question for item in reading.items)

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
@@ -37,6 +38,32 @@ def spread(items: Sequence[Any], limit: int | None) -> list[Any]:
     """At most `limit` items, evenly spaced, so that every subset keeps its share."""
     count = min(limit or len(items), len(items))
     return [items[index * len(items) // count] for index in range(count)]
+
+
+def benchmark_rows(benchmark: Any, subset: str) -> Iterator[Mapping[str, Any]]:
+    """The rows of one subset of a benchmark, from the hub or from files in the form that the hub has them.
+
+    Of a folder, the files in `SUBSET/` or named after it, of these the ones named after the split where there are any.
+    """
+    from hala.data.readers import FORMATS, format_of, read_records, suffix_of
+    from hala.data.sources import hub_records
+
+    place = Path(benchmark.source)
+    if not place.exists():
+        yield from hub_records(benchmark.source, subset or None, benchmark.split, benchmark.revision)
+        return
+    files = [place] if place.is_file() else [each for each in sorted(place.rglob("*")) if suffix_of(each) in FORMATS]
+    own = [each for each in files if subset and (subset in each.relative_to(place).parts or each.name.startswith(f"{subset}."))]
+    files = own or ([] if subset and len(benchmark.subsets) > 1 else files)
+    files = [each for each in files if re.match(rf"{re.escape(benchmark.split)}(?![a-z])", each.name)] or files
+    for file in files:
+
+        def refuse(bad: Any, file: Path = file) -> None:
+            raise InputError(
+                f"{file} cannot be read at {bad.position}: {bad.reason}.", "Repair it; a benchmark is read whole or not."
+            )
+
+        yield from (record for _, record in read_records(file, format_of(file), refuse))
 
 
 def own_questions(data: Data, bad: Any) -> tuple[Any, list[Any]]:
