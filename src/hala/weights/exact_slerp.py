@@ -1,8 +1,8 @@
 """slerp with every rounding of mergekit 0.1.5, for merges that equal its own in all bits (`mode: exact`).
 
 mergekit sums a tensor in float32, chunk by chunk: the norms of the chunks, from these the norms of both tensors, then the dot
-product of each two chunks, divided by their norms before. Here torch sums the same chunks, read one by one; it is imported by this
-mode alone. Its sums hang on its release, its number of threads and the processor's instructions.
+product of each two chunks, divided by their norms before. Here torch sums the same chunks, read one by one; it is imported by
+this mode alone. Its sums hang on its release, its number of threads and the processor's instructions.
 
     low, high, branch = yield from coefficients(stack, 0.5)   # inside a making
     result = methods.two_ends(values, low, high)
