@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from hala.recipe_data import Accepts, DataList, Execution, LocalSettings, ModelRef, QuestionList, Section, as_tuple
+from hala.recipe_data import Accepts, DataList, Described, Execution, LocalSettings, ModelRef, QuestionList, Section, as_tuple
 
 
 class New(Section):
@@ -43,7 +43,7 @@ class Lora(Section):
     """Low-rank adapters that are trained in place of all weights, then merged into them; peft's own files stay in `adapter/`."""
 
     rank: int = Field(default=16, ge=1)
-    """Rank of each adapter: 16 has about 3% of the parameters of LFM2-350M."""
+    """Rank of each adapter: 16 has 1.7% of the parameters of LFM2-350M."""
     alpha: float = Field(default=32.0, gt=0)
     """What an adapter says is multiplied by alpha / rank."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
@@ -97,6 +97,14 @@ class Tune(Section):
     """Second-moment decay of AdamW."""
     clip: float = Field(default=1.0, gt=0)
     """Largest gradient norm."""
+    on_bad_step: Literal["stop", "skip", "rollback"] = "stop"
+    """For an update whose loss or gradient is not finite or a spike, caught before it is made: `stop` with an error, `skip` it, or
+    `rollback` to the newest checkpoint (`save_steps`) and go on behind it. What is left out is counted."""
+    max_bad_steps: int = Field(default=5, ge=1)
+    """So many bad updates in a row stop the training all the same."""
+    spike: float = Field(default=0.0, ge=0)
+    """A spike is a loss or gradient norm so many robust deviations above the median of the last 64 updates; 0 looks for none, 10
+    catches those that harm."""
     batch_tokens: int = Field(default=65_536, ge=64)
     """Tokens in one optimizer step, over all devices."""
     micro_tokens: int | None = Field(default=None, ge=64)
@@ -144,11 +152,24 @@ class Evaluate(LocalSettings):
     models: Annotated[tuple[str, ...], BeforeValidator(as_tuple), Accepts("checkpoint", "checkpoints")]
     """Checkpoints to compare; the first is the baseline."""
     pairs: DataList = ()
-    """Sentence pairs: BLEU and chrF++ of the models as translators."""
+    """Sentence pairs: quality of the models as translators, by `metrics`."""
+    metrics: Annotated[tuple[str, ...], BeforeValidator(as_tuple)] = ("bleu-13a", "bleu-intl", "chrf++")
+    """For sentence pairs: `bleu-` with a tokenizer of sacrebleu's, `chrf++`, `ter`, `rouge-l` (words of any script), and
+    `rouge-l-latin`, what the package rouge_score measures: it sees a-z and 0-9 alone. [evaluate.md](evaluate.md) says which to use."""
+    normalise: Annotated[tuple[Literal["none", "arabic-light", "arabic-fold"], ...], BeforeValidator(as_tuple)] = ("none",)
+    """Give every metric after each of these, side by side: `none`, `arabic-light` (no vowel marks, no tatweel) and `arabic-fold`
+    (also one alef, one ya, one ha, ASCII digits)."""
+    flores200: str | None = None
+    """SentencePiece model of `bleu-flores200`; none means sacrebleu's own folder. It is never downloaded."""
+    documents: str | None = None
+    """Note of the pairs that names each one's document; then whole documents are resampled."""
+    paired: Literal["bootstrap", "randomisation"] = "bootstrap"
+    """Test of differences between translators: paired bootstrap, or approximate randomisation with 10,000 trials."""
     questions: QuestionList = ()
     """Multiple-choice questions, scored by log-likelihood: files, or `world: questions`."""
-    suite: str | None = None
-    """A named set of benchmarks from the hub, for example `oall-v2`; the mean of several is one score more."""
+    suite: Annotated[str | None, Described()] = None
+    """A named set of benchmarks from the hub, for example `oall-v2`, one benchmark by name, or one in a file (`mine.toml`); the
+    mean of several is one score more."""
     leaks: Annotated[tuple[str, ...], BeforeValidator(as_tuple), Accepts("rows")] = ()
     """Filter steps that looked for benchmark questions in the training data: sets of which they found some are scored without
     these too, as `NAME (clean)`."""

@@ -167,3 +167,19 @@ def test_adapters_need_a_base_and_adamw(words: dict[str, object]) -> None:
     """Combinations that mean nothing are refused before a run."""
     with pytest.raises(ValueError, match="lora needs a base"):
         Tune(**{"data": "rows.jsonl", "lora": {}, **words})
+
+
+def test_left_out_updates_are_counted(tmp_path: Path, tiny: Path, chats_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The manifest says how many updates were not made and why; the step goes on to its end."""
+    from hala.training.guard import Guard
+
+    real, seen = Guard.wrong, []
+
+    def wrong(self: Guard, loss: float, norm: float) -> str | None:
+        seen.append(loss)
+        return real(self, float("nan") if len(seen) == 2 else loss, norm)
+
+    monkeypatch.setattr(Guard, "wrong", wrong)
+    outcome = tune(tmp_path / "out", data=str(chats_file), base=str(tiny), max_steps=4, on_bad_step="skip")
+    assert outcome.counts["left_out_steps"] == 1 and outcome.facts["steps"] == 4
+    assert list(outcome.facts["bad_steps"]) == [{"step": 2, "why": "loss is nan"}]

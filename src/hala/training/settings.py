@@ -53,6 +53,13 @@ class TrainSettings:
     seed: int = 0
     order: Literal["shuffled", "given"] = "shuffled"
     """Of the examples: another one each epoch, or as they came."""
+    on_bad_step: Literal["stop", "skip", "rollback"] = "stop"
+    """What to do with an update whose loss or gradient is not finite or a spike."""
+    max_bad_steps: int = 5
+    """So many of them in a row stop the training."""
+    spike: float = 0.0
+    """How many robust deviations above the median of the last `spike_window` updates are a spike; 0 looks for none."""
+    spike_window: int = 64
     lora: Lora | None = None
     """Adapters in place of all weights; none trains what requires a gradient."""
     log_steps: int = 10

@@ -40,8 +40,11 @@ __all__ = ["PackedRows", "PackedTrainer", "Progress", "TrainResult", "TrainSetti
 
 @dataclass(frozen=True, slots=True)
 class TrainResult:
-    """The trained model (float32 masters) and what happened: `loss` is that of the last record, `tokens` counts all positions
-    seen, `trained` the parameters that were trained."""
+    """The trained model (float32 masters) and what happened.
+
+    `loss` is that of the last record, `tokens` counts all positions seen, `trained` the parameters that were trained, `left_out` the
+    updates that were not made or were undone; `bad_steps` says why.
+    """
 
     model: PreTrainedModel
     steps: int
@@ -51,6 +54,8 @@ class TrainResult:
     precision: str
     trained: int
     packing: Packing
+    left_out: int
+    bad_steps: tuple[dict[str, Any], ...]
     resumed_from: int
     tokens_per_second: float
 
@@ -68,8 +73,8 @@ def train(
 
     With `settings.lora` the adapters are left in it: `lora.save_adapter` writes them, `lora.merge` makes a plain model of it.
     `out_dir/curve.jsonl` gets the learning curve: step, tokens, loss, learning_rate, grad_norm and, when measured, eval_loss.
-    Raises: InputError for unusable examples, DriftError when the checkpoints are of another training, TrainingError when the loss
-    or the gradient stops being finite (before the update that would spread it).
+    Raises: InputError for unusable examples, DriftError when the checkpoints are of another training, TrainingError when an
+    update is bad (loss or gradient not finite, or a spike) and the settings say stop, or too many in a row are.
     """
     rows = PackedRows(examples, settings)
     if settings.lora is not None:
@@ -102,6 +107,8 @@ def train(
         precision=precision,
         trained=sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad),
         packing=rows.packing,
+        left_out=run.guard.left_out,
+        bad_steps=tuple(run.guard.events),
         resumed_from=run.first_step,
         tokens_per_second=run.speed(),
     )
@@ -176,12 +183,16 @@ class PackedTrainer(Trainer):  # type: ignore[misc]
         self.model_accepts_loss_kwargs = True  # the loss is already normalised over the update
         tokens = inputs["input_ids"].numel() * self.args.world_size
         loss: torch.Tensor = super().training_step(model, inputs, num_items_in_batch)
-        self.run.saw_loss(float(devices.total(loss)) / devices.count(), tokens)
+        self.run.saw_loss(float(loss), tokens)
         return loss
 
     def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> float:
         norm = float(super()._get_grad_norm(model, grad_norm))
-        self.run.saw_gradient(norm)
+        loss = self.run.step_loss
+        if self.args.world_size > 1:  # each process has its own part; all must judge alike
+            loss = float(self.accelerator.reduce(torch.tensor(loss, device=self.args.device), "mean"))
+        if not self.run.allows(loss, norm):
+            model.zero_grad(set_to_none=True)  # the optimizer passes over what has no gradient, moments and all
         return norm
 
     def create_optimizer(self, model: Any = None) -> Any:
@@ -284,6 +295,8 @@ def _fingerprint(examples: Sequence[Example], settings: TrainSettings, model: Pr
     """Of what decides the result: the tokens in order, the settings, and the model's shape and a sample of its first weights."""
     own = ("save_steps", "micro_tokens", "compile", "shard")
     knobs = {k: v for k, v in dataclasses.asdict(settings).items() if k not in own}
+    if settings.on_bad_step == "rollback":  # where checkpoints stand decides what a rollback undoes
+        knobs["save_steps"] = settings.save_steps
     knobs["lora"] = settings.lora.model_dump() if settings.lora else None
     digest = hashlib.sha256(json.dumps(knobs, sort_keys=True).encode())
     digest.update(type(model).__name__.encode())

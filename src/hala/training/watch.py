@@ -20,6 +20,7 @@ from transformers import PreTrainedModel, TrainerCallback
 from hala.errors import DriftError, TrainingError
 from hala.training import checkpoints, devices
 from hala.training.examples import IGNORED, Example
+from hala.training.guard import Guard
 from hala.training.loss import loss_as_forward
 from hala.training.packing import collate, pack
 from hala.training.settings import TrainSettings, choose_precision
@@ -47,7 +48,9 @@ class Watch(TrainerCallback):  # type: ignore[misc]
         self.eval_examples, self.pad_id = eval_examples, pad_id
         self.tokens = self.first_step = self.first_tokens = 0
         self.step_loss = self.grad_norm = self.last_loss = 0.0
-        self.losses: list[float] = []  # of the steps since the last record
+        self.losses: list[float] = []  # of the good steps since the last record
+        self.left_out = 0  # updates since the last record
+        self.guard = Guard(settings.spike, settings.spike_window)
         self.evaluated: tuple[int, float] | None = None
         self.fingerprint = ""
         self.started = time.monotonic()
@@ -68,7 +71,8 @@ class Watch(TrainerCallback):  # type: ignore[misc]
                 "Use a new output folder, or delete them.",
             )
         self.tokens, self.first_step, self.last_loss = state["tokens"], state["step"], state["last_loss"]
-        self.losses, self.first_tokens = state["losses"], state["tokens"]
+        self.losses, self.left_out, self.first_tokens = state["losses"], state["left_out"], state["tokens"]
+        self.guard.restore(state["guard"])
         lines = self.curve.read_text(encoding="utf-8").splitlines(keepends=True) if self.curve.exists() else []
         self._write_curve(lines[: state["records"]])
         return folder
@@ -79,30 +83,48 @@ class Watch(TrainerCallback):  # type: ignore[misc]
 
     def saw_loss(self, loss: float, tokens: int) -> None:
         """Called for every micro batch, before the update."""
-        if not math.isfinite(loss):
-            self._stop("loss", loss)
         self.step_loss += loss
         self.tokens += tokens
 
-    def saw_gradient(self, norm: float) -> None:
-        """Called once an update, before it."""
-        if not math.isfinite(norm):
-            self._stop("gradient norm", norm)
-        self.grad_norm = norm
+    def allows(self, loss: float, norm: float) -> bool:
+        """Called once an update, before it, with its loss and gradient norm: whether it is to be made.
 
-    def _stop(self, what: str, value: float) -> None:
-        step = self.trainer.state.global_step + 1
-        raise TrainingError(
-            f"The {what} is {value} at step {step}; the update was not made.",
-            "Lower learning_rate, or look for broken examples; the same command continues from the last checkpoint.",
+        Raises: TrainingError where the policy is to stop, or too many updates in a row were bad.
+        """
+        self.step_loss = 0.0
+        why = self.guard.wrong(loss, norm)
+        if why is None:
+            self.losses.append(loss)
+            self.grad_norm = norm
+            return True
+        step, policy = self.trainer.state.global_step + 1, self.settings.on_bad_step
+        ways = "on_bad_step: skip leaves such updates out" if policy == "stop" else "a lower learning_rate may help"
+        advice = f"Lower learning_rate, or look for broken examples; {ways}."
+        if policy == "stop":
+            raise TrainingError(f"The {why} at step {step}; the update was not made.", advice)
+        self.left_out += self.guard.leave_out(step, why, self._roll_back() if policy == "rollback" else None)
+        if self.guard.in_a_row >= self.settings.max_bad_steps:
+            raise TrainingError(f"The {why} at step {step}, the last of {self.guard.in_a_row} bad updates in a row.", advice)
+        return False
+
+    def _roll_back(self) -> int:
+        """Weights and optimizer as they were in the newest whole checkpoint; its step. Data and learning rate go on from here."""
+        folder = checkpoints.newest(self.root)
+        if folder is None:
+            raise TrainingError(f"No checkpoint in {self.root} is whole; there is nothing to go back to.", "Run again.")
+        checkpoints.load_model_tensors(self.trainer.model, checkpoints.read_tensors(folder, "model"))
+        self.trainer.optimizer.state.clear()
+        checkpoints.load_optimizer_tensors(
+            self.trainer.model, self.trainer.optimizer, checkpoints.read_tensors(folder, "optimizer")
         )
+        return int(checkpoints.read_document(folder, "run")["step"])
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self.started = time.monotonic()
+        if self.settings.on_bad_step == "rollback" and checkpoints.newest(self.root) is None:
+            self.save()  # so that there is always something to go back to
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self.losses.append(self.step_loss)
-        self.step_loss = 0.0
         last = state.global_step >= state.max_steps
         every = self.settings.eval_steps
         evaluate = bool(self.eval_examples) and (last or (every > 0 and state.global_step % every == 0))
@@ -120,15 +142,13 @@ class Watch(TrainerCallback):  # type: ignore[misc]
         return min(self.settings.save_steps, math.ceil(steps / 8))
 
     def _record(self, step: int, evaluate: bool) -> None:
-        self.last_loss = sum(self.losses) / len(self.losses)
-        self.losses = []
-        record = {
-            "step": step,
-            "tokens": self.tokens,
-            "loss": self.last_loss,
-            "learning_rate": self.trainer.optimizer.param_groups[0]["lr"],
-            "grad_norm": self.grad_norm,
-        }
+        record = {"step": step, "tokens": self.tokens, "learning_rate": self.trainer.optimizer.param_groups[0]["lr"]}
+        if self.losses:  # else every update since the last record was left out, and there is no loss to tell
+            self.last_loss = sum(self.losses) / len(self.losses)
+            record |= {"loss": self.last_loss, "grad_norm": self.grad_norm}
+        if self.left_out:
+            record["left_out"] = self.left_out
+        self.losses, self.left_out = [], 0
         if evaluate:
             record["eval_loss"] = self.evaluate()
         if devices.first():
@@ -158,7 +178,7 @@ class Watch(TrainerCallback):  # type: ignore[misc]
         records = len(self.curve.read_text(encoding="utf-8").splitlines())
         run = {
             "step": step, "tokens": self.tokens, "last_loss": self.last_loss, "losses": self.losses,
-            "records": records, "fingerprint": self.fingerprint,
+            "records": records, "fingerprint": self.fingerprint, "left_out": self.left_out, "guard": self.guard.state(),
         }  # fmt: skip
         scheduler = {key: value for key, value in self.trainer.lr_scheduler.state_dict().items() if key != "lr_lambdas"}
         documents = {

@@ -170,7 +170,8 @@ def _partial_note(folder: Path, counts: dict[str, int], verb: str) -> str:
     curve = read_curve(folder)
     if curve:
         last = curve[-1]
-        return f"step {last.get('step', 0):,} so far, {compact(last.get('tokens', 0))} tokens, loss {last.get('loss', 0):.3f}"
+        loss = f"loss {last['loss']:.3f}" if "loss" in last else "every update left out"
+        return f"step {last.get('step', 0):,} so far, {compact(last.get('tokens', 0))} tokens, {loss}"
     try:
         written = sum(path.stat().st_blocks * 512 for path in folder.rglob("*") if path.suffix in WEIGHTS)
     except OSError:  # a file got its last name in this moment
@@ -247,6 +248,8 @@ def _tuned(stage: Stage) -> str:
         parts.append(f"loss {facts['final_loss']:.3f}")
     if facts.get("eval_loss") is not None:
         parts.append(f"held-out loss {facts['eval_loss']:.3f}")
+    if counts.get("left_out_steps"):
+        parts.append(f"{several(counts['left_out_steps'], 'update')} left out")
     left_out = sum(rejections(counts).values())
     return ", ".join([*parts, *([f"{left_out:,} rows left out"] if left_out else [])])
 

@@ -97,6 +97,8 @@ def learn(
         "eval_loss": result.eval_loss,
         "precision": result.precision,
         "packing_fill": result.packing.fill,
+        "left_out": result.left_out,
+        "bad_steps": list(result.bad_steps[:20]),
         "processes": devices.count(),
         "tokens_per_s": result.tokens_per_second,
     }
@@ -222,6 +224,9 @@ def _train_settings(settings: Tune) -> TrainSettings:
         "precision",
         "order",
         "lora",
+        "on_bad_step",
+        "max_bad_steps",
+        "spike",
     )
     return TrainSettings(
         **{name: getattr(settings, name) for name in (*same, "batch_tokens", "seed", "save_steps", "eval_steps")},
@@ -246,4 +251,8 @@ def _outcome(settings: Tune, learned: dict[str, Any], made: Examples, counts: Co
     tokens, trained = made.tokens
     facts = {"task": settings.task, "epoch_tokens": tokens, "epoch_trained_tokens": trained, "optimizer": settings.optimizer}
     timings = {"tokens_per_s": learned.pop("tokens_per_s")}
+    if left_out := learned.pop("left_out"):
+        counts["left_out_steps"] = left_out
+    else:
+        learned.pop("bad_steps")
     return Outcome(counts=dict(counts), facts=facts | learned, timings=timings)
