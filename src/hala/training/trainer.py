@@ -42,8 +42,8 @@ __all__ = ["PackedRows", "PackedTrainer", "Progress", "TrainResult", "TrainSetti
 class TrainResult:
     """The trained model (float32 masters) and what happened.
 
-    `loss` is that of the last record, `tokens` counts all positions seen, `trained` the parameters that were trained, `left_out` the
-    updates that were not made or were undone; `bad_steps` says why.
+    `loss` is that of the last record, `tokens` counts all positions seen, `trained` the parameters that were trained, `left_out`
+    the updates that were not made or were undone; `bad_steps` says why.
     """
 
     model: PreTrainedModel
