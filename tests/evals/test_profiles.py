@@ -64,6 +64,19 @@ def test_oall_v2_prompts_are_exact(benchmark, row, text, labels):
     assert ([message.content for message in chat.messages], chat.continuations) == ([text], labels)
 
 
+@pytest.mark.parametrize(("benchmark", "row", "text", "labels"), GOLDEN, ids=[case[0].name for case in GOLDEN])
+def test_lighteval_parts_instruction_and_question(benchmark, row, text, labels):
+    """Since lighteval 0.11 a blank line follows the instruction in plain form, and the question is stripped in both."""
+    plain, chat = (render(PROFILES[name], _item(benchmark, row)) for name in ("lighteval-0.11", "lighteval-0.11-chat"))
+    instruction = (
+        plain.text[: plain.text.index("\n\n") + 2] if benchmark not in (EXAMS, ARATRUST) else text[: text.index(". \n\n") + 4]
+    )
+    question = text.removeprefix(instruction).strip()
+    assert plain.text == f"{instruction}\n\n{question}" and plain.pairwise and plain.continuations == labels
+    assert [message.content for message in chat.messages] == [instruction + question]
+    assert "encoding:pairwise" in PROFILES["lighteval-0.11"].signature and "encoding" not in PROFILES["oall-v2"].signature
+
+
 def test_context_is_a_quirk_of_the_profile():
     """oall-v2 ignores ArabicMMLU's context and prints MadinahQA's missing one; strict does neither."""
     row = {**MMLU_ROW, "Context": "نص عن الطيور"}

@@ -43,6 +43,10 @@ def _naive(model, tokenizer, item, profile):
     for context, whole in pairs:
         start = len(tokenizer(context, add_special_tokens=not prompt.messages)["input_ids"])
         ids = tokenizer(whole, add_special_tokens=not prompt.messages)["input_ids"]
+        if prompt.pairwise:
+            ids = tokenizer(context.rstrip(), add_special_tokens=True)["input_ids"]
+            start = len(ids)
+            ids = ids + tokenizer(whole[len(context.rstrip()) :], add_special_tokens=False)["input_ids"]
         with torch.no_grad():
             logprobs = torch.log_softmax(model(torch.tensor([ids])).logits[0].float(), dim=-1)
         sums.append(sum(logprobs[place - 1, ids[place]].item() for place in range(start, len(ids))))

@@ -1,7 +1,8 @@
 """How a question is put to a model: each profile is data, and its parameters stand in every score's signature.
 
 `oall-v2` repeats the prompt texts of the Open Arabic LLM Leaderboard v2 (lighteval 0.9 and 0.10, after lighteval#556),
-quirks included; `strict` repairs the quirks; `cloze` shows no letters and scores each option's full text as an answer.
+quirks included; `lighteval-0.11` asks as lighteval 0.11 to 0.13 do; `strict` repairs the quirks; `cloze` shows no letters and scores
+each option's full text as an answer.
 
 >>> from hala.evals.benchmarks import Item
 >>> from hala.evals.profiles import PROFILES, render
@@ -38,11 +39,15 @@ class Profile:
     chat: bool
     norm: Norm
     quirks: bool
+    pairwise: bool = False
+    """As lighteval does since 0.11: instruction and question are parted by a blank line, prompt and option are tokenised apart,
+    and the start token comes before a chat template's own."""
 
     @property
     def signature(self) -> str:
         """All parameters, in the `key:value|...` form of sacrebleu's signatures."""
-        return f"profile:{self.name}|style:{self.style}|chat:{_yes(self.chat)}|norm:{self.norm}|quirks:{_yes(self.quirks)}"
+        told = f"profile:{self.name}|style:{self.style}|chat:{_yes(self.chat)}|norm:{self.norm}|quirks:{_yes(self.quirks)}"
+        return told + "|encoding:pairwise" * self.pairwise
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +62,7 @@ class Prompt:
     continuations: tuple[str, ...]
     norm: Norm
     ends_turn: bool
+    pairwise: bool = False
 
 
 PROFILES = {
@@ -64,6 +70,8 @@ PROFILES = {
     for profile in (
         Profile("oall-v2", "letters", chat=False, norm="char", quirks=True),
         Profile("oall-v2-chat", "letters", chat=True, norm="char", quirks=True),
+        Profile("lighteval-0.11", "letters", chat=False, norm="char", quirks=True, pairwise=True),
+        Profile("lighteval-0.11-chat", "letters", chat=True, norm="char", quirks=True, pairwise=True),
         Profile("strict", "letters", chat=False, norm="none", quirks=False),
         Profile("strict-chat", "letters", chat=True, norm="none", quirks=False),
         Profile("cloze", "cloze", chat=True, norm="token", quirks=False),
@@ -84,10 +92,12 @@ def render(profile: Profile, item: Item) -> Prompt:
         parts = [item.context, item.question.question] if item.context else [item.question.question]
         turn = (Message("user", "\n\n".join(part for part in parts if part)),)
         return Prompt("", turn, tuple(_plain_option(item, option) for option in item.question.options), profile.norm, True)
-    text = "".join(_lay_out(profile, item))
+    instruction, rest = _lay_out(profile, item)
+    if profile.pairwise:
+        rest = rest.strip() if profile.chat else f"\n\n{rest.strip()}"
     if profile.chat:
-        return Prompt("", (Message("user", text),), item.labels, profile.norm, False)
-    return Prompt(text, (), item.labels, profile.norm, False)
+        return Prompt("", (Message("user", instruction + rest),), item.labels, profile.norm, False, profile.pairwise)
+    return Prompt(instruction + rest, (), item.labels, profile.norm, False, profile.pairwise)
 
 
 def _lay_out(profile: Profile, item: Item) -> tuple[str, str]:

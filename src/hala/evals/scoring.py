@@ -125,9 +125,12 @@ def _max_length(model: Any) -> int:
 
 def _encode_all(tokenizer: Any, prompts: list[Prompt], max_length: int) -> list[_Encoded]:
     """Token ids of every prompt with every continuation; chunks keep the tokenizer fast and memory small."""
-    encoded = []
+    encoded: list[_Encoded] = []
     for begin in range(0, len(prompts), ENCODE_CHUNK):
         chunk = prompts[begin : begin + ENCODE_CHUNK]
+        if chunk[0].pairwise:  # a profile is, or is not
+            encoded += _encode_apart(tokenizer, chunk, max_length)
+            continue
         texts = [_texts(tokenizer, prompt) for prompt in chunk]
         plain = [text for prompt, pair in zip(chunk, texts, strict=True) if not prompt.messages for text in pair]
         chat = [text for prompt, pair in zip(chunk, texts, strict=True) if prompt.messages for text in pair]
@@ -137,6 +140,19 @@ def _encode_all(tokenizer: Any, prompts: list[Prompt], max_length: int) -> list[
             mine = [next(ids[bool(prompt.messages)]) for _ in pair]
             encoded.append(_split(prompt, mine[0], mine[1:], max_length))
     return encoded
+
+
+def _encode_apart(tokenizer: Any, prompts: list[Prompt], max_length: int) -> list[_Encoded]:
+    """Prompt and options tokenised on their own; white space at the end of the prompt is the options'."""
+    texts = [_texts(tokenizer, prompt) for prompt in prompts]
+    starts = [text.rstrip() for text, *_ in texts]
+    heads = _tokenize(tokenizer, starts, special=True)
+    tails = [whole[len(start) :] for start, (_, *options) in zip(starts, texts, strict=True) for whole in options]
+    encoded = iter(_tokenize(tokenizer, tails, special=False))
+    return [
+        _split(prompt, head, [head + next(encoded) for _ in prompt.continuations], max_length)
+        for prompt, head in zip(prompts, heads, strict=True)
+    ]
 
 
 def _tokenize(tokenizer: Any, texts: list[str], special: bool) -> list[list[int]]:
