@@ -1,8 +1,8 @@
 """How a question is put to a model: each profile is data, and its parameters stand in every score's signature.
 
 `oall-v2` repeats the prompt texts of the Open Arabic LLM Leaderboard v2 (lighteval 0.9 and 0.10, after lighteval#556),
-quirks included; `lighteval-0.11` asks as lighteval 0.11 to 0.13 do; `strict` repairs the quirks; `cloze` shows no letters and scores
-each option's full text as an answer.
+quirks included; `lighteval-0.11` asks as lighteval 0.11 to 0.13 do; `strict` repairs the quirks; `cloze` shows no letters and
+scores each option's full text as an answer.
 
 >>> from hala.evals.benchmarks import Item
 >>> from hala.evals.profiles import PROFILES, render
