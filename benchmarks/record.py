@@ -12,6 +12,7 @@ import argparse
 import json
 import os
 import platform
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 
 
 def machine() -> dict[str, Any]:
-    """Processor, cores and memory; no names of hosts or users."""
+    """Processor, cores and memory, and whose Python: builds differ in speed. No names of hosts or users."""
     model = next(
         (line.split(":", 1)[1].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")), platform.machine()
     )
@@ -34,6 +35,7 @@ def machine() -> dict[str, Any]:
         "memory_gb": memory,
         "system": platform.system(),
         "python": platform.python_version(),
+        "python_of": platform.freedesktop_os_release()["NAME"] if sys.base_prefix == "/usr" else "",
     }
 
 

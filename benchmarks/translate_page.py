@@ -32,12 +32,13 @@ def overhead(found: Result) -> str:
     result = found.get("overhead")
     if not result:
         return ""
-    speeds = result["rows_per_cpu_s"]
+    speeds, where = result["rows_per_cpu_s"], result.get("machine", found["machine"])
+    of = f" of {where['python_of']}" if where.get("python_of") else ""
     shares = ", ".join(f"{room} {100 * share:.0f}%" for room, share in result["shares"].items())
     return (
         f"**Everything but the model** (`benchmarks/translate.py`): {speeds['memory']:,} rows/s on one core with the memory,"
         f" {speeds['no memory']:,} without; {result['rows']:,} rows of {result['characters']:,} characters on average,"
-        f" {found['machine']['cpu']}. By room, under a profiler: {shares}."
+        f" {where['cpu']}, Python {where['python']}{of}. By room, under a profiler: {shares}."
     )
 
 
