@@ -155,14 +155,14 @@ class Evaluate(LocalSettings):
     """Sentence pairs: quality of the models as translators, by `metrics`."""
     metrics: Annotated[tuple[str, ...], BeforeValidator(as_tuple)] = ("bleu-13a", "bleu-intl", "chrf++")
     """For sentence pairs: `bleu-` with a tokenizer of sacrebleu's, `chrf++`, `ter`, `rouge-l` (words of any script), and
-    `rouge-l-latin`, what the package rouge_score measures: it sees a-z and 0-9 alone. [evaluate.md](evaluate.md) says which to use."""
+    `rouge-l-latin`, what the package rouge_score measures: it sees a-z and 0-9 alone. See [evaluate.md](evaluate.md)."""
     normalise: Annotated[tuple[Literal["none", "arabic-light", "arabic-fold"], ...], BeforeValidator(as_tuple)] = ("none",)
     """Give every metric after each of these, side by side: `none`, `arabic-light` (no vowel marks, no tatweel) and `arabic-fold`
     (also one alef, one ya, one ha, ASCII digits)."""
     flores200: str | None = None
     """SentencePiece model of `bleu-flores200`; none means sacrebleu's own folder. It is never downloaded."""
     documents: str | None = None
-    """Note of the pairs that names each one's document; then whole documents are resampled."""
+    """Column of the pairs, gone along by their `keep`, that names each one's document; then whole documents are resampled."""
     paired: Literal["bootstrap", "randomisation"] = "bootstrap"
     """Test of differences between translators: paired bootstrap, or approximate randomisation with 10,000 trials."""
     questions: QuestionList = ()

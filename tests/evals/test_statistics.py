@@ -3,11 +3,22 @@
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hala.errors import InputError
-from hala.evals.statistics import accuracy, bootstrap_accuracy, macro, mcnemar, paired_difference, wilson
+from hala.evals.statistics import (
+    accuracy,
+    bootstrap_accuracy,
+    chi_square_p,
+    clustered_accuracy,
+    holm,
+    macro,
+    marginal_homogeneity,
+    mcnemar,
+    paired_difference,
+    wilson,
+)
 
 BOOLS = st.lists(st.booleans(), min_size=1, max_size=60)
 
@@ -110,3 +121,132 @@ def test_paired_difference_refuses_other_items():
     """Unequal lengths mean that the pairs are not pairs."""
     with pytest.raises(InputError, match="same items"):
         paired_difference([True], [True, False])
+
+
+def test_clusters_of_one_change_nothing():
+    """Independent items have the standard error and interval that they have without clusters."""
+    correct = [True] * 30 + [False] * 70
+    assert clustered_accuracy(correct, [str(at) for at in range(100)]) == accuracy(correct)
+
+
+def test_clustered_error_is_that_of_miller_by_hand():
+    """Two right pairs and one wrong pair: p = 2/3, SE_CLT^2 = (2/9)/5, and the pairs add 2 (4/9 + 1/9 + 1/9) / 36."""
+    found = clustered_accuracy([True, True, True, True, False, False], ["a", "a", "b", "b", "c", "c"])
+    assert found.se == pytest.approx(math.sqrt(2 / 45 + 2 * (1 / 9 + 1 / 9 + 4 / 9) / 36))
+
+
+def test_copied_items_say_nothing_more():
+    """Five copies of each item in its cluster widen the interval back to about that of the items alone."""
+    items = [True] * 60 + [False] * 40
+    alone, copied = accuracy(items), clustered_accuracy(items * 5, [str(at) for at in range(100)] * 5)
+    assert copied.se == pytest.approx(alone.se, rel=0.02)
+    assert (copied.low, copied.high) == pytest.approx((alone.low, alone.high), abs=0.01)
+    assert accuracy(items * 5).se < 0.5 * copied.se
+
+
+def test_clustered_error_agrees_with_drawing_clusters():
+    """The formula and the cluster bootstrap describe the same spread; passages of four questions that share their difficulty."""
+    import numpy as np
+
+    rng = np.random.default_rng(4)
+    ease = rng.random(300)
+    correct = [bool(rng.random() < ease[at // 4]) for at in range(1200)]
+    clusters = [str(at // 4) for at in range(1200)]
+    found, (low, high) = clustered_accuracy(correct, clusters), bootstrap_accuracy(correct, 4000, clusters=clusters)
+    assert (high - low) / (2 * 1.96) == pytest.approx(found.se, rel=0.06) and found.se > 1.2 * accuracy(correct).se
+    assert (found.low, found.high) == pytest.approx((low, high), abs=0.006)
+
+
+@given(st.lists(st.tuples(st.booleans(), st.sampled_from("abcde")), min_size=1, max_size=40))
+def test_clustered_interval_holds_its_value(rows):
+    """All right, all wrong, one cluster: the interval stays in 0..1, holds the value and is not narrower than Wilson's."""
+    correct, clusters = zip(*rows, strict=True)
+    found = clustered_accuracy(correct, clusters)
+    low, high = wilson(sum(correct), len(correct))
+    assert 0 <= found.low <= found.value <= found.high <= 1
+    assert found.high - found.low >= high - low - 1e-12
+    drawn = bootstrap_accuracy(correct, 50, clusters=clusters)
+    assert 0 <= drawn[0] <= found.value <= drawn[1] <= 1
+
+
+def test_paired_difference_draws_clusters_together():
+    """Copies of a difference in one cluster are one difference: five all-gain clusters give p = 2 / 2^5, not 2 / 2^50."""
+    base, system = [False] * 50, [True] * 50
+    clusters = [str(at // 10) for at in range(50)]
+    assert paired_difference(base, system, clusters=clusters).p == pytest.approx(1 / 16, abs=0.01)
+    assert paired_difference(base, system).p == pytest.approx(2 / 2**50)
+    mixed = [at // 10 % 2 == 0 for at in range(50)]
+    wide, narrow = paired_difference(base, mixed, clusters=clusters), paired_difference(base, mixed)
+    assert wide.value == narrow.value == pytest.approx(0.6) and wide.high - wide.low > 2 * (narrow.high - narrow.low)
+    assert "clusters:5|p:swap" in wide.signature and narrow.signature.endswith("p:mcnemar-exact")
+
+
+def test_paired_difference_takes_weights():
+    """A suite's mean: each stratum counts as its weight says, and the test is of that very mean."""
+    base, system, strata = [False] * 6, [True, False, True, True, False, False], ["a", "a", "b", "b", "b", "b"]
+    found = paired_difference(base, system, strata, weights={"a": 0.75, "b": 0.25})
+    assert found.value == pytest.approx(0.75 * 1 / 2 + 0.25 * 2 / 4)
+    # Signs of gains 3/8, 1/16 and 1/16: of 8 sums only the two extreme ones are as far as 1/2.
+    assert found.p == pytest.approx(2 / 8, abs=0.015)
+
+
+def test_holm_by_hand():
+    """Holm's own procedure: p (m - rank) with the largest before it, at most 1, in the order given."""
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.6, 0.9]) == [1.0, 1.0] and holm([0.2]) == [0.2] and holm([]) == []
+
+
+@given(st.lists(st.floats(0, 1), max_size=12))
+def test_holm_is_between_nothing_and_bonferroni(ps):
+    """An adjusted p never undercuts the raw one nor exceeds Bonferroni's, and the order stays."""
+    adjusted = holm(ps)
+    assert all(p <= q <= min(1, p * len(ps)) + 1e-12 for p, q in zip(ps, adjusted, strict=True))
+    assert [q for _, q in sorted(zip(ps, adjusted, strict=True))] == sorted(adjusted)
+
+
+@pytest.mark.parametrize(("value", "freedom", "p"), [(3.841, 1, 0.05), (5.991, 2, 0.05), (11.345, 3, 0.01), (18.307, 10, 0.05)])
+def test_chi_square_gives_the_printed_table(value, freedom, p):
+    """Every textbook prints these quantiles."""
+    assert chi_square_p(value, freedom) == pytest.approx(p, rel=2e-3)
+
+
+@settings(deadline=None)  # the first import of scipy takes its time
+@given(st.floats(0, 200), st.integers(1, 30))
+def test_chi_square_is_that_of_scipy(value, freedom):
+    """Where scipy is installed, it agrees."""
+    stats = pytest.importorskip("scipy.stats")
+    assert chi_square_p(value, freedom) == pytest.approx(stats.chi2.sf(value, freedom), rel=1e-9, abs=1e-300)
+
+
+def test_position_bias_of_two_options_is_mcnemar():
+    """With two positions the test is McNemar's without continuity correction: (12 - 4)^2 / 16 = 4."""
+    chosen, right = [0] * 12 + [1] * 4 + [0] * 20 + [1] * 20, [1] * 12 + [0] * 4 + [0] * 20 + [1] * 20
+    assert marginal_homogeneity(chosen, right) == pytest.approx(chi_square_p(4, 1))
+
+
+def test_position_bias_of_three_options_by_hand():
+    """Cycles leave the marginals equal, and a model that always says A does not."""
+    assert marginal_homogeneity([0, 1, 2] * 10, [1, 2, 0] * 10) == 1
+    assert marginal_homogeneity([0] * 30, [0, 1, 2] * 10) < 1e-4
+    assert marginal_homogeneity([0, 1, 2], [0, 1, 2]) == 1
+    # Positions 0 and 1 only, though a third exists: one degree of freedom, 6 against 0.
+    assert marginal_homogeneity([0] * 6 + [2], [1] * 6 + [2]) == pytest.approx(chi_square_p(6, 1))
+
+
+def test_position_bias_is_calibrated():
+    """A model without bias is called biased at 5% about once in twenty times."""
+    import numpy as np
+
+    rng = np.random.default_rng(6)
+    ps = [marginal_homogeneity(rng.integers(4, size=300).tolist(), rng.integers(4, size=300).tolist()) for _ in range(400)]
+    assert 0.02 < sum(p < 0.05 for p in ps) / len(ps) < 0.09
+
+
+def test_lists_of_unequal_length_are_refused():
+    """Labels must fit their items."""
+    with pytest.raises(InputError, match="clusters"):
+        clustered_accuracy([True], ["a", "b"])
+    with pytest.raises(InputError, match="same items"):
+        paired_difference([True], [True], clusters=[])
+    with pytest.raises(InputError, match="choices"):
+        marginal_homogeneity([0], [])

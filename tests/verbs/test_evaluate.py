@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hala import artifacts, shards
-from hala.errors import InputError
+from hala.errors import InputError, RecipeError
 from hala.progress import Progress
 from hala.recipe import Evaluate, Languages
 from hala.records import KEPT, Message, Row
@@ -128,3 +128,40 @@ def test_rows_that_are_no_pairs_do_not_use_up_the_limit(tmp_path: Path, tiny: Pa
     assert {each["n"] for each in outcome.facts["scores"]} == {3} and outcome.counts["malformed"] == 4
     stored = [json.loads(line) for line in (tmp_path / "out/malformed.jsonl").read_text(encoding="utf-8").splitlines()]
     assert [each["position"] for each in stored] == [0, 1, 2, 4] and stored[0]["reason"] == "not_a_pair"
+
+
+def test_chosen_metrics_raw_and_normalised(tmp_path: Path, tiny: Path, tiny_child: Path, pairs_file: Path) -> None:
+    """The recipe's metrics, each for each normaliser, with paired differences; the headline table shows the raw ones."""
+    from hala.verbs.results import translation_tables
+    from hala.verbs.status import Stage
+
+    wanted = {"metrics": ["ter", "rouge-l", "rouge-l-latin"], "normalise": ["none", "arabic-light"], "paired": "randomisation"}
+    outcome = evaluate(tmp_path / "out", {"a": tiny, "b": tiny_child}, models=["$a", "$b"], pairs=str(pairs_file), **wanted)
+    scores = {each["metric"]: each for each in outcome.facts["scores"] if each["model"] == "b"}
+    names = [f"{name}{how}" for name in wanted["metrics"] for how in ("", " (arabic-light)")]
+    assert [*scores][:6] == names
+    assert all(scores[name]["p"] is not None and "normalise:" in scores[name]["signature"] for name in names)
+    manifest = artifacts.Manifest("step", "evaluate", "scores", {}, {}, "", outcome.counts, outcome.facts)
+    [table] = translation_tables(Stage("step", "evaluate", tmp_path, "finished", manifest))
+    assert table.header[2:5] == ("TER", "ROUGE-L", "ROUGE-L (Latin words)")
+
+
+def test_what_cannot_be_measured_is_said_before_a_model_loads(tmp_path: Path, pairs_file: Path) -> None:
+    """A misspelt metric, and spBLEU without its model, stop before the checkpoint is even looked for."""
+    with pytest.raises(RecipeError, match="Did you mean 'chrf"):
+        evaluate(tmp_path / "out", {}, models="no-such-model", pairs=str(pairs_file), metrics="chrf+")
+    spbleu = {"metrics": "bleu-flores200", "flores200": str(tmp_path / "none.model")}
+    with pytest.raises(InputError, match="none"):
+        evaluate(tmp_path / "out", {}, models="no-such-model", pairs=str(pairs_file), **spbleu)
+
+
+def test_documents_of_pairs(tmp_path: Path, tiny: Path) -> None:
+    """A note can name each pair's document, which the signature tells; a pair without it is an error with its name."""
+    lines = [{"en": f"Text {n}.", "ar": f"نص {n}.", "doc": f"d{n // 2}"} for n in range(4)]
+    path = tmp_path / "pairs.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    data = {"path": str(path), "columns": {"source": "en", "target": "ar"}, "keep": ["doc"]}
+    outcome = evaluate(tmp_path / "out", {"m": tiny}, models="$m", pairs=data, documents="doc")
+    assert outcome.facts["scores"][0]["signature"].endswith("|documents:2")
+    with pytest.raises(InputError, match="'page'"):
+        evaluate(tmp_path / "again", {"m": tiny}, models="$m", pairs=data, documents="page")

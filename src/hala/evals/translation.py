@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from hala.errors import InputError, RecipeError, nearest
 from hala.evals.metrics import Counts, count, value
 from hala.evals.spelling import respell
-from hala.evals.statistics import SAMPLES, SEED, Difference, wilson
+from hala.evals.statistics import SAMPLES, SEED, TRIALS, Difference, wilson
 from hala.records import Score
 
 if TYPE_CHECKING:
@@ -33,7 +33,6 @@ Failure = Literal["", "empty", "copy", "wrong_script"]
 FAILURES: tuple[Failure, ...] = ("empty", "copy", "wrong_script")
 # ISO 15924 codes to the first word of Unicode's character names.
 SCRIPTS = {"Arab": "ARABIC", "Latn": "LATIN", "Deva": "DEVANAGARI", "Cyrl": "CYRILLIC", "Hebr": "HEBREW", "Grek": "GREEK"}
-TRIALS = 10_000
 
 
 @dataclass(frozen=True, slots=True)

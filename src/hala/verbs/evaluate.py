@@ -15,7 +15,7 @@ from hala.recipe import Evaluate
 from hala.records import Row
 from hala.verbs import Context, Outcome
 from hala.verbs.leaks import key, leaked
-from hala.verbs.testsets import own_questions, read_pairs, set_name, spread, translations, unique
+from hala.verbs.testsets import benchmark_rows, own_questions, read_pairs, set_name, spread, translations, unique
 
 EXAMPLES = 8
 
@@ -53,6 +53,8 @@ def run(settings: Evaluate, context: Context) -> Outcome:
     pair_sets = {
         name: read_pairs(data, context.inputs, bad, settings.limit) for name, data in zip(pair_names, settings.pairs, strict=True)
     }
+    if pair_sets:
+        _metrics(settings, "")  # what is unknown or missing is said before a model is loaded
     question_sets = dict(_question_sets(settings, bad))
     dirty = leaked(context.locate(reference) for reference in settings.leaks)
     leaks = {
@@ -128,16 +130,10 @@ def _question_sets(settings: Evaluate, bad: Any) -> Iterator[tuple[str, tuple[An
         benchmark, items = own_questions(data, bad)
         yield next(names), (benchmark, spread(items, settings.limit))
     for benchmark in suite:
-        reading = read(benchmark, _hub_rows)
+        reading = read(benchmark, benchmark_rows)
         for problem in reading.malformed:
             bad(BadRow(f"{benchmark.source}/{problem.subset}", problem.index, problem.reason))
         yield next(names), (benchmark, spread(reading.items, settings.limit))
-
-
-def _hub_rows(benchmark: Any, subset: str) -> Iterator[Mapping[str, Any]]:
-    from hala.data.sources import hub_records
-
-    return hub_records(benchmark.source, subset or None, benchmark.split, benchmark.revision)
 
 
 def _score_questions(
@@ -259,7 +255,7 @@ def _score_pairs(
     loaded: Any,
     context: Context,
 ) -> None:
-    from hala.evals.translation import Metrics, compare_translations, score_translations
+    from hala.evals.translation import compare_translations, score_translations
     from hala.languages import language
 
     name, rows = named
@@ -268,13 +264,14 @@ def _score_pairs(
     references = [m.content for row in rows for m in row.messages]
     context.progress.update(0, None, "segments", f"translating {len(sources):,} texts of {name}")
     outputs = translations(model.where, loaded, sources, settings, context.languages)
-    metrics = Metrics(script=target.iso, samples=settings.resamples, seed=settings.seed)
-    result = score_translations(outputs, references, sources, metrics)
+    metrics = _metrics(settings, target.iso)
+    documents = _documents(settings, name, rows)
+    result = score_translations(outputs, references, sources, metrics, documents)
     sheet.answers[name, model.name] = outputs
     entries = [_entry(model, name, score.name, score, target.code) for score in (*result.scores, *result.failures)]
     if model != base:
         before = sheet.answers[name, base.name]
-        for gain in compare_translations(before, outputs, references, metrics):
+        for gain in compare_translations(before, outputs, references, metrics, documents):
             for entry in entries:
                 if entry["metric"] == gain.name:
                     entry |= {"delta": gain.value, "delta_low": gain.low, "delta_high": gain.high, "p": gain.p}
@@ -284,3 +281,33 @@ def _score_pairs(
         sheet.records.append({**record, "chrf++": round(segment.chrf, 2), "failure": segment.failure})
         if segment.index % max(1, len(sources) // EXAMPLES) == 0 and segment.index // max(1, len(sources) // EXAMPLES) < EXAMPLES:
             sheet.examples.append(record)
+
+
+def _metrics(settings: Evaluate, script: str) -> Any:
+    """What the recipe asks for. Raises what scoring would raise, but before a model is loaded."""
+    from hala.evals.metrics import count
+    from hala.evals.translation import Metrics
+
+    for name in settings.metrics:
+        count(name, ("",), ("",), settings.flores200 or "")
+    return Metrics(
+        names=settings.metrics,
+        script=script,
+        normalise=settings.normalise,
+        samples=settings.resamples,
+        seed=settings.seed,
+        paired=settings.paired,
+        flores200=settings.flores200 or "",
+    )
+
+
+def _documents(settings: Evaluate, name: str, rows: Sequence[Row]) -> list[str] | None:
+    """The document of each message of each row, where the recipe says which note tells it."""
+    if settings.documents is None:
+        return None
+    if missing := next((row.id for row in rows if settings.documents not in row.notes), None):
+        raise InputError(
+            f"row {missing} of {name} has no note '{settings.documents}' that names its document.",
+            f"Let that column go along (keep: {settings.documents}), or leave `documents` out.",
+        )
+    return [row.notes[settings.documents] for row in rows for _ in row.messages]

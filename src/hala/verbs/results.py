@@ -18,14 +18,25 @@ from hala.verbs.redact import plain
 from hala.verbs.status import Stage, compact, text_table
 
 Score = Mapping[str, Any]
-NAMES = {"bleu": "BLEU", "chrf++": "chrF++", "accuracy": "accuracy", "wrong_script": "wrong script"}
+NAMES = {
+    "bleu": "BLEU",
+    "bleu-13a": "BLEU",
+    "bleu-flores200": "spBLEU",
+    "chrf++": "chrF++",
+    "ter": "TER",
+    "rouge-l": "ROUGE-L",
+    "rouge-l-latin": "ROUGE-L (Latin words)",
+    "wrong_script": "wrong script",
+}
+FAMILIES = ("bleu-flores200", "bleu", "chrf", "ter", "rouge-l-latin", "rouge-l")
+LOWER_IS_BETTER = ("ter", "empty", "copied", "copy", "wrong_script")
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
     """One cell: a text or a measured value with its 95% interval and its paired difference to the baseline.
 
-    `verdict` is `better` or `worse` when the interval of the difference leaves out zero; `best` marks a column's highest value.
+    `verdict` is `better` or `worse` when the interval of the difference leaves out zero; `best` marks a column's best value.
     """
 
     text: str
@@ -61,7 +72,9 @@ def measured(score: Score | None, best: bool = False, digits: int = 1) -> Cell:
     if score.get("delta") is None:
         return Cell(f"{score['value']:.{digits}f}", interval, best=best)
     low, high = score.get("delta_low"), score.get("delta_high")
-    verdict = "" if low is None or high is None else "better" if low > 0 else "worse" if high < 0 else ""
+    sign = -1 if lower_is_better(str(score.get("metric", ""))) else 1
+    clear = low is not None and high is not None and (low > 0 or high < 0)
+    verdict = ("better" if sign * score["delta"] > 0 else "worse") if clear else ""
     inside = f" ({_between(low, high, digits, '+')})" if low is not None and high is not None else ""
     return Cell(f"{score['value']:.{digits}f}", interval, f"{score['delta']:+.{digits}f}{inside}", verdict, best)
 
@@ -94,7 +107,7 @@ def translation_tables(stage: Stage) -> Iterator[Table]:
         metrics = _headline_metrics(_ordered(score["metric"] for score in here if _is_translation(score)))
         columns = [(_metric_name(metric), [s for s in here if s["metric"] == metric]) for metric in metrics]
         failures = _ordered(s["metric"] for s in here if s["metric"] in ("empty", "copied", "copy", "wrong_script"))
-        note = f"{_items(here)} sentences. Bold: highest value."
+        note = f"{_items(here)} sentences. Bold: {'best' if any(map(lower_is_better, metrics)) else 'highest'} value."
         columns += [(f"{_metric_name(metric)} %", [s for s in here if s["metric"] == metric]) for metric in failures]
         yield _table(f"Translation: {name}", stage, columns, note)
 
@@ -134,7 +147,8 @@ def _table(title: str, stage: Stage, columns: list[tuple[str, list[Score]]], not
             values = [s["value"] for s in column.values() if s.get("value") is not None]
             score = column.get(name)
             differ = bool(values) and min(values) < max(values) and not heading.endswith("%")
-            best = differ and score is not None and score.get("value") == max(values)
+            lower = any(lower_is_better(str(s.get("metric", ""))) for s in column.values())
+            best = differ and score is not None and score.get("value") == (min if lower else max)(values)
             cells.append(measured(score, best))
         rows.append(tuple(cells))
     baseline = stage.facts.get("baseline")
@@ -222,23 +236,31 @@ def _rate(value: float | None) -> str:
 
 
 def _is_translation(score: Score) -> bool:
-    return str(score.get("metric", "")).startswith(("bleu", "chrf"))
+    return str(score.get("metric", "")).startswith(FAMILIES)
+
+
+def lower_is_better(metric: str) -> bool:
+    """Whether less of it is better; the name may end with a normaliser in brackets."""
+    return metric.partition(" (")[0] in LOWER_IS_BETTER
 
 
 def _headline_metrics(metrics: list[str]) -> list[str]:
-    """One BLEU and one chrF++: the plain one, sacrebleu's default tokenizer, or else the first."""
+    """One of each family: the plain one, sacrebleu's default tokenizer, or else the first. spBLEU is a family of its own."""
     chosen: list[str] = []
-    for family in ("bleu", "chrf"):
-        members = [metric for metric in metrics if metric.startswith(family)]
+    left = list(metrics)
+    for family in FAMILIES:
+        members = [metric for metric in left if metric.startswith(family)]
+        left = [metric for metric in left if metric not in members]
         preferred = [name for name in (family, "bleu-13a", "chrf++") if name in members]
         chosen += (preferred or members)[:1]
-    return chosen
+    return sorted(chosen, key=metrics.index)
 
 
 def _metric_name(metric: str) -> str:
-    if metric == "bleu-13a":
-        return "BLEU"
-    return NAMES.get(metric) or (f"BLEU ({metric[5:]})" if metric.startswith("bleu-") else metric)
+    plain_name, bracket, normaliser = metric.partition(" (")
+    if not bracket:
+        return NAMES.get(metric) or (f"BLEU ({metric[5:]})" if metric.startswith("bleu-") else metric)
+    return f"{_metric_name(plain_name)}, {normaliser.removesuffix(')')}"
 
 
 def _items(scores: list[Score]) -> int:
