@@ -183,6 +183,9 @@ class Evaluate(LocalSettings):
     """At most so many items of each set: the first sentence pairs, but questions evenly spaced, so that all subjects stay."""
     resamples: int = Field(default=1000, ge=100)
     """Bootstrap resamples behind the intervals. Accuracies have Wilson's (or, for a mean of subsets, the normal) interval in
-    `low` and `high`; `scores.json` adds `bootstrap_low` and `bootstrap_high` where the score counts items, not subsets."""
+    `low` and `high`, wider where questions share a passage; `scores.json` adds `bootstrap_low` and `bootstrap_high` where the
+    score counts items, not subsets."""
     seed: int = 12345
     """Seed of the bootstrap."""
+    shuffle_options: int | None = None
+    """A seed: ask every question once more with its options in another order, and report the share of answers that stay."""

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -114,7 +117,8 @@ def test_a_suite_has_a_mean(tmp_path: Path, tiny: Path, tiny_child: Path, monkey
         assert mean["low"] <= mean["value"] <= mean["high"] and mean["lang"] == "en"
         assert "bootstrap_low" not in first and "avg:macro" in first["signature"]
     gain = scores["b", "both (mean)"]
-    assert gain["delta"] == pytest.approx(gain["value"] - scores["a", "both (mean)"]["value"]) and gain["p"] is None
+    assert gain["delta"] == pytest.approx(gain["value"] - scores["a", "both (mean)"]["value"])
+    assert gain["delta_low"] <= gain["delta"] <= gain["delta_high"] and 0 < gain["p"] <= 1 and gain["test"].startswith("swap")
     assert scores["a", "both (mean)"]["delta"] is None
 
 
@@ -165,3 +169,126 @@ def test_documents_of_pairs(tmp_path: Path, tiny: Path) -> None:
     assert outcome.facts["scores"][0]["signature"].endswith("|documents:2")
     with pytest.raises(InputError, match="'page'"):
         evaluate(tmp_path / "again", {"m": tiny}, models="$m", pairs=data, documents="page")
+
+
+def write_questions(path: Path, answers: list[int]) -> Path:
+    """Questions with four options each, right at the given places."""
+    lines = [{"question": f"Which is {n}?", "options": list("wxyz"), "answer": right} for n, right in enumerate(answers)]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    return path
+
+
+def fixed(prefer: Callable[[Any], int]) -> Callable[..., tuple[Any, ...]]:
+    """A stand-in for `score`: a model that prefers a place by a rule."""
+    from hala.evals.scoring import Answer
+
+    def score(_loaded: Any, items: Any, *_: Any, **__: Any) -> tuple[Any, ...]:
+        made = []
+        for item in items:
+            place = prefer(item)
+            scores = tuple(0.0 if at == place else -1.0 for at in range(len(item.question.options)))
+            one = (item.question.id, item.benchmark, item.subset, item.question.answer, place, scores, scores, (1,) * len(scores))
+            made.append(Answer(*one, tied=False, truncated=0))
+        return tuple(made)
+
+    return score
+
+
+def test_a_model_that_always_says_the_first(tmp_path: Path, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Known answers: 3 of 12 right, a favourite position that shows in p, and no answer that stays when options move."""
+    questions = write_questions(tmp_path / "q.jsonl", [0, 1, 2, 3] * 3)
+    monkeypatch.setattr("hala.evals.scoring.score", fixed(lambda item: 0))
+    outcome = evaluate(tmp_path / "out", {"m": tiny}, models="$m", questions=str(questions), shuffle_options=3)
+    [score] = outcome.facts["scores"]
+    assert score["value"] == 25 and score["positions"]["chosen"] == [12, 0, 0, 0] and score["positions"]["right"] == [3, 3, 3, 3]
+    assert score["positions"]["p"] < 0.05
+    records = [json.loads(line) for line in (tmp_path / "out/records.jsonl").read_text(encoding="utf-8").splitlines()]
+    moved = sum(record["shuffled"] == 0 for record in records)
+    assert score["shuffled"]["stay"] == pytest.approx(100 * moved / 12) and moved < 12
+
+
+def test_a_model_that_reads_the_options(tmp_path: Path, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Known answers: who looks for the text `x` finds it wherever it stands."""
+    questions = write_questions(tmp_path / "q.jsonl", [1, 1, 1, 0])
+    monkeypatch.setattr("hala.evals.scoring.score", fixed(lambda item: item.question.options.index("x")))
+    outcome = evaluate(tmp_path / "out", {"m": tiny}, models="$m", questions=str(questions), shuffle_options=1)
+    [score] = outcome.facts["scores"]
+    assert score["value"] == 75 and score["positions"]["p"] > 0.05
+    assert (score["shuffled"]["stay"], score["shuffled"]["accuracy"], score["shuffled"]["right_both_times"]) == (100, 75, 75)
+
+
+def test_letters_stay_where_they_are() -> None:
+    """Options in another order keep the answer's text; letters that are written in the options stay at their places."""
+    from hala.evals.benchmarks import Item
+    from hala.records import Question
+    from hala.verbs.score_questions import order_of, shuffled
+
+    plain_item = Item(Question("q", "?", ("one", "two", "three"), 2), "b", "", "jsonl", ("A", "B", "C"))
+    moved = shuffled(plain_item, [2, 0, 1])
+    assert moved.question.options == ("three", "one", "two") and moved.question.answer == 0 and moved.labels == ("A", "B", "C")
+    marked = Item(Question("q", "?", ("أ) نعم", "ب) لا", "ج) ربما"), 1), "b", "", "aratrust", ("أ", "ب", "ج"))
+    assert shuffled(marked, [1, 2, 0]).question.options == ("أ) لا", "ب) ربما", "ج) نعم")
+    orders = [order_of(replace(plain_item, question=replace(plain_item.question, id=str(n))), 5) for n in range(30)]
+    assert all(sorted(order) == [0, 1, 2] != order for order in orders) and len({tuple(order) for order in orders}) > 3
+
+
+def test_questions_on_one_passage_are_one_cluster(tmp_path: Path, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Passages widen the interval and the signature says so; without them the interval is Wilson's."""
+    from hala.evals import benchmarks
+    from hala.records import Question
+
+    right = [n // 10 % 2 for n in range(40)]  # passages that are all right or all wrong
+
+    def read(passages: bool) -> Any:
+        items = [
+            benchmarks.Item(
+                Question(str(n), "?", ("a", "b"), 1 - right[n]), "b", "", "jsonl", ("A", "B"), f"p{n // 10}" * passages
+            )
+            for n in range(40)
+        ]
+        return lambda *_: benchmarks.Reading(tuple(items), (), 40)
+
+    bench = benchmarks.Benchmark("b", "b", ("",), "test", "jsonl", ("A", "B"), "micro")
+    monkeypatch.setattr(benchmarks, "find_suite", lambda _: (bench,))
+    monkeypatch.setattr("hala.evals.scoring.score", fixed(lambda item: 0))
+    found = {}
+    for passages in (True, False):
+        monkeypatch.setattr(benchmarks, "read", read(passages))
+        [found[passages]] = evaluate(tmp_path / f"{passages}", {"m": tiny}, models="$m", suite="b").facts["scores"]
+    assert found[True]["value"] == found[False]["value"] == 50
+    assert "ci:wilson-clustered|clusters:4" in found[True]["signature"] and "clustered" not in found[False]["signature"]
+    assert found[True]["high"] - found[True]["low"] > 2 * (found[False]["high"] - found[False]["low"])
+    assert found[True]["bootstrap_low"] < found[False]["bootstrap_low"]
+
+
+def test_every_subset_has_its_difference(tmp_path: Path, tiny: Path, tiny_child: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mean that does not move may hide a subset that fell: the second model gains x and loses y."""
+    from hala.evals import benchmarks
+
+    bench = benchmarks.Benchmark("b", "b", ("x", "y"), "test", "arbmmlu_ht", ("1", "2"), "macro", lang="en")
+    rows = [{"question": f"{n}?", "choices": ["no", "yes"], "answer": n % 2} for n in range(8)]
+    monkeypatch.setattr(benchmarks, "find_suite", lambda _: (bench,))
+    monkeypatch.setattr("hala.data.sources.hub_records", lambda *_: rows)
+    turn = iter(
+        (lambda item: item.question.answer ^ (item.subset == "x"), lambda item: item.question.answer ^ (item.subset == "y"))
+    )
+    monkeypatch.setattr("hala.evals.scoring.score", lambda *a, **k: fixed(next(turn))(*a, **k))
+    outcome = evaluate(tmp_path / "out", {"a": tiny, "b": tiny_child}, models=["$a", "$b"], suite="b", profile="oall-v2")
+    tasks = json.loads((tmp_path / "out/tasks.json").read_text(encoding="utf-8"))
+    told = [(task["model"], task["subset"], task["value"], task.get("delta")) for task in tasks]
+    assert told == [("a", "x", 0, None), ("a", "y", 100, None), ("b", "x", 100, 100), ("b", "y", 0, -100)]
+    assert [task["p_holm"] for task in tasks[2:]] == [2 * 2 / 2**8] * 2
+    gain = outcome.facts["scores"][1]
+    assert gain["delta"] == 0 and gain["p"] == gain["p_holm"] == 1 and (gain["wins"], gain["losses"]) == (8, 8)
+
+
+def test_holm_counts_the_tests_of_a_step() -> None:
+    """Two sets and two models are four tests; scores without leaked questions and means are counted apart."""
+    from hala.verbs.sheet import correct_for_many
+
+    names = ["a", "b", "a (clean)", "all (mean)"]
+    scores = [{"set": name, "metric": "accuracy", "p": p} for p in (0.01, 0.02) for name in names]
+    scores.append({"set": "a", "metric": "accuracy", "p": None})
+    correct_for_many(scores)
+    assert [round(score["p_holm"], 4) for score in scores[:8]] == [0.04, 0.04, 0.02, 0.02, 0.04, 0.04, 0.02, 0.02]
+    assert "p_holm" not in scores[8]

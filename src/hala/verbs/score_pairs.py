@@ -1,0 +1,73 @@
+"""A model under test as a translator: its output scored, compared with the baseline's, and shown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from hala.errors import InputError
+from hala.recipe import Evaluate
+from hala.records import Row
+from hala.verbs.sheet import Sheet, Turn, entry
+from hala.verbs.testsets import translations
+
+EXAMPLES = 8
+
+
+def score_pairs(sheet: Sheet, turn: Turn, name: str, rows: Sequence[Row]) -> None:
+    """Quality and failures of one model's translations of one set, with its differences to the baseline's."""
+    from hala.evals.translation import compare_translations, score_translations
+    from hala.languages import language
+
+    settings, context, model = turn.settings, turn.context, turn.model
+    target = language(context.languages.target)
+    sources = [m.content for row in rows for m in row.original or ()]
+    references = [m.content for row in rows for m in row.messages]
+    context.progress.update(0, None, "segments", f"translating {len(sources):,} texts of {name}")
+    outputs = translations(model.where, turn.loaded, sources, settings, context.languages)
+    metrics = metrics_of(settings, target.iso)
+    documents = _documents(settings, name, rows)
+    result = score_translations(outputs, references, sources, metrics, documents)
+    sheet.answers[name, model.name] = outputs
+    entries = [entry(model, name, score.name, score, target.code) for score in (*result.scores, *result.failures)]
+    if model != turn.base:
+        before = sheet.answers[name, turn.base.name]
+        for gain in compare_translations(before, outputs, references, metrics, documents):
+            made = next(each for each in entries if each["metric"] == gain.name)
+            made |= {"delta": gain.value, "delta_low": gain.low, "delta_high": gain.high, "p": gain.p}
+    sheet.scores += entries
+    for segment, source, output, reference in zip(result.segments, sources, outputs, references, strict=True):
+        record = {"set": name, "model": model.name, "source": source, "reference": reference, "output": output or ""}
+        sheet.records.append({**record, "chrf++": round(segment.chrf, 2), "failure": segment.failure})
+        if segment.index % max(1, len(sources) // EXAMPLES) == 0 and segment.index // max(1, len(sources) // EXAMPLES) < EXAMPLES:
+            sheet.examples.append(record)
+
+
+def metrics_of(settings: Evaluate, script: str) -> Any:
+    """What the recipe asks for. Raises what scoring would raise, but before a model is loaded."""
+    from hala.evals.metrics import count
+    from hala.evals.translation import Metrics
+
+    for name in settings.metrics:
+        count(name, ("",), ("",), settings.flores200 or "")
+    return Metrics(
+        names=settings.metrics,
+        script=script,
+        normalise=settings.normalise,
+        samples=settings.resamples,
+        seed=settings.seed,
+        paired=settings.paired,
+        flores200=settings.flores200 or "",
+    )
+
+
+def _documents(settings: Evaluate, name: str, rows: Sequence[Row]) -> list[str] | None:
+    """The document of each message of each row, where the recipe says which note tells it."""
+    if settings.documents is None:
+        return None
+    if missing := next((row.id for row in rows if settings.documents not in row.notes), None):
+        raise InputError(
+            f"row {missing} of {name} has no note '{settings.documents}' that names its document.",
+            f"Let that column go along (keep: {settings.documents}), or leave `documents` out.",
+        )
+    return [row.notes[settings.documents] for row in rows for _ in row.messages]
