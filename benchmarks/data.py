@@ -1,7 +1,12 @@
-"""Near duplicates: hala's MinHash pass beside datatrove's on the same rows, and how it grows with their number.
+"""Rows through `filter` with all gates; near duplicates: hala's MinHash pass beside datatrove's, and how it grows with the rows.
 
+    python benchmarks/data.py --data FOLDER --filter 20000 80000 320000
     python benchmarks/data.py --data FOLDER --datatrove VENV/bin/python --rows 20000 --rounds 3
     python benchmarks/data.py --data FOLDER --scale 500000
+
+`--filter` reads, judges and writes lines of about 1,000 bytes, each some neighbouring sentences of human-translated documents
+(`docs_en_ar/*.ht.jsonl.gz`) with their translations, for each number of rows in a process of its own. Exact duplicates are not
+looked for, which takes memory for each row. For the others:
 
 FOLDER holds instruction sets (`dolly/*.jsonl`); rows of about 1,000 characters are made of their sentences by chance, and one in
 fifty is a copy with a word in sixty changed. Each program is a process of its own on one core, from start to exit, and reads the
@@ -12,6 +17,7 @@ connected texts, hala what is like a row that was kept. Writes benchmarks/result
 from __future__ import annotations
 
 import argparse
+import gzip
 import json
 import os
 import random
@@ -31,6 +37,22 @@ from record import RESULTS, machine
 from hala.artifacts import write_json
 
 CHARACTERS, COPIES, CHANGED = 1000, 50, 60
+PAIR_BYTES = 840  # the last pair goes beyond: lines of about 1,000 bytes come of it
+FILTER = """
+import json, sys, time
+from pathlib import Path
+import hala
+from hala.artifacts import read_manifest
+hala.filter({"path": sys.argv[1], "take": 1000}, out=sys.argv[2] + "-first", dedup=False)  # imports, and reads what it knows
+def memory(name):  # of this process alone: ru_maxrss would count what its parent had
+    return round(int(Path("/proc/self/status").read_text().split(name + ":")[1].split()[0]) / 1024)
+began_mb = memory("VmRSS")
+began = time.process_time()
+out = hala.filter(sys.argv[1], out=sys.argv[2], dedup=False)
+seconds = time.process_time() - began
+counts = read_manifest(out).counts
+print(json.dumps({"cpu_seconds": seconds, "kept": counts["kept"], "start_mb": began_mb, "peak_mb": memory("VmHWM")}))
+"""
 HALA = """
 import json, sys
 from hala.data.near import Near
@@ -90,6 +112,43 @@ def made(pool: list[str], rows: int, seed: int = 0) -> Iterator[dict[str, str]]:
         yield {"id": f"r{number}", "text": text}
 
 
+def pairs(data: Path, rows: int, seed: int = 0) -> Iterator[str]:
+    """JSON lines of about 1,000 bytes: neighbouring sentences and their translations, from a place chosen by chance."""
+    files = sorted(data.glob("docs_en_ar/*.ht.jsonl.gz"))
+    found = [json.loads(line) for file in files for line in gzip.decompress(file.read_bytes()).decode().splitlines()]
+    rng = random.Random(seed)
+    for _ in range(rows):
+        place, size = rng.randrange(len(found) - PAIR_BYTES), 0
+        sides: tuple[list[str], list[str]] = [], []
+        while size < PAIR_BYTES:
+            for side, name in zip(sides, ("en", "ar"), strict=True):
+                side.append(found[place][name])
+                size += len(side[-1].encode()) + 1
+            place += 1
+        yield json.dumps({"en": " ".join(sides[0]), "ar": " ".join(sides[1])}, ensure_ascii=False) + "\n"
+
+
+def filtered(data: Path, counts: list[int], rounds: int) -> dict[str, Any]:
+    """Rows a second of the processor and memory, for each number of rows; of the least number of rounds, medians."""
+    results: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "pairs.jsonl"
+        for rows in counts:
+            with file.open("w", encoding="utf-8") as stream:
+                stream.writelines(pairs(data, rows))
+            runs = []
+            for number in range(rounds if rows == min(counts) else 1):
+                runs.append(run([sys.executable, "-c", FILTER, file, Path(folder) / f"{rows}-{number}"]))
+                print(rows, runs[-1], flush=True)
+            seconds = [each["cpu_seconds"] for each in runs]
+            results[str(rows)] = {
+                "bytes_per_row": round(file.stat().st_size / rows), "rows_per_cpu_s": round(rows / statistics.median(seconds)),
+                "all": [round(rows / each) for each in seconds], "kept": runs[0]["kept"],
+                "start_mb": runs[0]["start_mb"], "peak_mb": max(each["peak_mb"] for each in runs),
+            }  # fmt: skip
+    return results
+
+
 def run(command: list[Any]) -> dict[str, float]:
     """Seconds of one core, peak memory in MB and what a process says, on one core."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "RAYON_NUM_THREADS": "1", "PYTHONHASHSEED": "0"}
@@ -143,19 +202,24 @@ def scale(pool: list[str], rows: int) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--filter", type=int, nargs="+", metavar="ROWS")
     parser.add_argument("--datatrove", type=Path)
     parser.add_argument("--rows", type=int, default=20_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--scale", type=int)
     chosen = parser.parse_args()
-    pool = sentences(chosen.data)
     file = RESULTS / "data.json"
     content = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    if chosen.filter:
+        content["filter"] = {"by_rows": filtered(chosen.data, chosen.filter, chosen.rounds), "machine": machine()}
+    pool = sentences(chosen.data) if chosen.datatrove or chosen.scale else []
     if chosen.datatrove:
         content["near duplicates"] = contest(pool, chosen.rows, chosen.rounds, chosen.datatrove)
     if chosen.scale:
         content["scale"] = scale(pool, chosen.scale)
-    write_json(file, {**content, "machine": machine()})
+    if pool:  # the filter's part has its own
+        content["machine"] = machine()
+    write_json(file, content)
     print(json.dumps({key: value for key, value in content.items() if key != "machine"}, indent=2))
 
 
