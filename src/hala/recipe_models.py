@@ -98,13 +98,19 @@ class Tune(Section):
     clip: float = Field(default=1.0, gt=0)
     """Largest gradient norm."""
     on_bad_step: Literal["stop", "skip", "rollback"] = "stop"
-    """For an update whose loss or gradient is not finite or a spike, caught before it is made: `stop` with an error, `skip` it, or
-    `rollback` to the newest checkpoint (`save_steps`) and go on behind it. What is left out is counted."""
+    """For an update whose loss or gradient is not finite or a spike, caught before it is made: `stop` with an error, `skip` it,
+    or `rollback` to the newest checkpoint (`save_steps`) and go on behind it. What is left out is counted."""
     max_bad_steps: int = Field(default=5, ge=1)
     """So many bad updates in a row stop the training all the same."""
     spike: float = Field(default=0.0, ge=0)
     """A spike is a loss or gradient norm so many robust deviations above the median of the last 64 updates; 0 looks for none, 10
     catches those that harm."""
+    average: Literal["none", "ema", "last"] = "none"
+    """Evaluate and keep an average of the weights, in float32: exponential, or the mean of those after the last updates."""
+    average_decay: float = Field(default=0.999, gt=0, lt=1)
+    """Of `ema`: what an update leaves of the average; less in the first updates, so that it keeps up."""
+    average_last: int = Field(default=100, ge=1)
+    """Of `last`: how many updates at the end."""
     batch_tokens: int = Field(default=65_536, ge=64)
     """Tokens in one optimizer step, over all devices."""
     micro_tokens: int | None = Field(default=None, ge=64)
@@ -129,6 +135,12 @@ class Tune(Section):
     """Optimizer steps between checkpoints for resuming, at most; a shorter training is saved after every eighth of its steps."""
     eval_steps: int = Field(default=200, ge=1)
     """Optimizer steps between evaluations."""
+    patience: int = Field(default=0, ge=0)
+    """Stop after so many evaluations without a lower loss, and keep the weights of the best; 0 trains to the end."""
+    samples: int = Field(default=0, ge=0)
+    """Rows of `eval_data` that the model answers at each evaluation, greedily; `samples.jsonl` keeps the answers."""
+    sample_tokens: int = Field(default=64, ge=1)
+    """Longest such answer."""
     order: Literal["shuffled", "given"] = "shuffled"
     """`shuffled` takes the rows in another order each epoch; `given` as they come, such as a `mix` with a curriculum orders them.
     Then only neighbours are packed together: examples that fill 64 rows, or one optimizer step where that holds more."""
@@ -143,6 +155,10 @@ class Tune(Section):
             raise ValueError("lora needs a base and optimizer: adamw; random weights and muon are for training all weights")
         if self.shard and (self.lora is not None or self.optimizer == "muon"):
             raise ValueError("shard splits AdamW over all weights; leave it out with lora and with optimizer: muon")
+        if (self.patience or self.samples) and not self.eval_data:
+            raise ValueError("patience and samples need eval_data")
+        if self.patience and self.average == "last":
+            raise ValueError("average: last needs to know the last updates; with patience choose ema")
         return self
 
 
@@ -175,6 +191,8 @@ class Evaluate(LocalSettings):
     these too, as `NAME (clean)`."""
     profile: str | None = None
     """How questions become prompts; none means `oall-v2` for that suite and `cloze` for own questions."""
+    shuffle_options: int | None = None
+    """A seed: ask every question once more with its options in another order, and report the share of answers that stay."""
     prompt: str | None = None
     """Translation prompt; none means what each checkpoint was trained with, else the default."""
     max_tokens: int = Field(default=256, ge=1)
@@ -187,5 +205,3 @@ class Evaluate(LocalSettings):
     score counts items, not subsets."""
     seed: int = 12345
     """Seed of the bootstrap."""
-    shuffle_options: int | None = None
-    """A seed: ask every question once more with its options in another order, and report the share of answers that stay."""

@@ -27,6 +27,7 @@ from hala.training.trainer import TrainSettings, train
 SETTINGS = TrainSettings(
     row_length=32, batch_tokens=128, micro_tokens=64, max_steps=16, save_steps=2, log_steps=4,
     optimizer="muon", learning_rate=1e-2, warmup=0.1, epochs=9,
+    on_bad_step="rollback", spike=20, average="ema", patience=9, eval_steps=3,
 )  # fmt: skip
 
 
@@ -42,14 +43,16 @@ def work(folder: Path, pipe: int) -> None:
         vocab_size=64, hidden_size=32, intermediate_size=48, num_hidden_layers=4, num_attention_heads=4, num_key_value_heads=2,
         pad_token_id=0, block_auto_adjust_ff_dim=False, layer_types=["conv", "full_attention"] * 2,
     )  # fmt: skip
+    model = Lfm2ForCausalLM(config)
+    model.model.embed_tokens.register_forward_hook(lambda _, ids, out: out * float("nan") if (ids[0] == 63).any() else out)
     rng = np.random.default_rng(0)
-    documents = [rng.integers(3, 64, length).astype(np.int32) for length in rng.integers(4, 30, 60)]
+    documents = [rng.integers(3, 63, length).astype(np.int32) for length in rng.integers(4, 30, 60)]
+    documents[17][1] = 63  # its updates are bad, and what came before them since the last checkpoint is undone
     examples = [Example(str(number), ids, np.where(np.arange(len(ids)) < 2, -100, ids)) for number, ids in enumerate(documents)]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        result = train(
-            Lfm2ForCausalLM(config), Tokenizer(), examples, SETTINGS, folder, lambda *_: os.write(pipe, b"."), examples[:8]
-        )
+        result = train(model, Tokenizer(), examples, SETTINGS, folder, lambda *_: os.write(pipe, b"."), examples[:8])
+    assert result.left_out >= 2, "no update was bad"
     weights = {name: p.detach().contiguous() for name, p in result.model.named_parameters()}
     save_file(weights, folder / "draft.safetensors")
     os.replace(folder / "draft.safetensors", folder / "final.safetensors")

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from hala.errors import DriftError, InputError, TrainingError
+from hala.training.evaluation import eval_loss
 from hala.training.settings import TrainSettings
 from hala.training.trainer import PackedRows, train
-from hala.training.watch import eval_loss
 
 SMALL = TrainSettings(
     row_length=32,

@@ -183,3 +183,24 @@ def test_left_out_updates_are_counted(tmp_path: Path, tiny: Path, chats_file: Pa
     outcome = tune(tmp_path / "out", data=str(chats_file), base=str(tiny), max_steps=4, on_bad_step="skip")
     assert outcome.counts["left_out_steps"] == 1 and outcome.facts["steps"] == 4
     assert list(outcome.facts["bad_steps"]) == [{"step": 2, "why": "loss is nan"}]
+
+
+def test_samples_and_early_stop_reach_the_step(tmp_path: Path, tiny: Path, chats_file: Path) -> None:
+    """`samples` leaves readable prompts, answers and references; `patience` and `average` say which step was kept."""
+    words = {"eval_data": str(chats_file), "eval_steps": 1, "samples": 2, "sample_tokens": 4, "patience": 1, "average": "ema"}
+    outcome = tune(tmp_path / "out", data=str(chats_file), base=str(tiny), max_steps=6, learning_rate=0.5, **words)
+    kept = [json.loads(line) for line in (tmp_path / "out/samples.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert len(kept) == 2 * outcome.facts["steps"] and "The cat is in the house. Why?" in kept[0]["prompt"]
+    assert "Because. The cat is in the house." in kept[0]["reference"] and set(kept[0]) > {"answer", "step", "id"}
+    assert outcome.facts["best_step"] <= outcome.facts["steps"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [({"patience": 1}, "need eval_data"), ({"samples": 1}, "need eval_data"), ({"patience": 1, "average": "last"}, "choose ema")],
+)
+def test_evaluation_needs_data(words: dict[str, object], said: str) -> None:
+    """What needs an evaluation is refused without one, before a run."""
+    data = {"eval_data": "checks.jsonl"} if "average" in words else {}
+    with pytest.raises(ValueError, match=said):
+        Tune(**{"data": "rows.jsonl", "base": "x", **data, **words})

@@ -98,6 +98,11 @@ def read_tensors(folder: Path, name: str) -> Tensors:
     return tensors
 
 
+def tensor_names(folder: Path) -> set[str]:
+    """Which files of tensors a checkpoint has."""
+    return {path.stem for path in folder.glob("*.safetensors")}
+
+
 def read_document(folder: Path, name: str) -> dict[str, Any]:
     """One JSON document of a checkpoint."""
     document: dict[str, Any] = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))

@@ -60,6 +60,16 @@ class TrainSettings:
     spike: float = 0.0
     """How many robust deviations above the median of the last `spike_window` updates are a spike; 0 looks for none."""
     spike_window: int = 64
+    average: Literal["none", "ema", "last"] = "none"
+    """Of the weights, which is what is evaluated and kept."""
+    average_decay: float = 0.999
+    average_last: int = 100
+    """Updates at the end whose weights `average: last` averages."""
+    patience: int = 0
+    """Stop after so many evaluations without a lower loss and keep the best weights; 0 trains to the end."""
+    samples: int = 0
+    """How many evaluation examples are answered at each evaluation, into `samples.jsonl`."""
+    sample_tokens: int = 64
     lora: Lora | None = None
     """Adapters in place of all weights; none trains what requires a gradient."""
     log_steps: int = 10

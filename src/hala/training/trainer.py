@@ -23,7 +23,7 @@ from typing import Any
 import torch
 from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import Dataset, Sampler, SequentialSampler
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback, Trainer, TrainingArguments
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback, Trainer, TrainerState, TrainingArguments
 
 from hala.errors import InputError
 from hala.training import checkpoints, devices, lora
@@ -33,7 +33,7 @@ from hala.training.optimizers import MuonAdamW, parameter_groups
 from hala.training.packing import WINDOW, Packing, collate, measure, pack, pack_in_order
 from hala.training.settings import TrainSettings, choose_precision, lr_scale
 from hala.training.short_conv import leak_free
-from hala.training.watch import Progress, Watch
+from hala.training.watch import Progress, Watch, pad_of
 
 __all__ = ["PackedRows", "PackedTrainer", "Progress", "TrainResult", "TrainSettings", "train"]
 
@@ -43,7 +43,7 @@ class TrainResult:
     """The trained model (float32 masters) and what happened.
 
     `loss` is that of the last record, `tokens` counts all positions seen, `trained` the parameters that were trained, `left_out`
-    the updates that were not made or were undone; `bad_steps` says why.
+    the updates that were not made or were undone; `bad_steps` says why. With early stop the weights are those of `best_step`.
     """
 
     model: PreTrainedModel
@@ -56,6 +56,7 @@ class TrainResult:
     packing: Packing
     left_out: int
     bad_steps: tuple[dict[str, Any], ...]
+    best_step: int | None
     resumed_from: int
     tokens_per_second: float
 
@@ -81,7 +82,6 @@ def train(
         lora.attach(model, settings.lora, settings.seed)
     else:
         model.float()  # float32 masters: a bfloat16 weight cannot take a small step
-    pad_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
     out_dir.mkdir(parents=True, exist_ok=True)
     arguments = _arguments(settings, out_dir, rows)
     precision = choose_precision(settings.precision, arguments.device)
@@ -90,14 +90,17 @@ def train(
             model=model,
             args=arguments,
             train_dataset=rows,
-            data_collator=functools.partial(collate, row_length=settings.row_length, pad_id=pad_id),
+            data_collator=functools.partial(collate, row_length=settings.row_length, pad_id=pad_of(tokenizer)),
         )
         devices.check_split(trainer.accelerator, settings.shard)
         trainer.remove_callback(PrinterCallback)
-        run = Watch(trainer, settings, out_dir, progress, eval_examples or (), pad_id)
+        run = Watch(trainer, settings, out_dir, progress, eval_examples or (), tokenizer)
         resumed = run.begin(_fingerprint(examples, settings, model))
-        trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
-        eval_loss = run.evaluate()
+        if resumed and run.stopped:  # early, so the trainer would go on
+            trainer.take_up(resumed)
+        else:
+            trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
+        eval_loss = run.finish()
     return TrainResult(
         model=devices.whole(model),
         steps=trainer.state.global_step,
@@ -109,6 +112,7 @@ def train(
         packing=rows.packing,
         left_out=run.guard.left_out,
         bad_steps=tuple(run.guard.events),
+        best_step=run.best.step if run.best.weights else None,
         resumed_from=run.first_step,
         tokens_per_second=run.speed(),
     )
@@ -219,6 +223,12 @@ class PackedTrainer(Trainer):  # type: ignore[misc]
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         checkpoints.load_model_tensors(self.model, checkpoints.read_tensors(Path(resume_from_checkpoint), "model"))
+
+    def take_up(self, folder: Path) -> None:
+        """The state of a checkpoint, without training on."""
+        self._load_from_checkpoint(str(folder))
+        self.state = TrainerState.load_from_json(str(folder / "trainer_state.json"))
+        self.run.restore(folder)
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         if checkpoint is not None:

@@ -14,17 +14,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-from transformers import PreTrainedModel, TrainerCallback
+from transformers import TrainerCallback
 
 from hala.errors import DriftError, TrainingError
 from hala.training import checkpoints, devices
-from hala.training.examples import IGNORED, Example
+from hala.training.average import Average, put
+from hala.training.evaluation import Best, answers, eval_loss
+from hala.training.examples import Example
 from hala.training.guard import Guard
-from hala.training.loss import loss_as_forward
-from hala.training.packing import collate, pack
-from hala.training.settings import TrainSettings, choose_precision
-from hala.training.short_conv import leak_free
+from hala.training.settings import TrainSettings
 
 Progress = Callable[[int, int, float, float, float], None]
 """progress(step, total, tokens_per_s, loss, seconds_left)."""
@@ -40,17 +38,22 @@ class Watch(TrainerCallback):  # type: ignore[misc]
         out_dir: Path,
         progress: Progress | None,
         eval_examples: Sequence[Example],
-        pad_id: int,
+        tokenizer: Any,
     ) -> None:
         self.trainer, self.settings, self.progress = trainer, settings, progress
-        self.curve = out_dir / "curve.jsonl"
+        self.curve, self.samples = out_dir / "curve.jsonl", out_dir / "samples.jsonl"
         self.root = out_dir / "checkpoints"
-        self.eval_examples, self.pad_id = eval_examples, pad_id
+        self.eval_examples, self.tokenizer = eval_examples, tokenizer
         self.tokens = self.first_step = self.first_tokens = 0
         self.step_loss = self.grad_norm = self.last_loss = 0.0
         self.losses: list[float] = []  # of the good steps since the last record
         self.left_out = 0  # updates since the last record
         self.guard = Guard(settings.spike, settings.spike_window)
+        self.average = Average(settings.average, settings.average_decay, settings.average_last)
+        self.best = Best(settings.patience)
+        self.made = False  # whether the last update was
+        self.stopped = False  # early
+        self.resumed: Path | None = None
         self.evaluated: tuple[int, float] | None = None
         self.fingerprint = ""
         self.started = time.monotonic()
@@ -58,11 +61,12 @@ class Watch(TrainerCallback):  # type: ignore[misc]
         trainer.add_callback(self)
 
     def begin(self, fingerprint: str) -> Path | None:
-        """The checkpoint to resume from, with the curve cut back to it."""
+        """The checkpoint to resume from, with curve and samples cut back to it."""
         self.fingerprint = fingerprint
-        folder = devices.agreed(checkpoints.newest(self.root) if devices.first() else None)
+        self.resumed = folder = devices.agreed(checkpoints.newest(self.root) if devices.first() else None)
         if folder is None:
-            self._write_curve([])
+            self._cut(self.curve, 0)
+            self._cut(self.samples, 0)
             return None
         state = checkpoints.read_document(folder, "run")
         if state["fingerprint"] != fingerprint:
@@ -73,13 +77,23 @@ class Watch(TrainerCallback):  # type: ignore[misc]
         self.tokens, self.first_step, self.last_loss = state["tokens"], state["step"], state["last_loss"]
         self.losses, self.left_out, self.first_tokens = state["losses"], state["left_out"], state["tokens"]
         self.guard.restore(state["guard"])
-        lines = self.curve.read_text(encoding="utf-8").splitlines(keepends=True) if self.curve.exists() else []
-        self._write_curve(lines[: state["records"]])
+        self.average.count, self.stopped = state["averaged"], state["stopped"]
+        self.best.restore(state["best"])
+        self._cut(self.curve, state["records"])
+        self._cut(self.samples, state["samples"])
         return folder
 
-    def _write_curve(self, lines: list[str]) -> None:
-        if devices.first():
-            self.curve.write_text("".join(lines), encoding="utf-8")
+    def _cut(self, path: Path, records: int) -> None:
+        if devices.first() and (path == self.curve or path.exists()):
+            path.write_text("".join(_lines(path)[:records]), encoding="utf-8")
+
+    def restore(self, folder: Path) -> None:
+        """Averaged and best weights as the checkpoint holds them."""
+        held = checkpoints.tensor_names(folder)
+        if "average" in held:
+            self.average.restore(self.trainer.model, checkpoints.read_tensors(folder, "average"), self.average.count)
+        if "best" in held:
+            self.best.weights = checkpoints.read_tensors(folder, "best")
 
     def saw_loss(self, loss: float, tokens: int) -> None:
         """Called for every micro batch, before the update."""
@@ -93,6 +107,7 @@ class Watch(TrainerCallback):  # type: ignore[misc]
         """
         self.step_loss = 0.0
         why = self.guard.wrong(loss, norm)
+        self.made = why is None
         if why is None:
             self.losses.append(loss)
             self.grad_norm = norm
@@ -109,7 +124,7 @@ class Watch(TrainerCallback):  # type: ignore[misc]
 
     def _roll_back(self) -> int:
         """Weights and optimizer as they were in the newest whole checkpoint; its step. Data and learning rate go on from here."""
-        folder = checkpoints.newest(self.root)
+        folder = devices.agreed(checkpoints.newest(self.root) if devices.first() else None)
         if folder is None:
             raise TrainingError(f"No checkpoint in {self.root} is whole; there is nothing to go back to.", "Run again.")
         checkpoints.load_model_tensors(self.trainer.model, checkpoints.read_tensors(folder, "model"))
@@ -117,20 +132,31 @@ class Watch(TrainerCallback):  # type: ignore[misc]
         checkpoints.load_optimizer_tensors(
             self.trainer.model, self.trainer.optimizer, checkpoints.read_tensors(folder, "optimizer")
         )
-        return int(checkpoints.read_document(folder, "run")["step"])
+        state = checkpoints.read_document(folder, "run")
+        if self.average.started:
+            tensors = checkpoints.read_tensors(folder, "average") if "average" in checkpoints.tensor_names(folder) else {}
+            self.average.restore(self.trainer.model, tensors, state["averaged"])
+        return int(state["step"])
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self.started = time.monotonic()
-        if self.settings.on_bad_step == "rollback" and checkpoints.newest(self.root) is None:
+        if self.resumed is not None:
+            self.restore(self.resumed)
+            return
+        self.average.begin(self.trainer.model)
+        if self.settings.on_bad_step == "rollback":
             self.save()  # so that there is always something to go back to
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         last = state.global_step >= state.max_steps
+        if self.made:
+            self.average.update(self.trainer.model, state.max_steps - state.global_step)
         every = self.settings.eval_steps
         evaluate = bool(self.eval_examples) and (last or (every > 0 and state.global_step % every == 0))
         if last or evaluate or state.global_step % self.settings.log_steps == 0:
             self._record(state.global_step, evaluate)
-        control.should_save = last or state.global_step % self._save_every(state.max_steps) == 0
+        control.should_training_stop |= self.stopped
+        control.should_save = last or self.stopped or state.global_step % self._save_every(state.max_steps) == 0
         if self.progress is not None and devices.first():
             speed = self.speed()
             done = max(1, state.global_step - self.first_step)
@@ -151,6 +177,7 @@ class Watch(TrainerCallback):  # type: ignore[misc]
         self.losses, self.left_out = [], 0
         if evaluate:
             record["eval_loss"] = self.evaluate()
+            self._sample(step)
         if devices.first():
             with self.curve.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(record, sort_keys=True) + "\n")
@@ -161,8 +188,32 @@ class Watch(TrainerCallback):  # type: ignore[misc]
         if not self.eval_examples:
             return None
         if self.evaluated is None or self.evaluated[0] != step:
-            self.evaluated = (step, eval_loss(self.trainer.model, self.eval_examples, self.settings, self.pad_id))
+            model = self.trainer.model
+            with self.average.in_place(model):
+                loss = eval_loss(model, self.eval_examples, self.settings, pad_of(self.tokenizer))
+                self.stopped = self.best.saw(model, step, loss)
+            self.evaluated = (step, loss)
         return self.evaluated[1]
+
+    def _sample(self, step: int) -> None:
+        if not self.settings.samples:
+            return
+        model = self.trainer.model
+        with self.average.in_place(model):
+            found = answers(model, self.tokenizer, self.eval_examples, self.settings)
+        if devices.first():
+            with self.samples.open("a", encoding="utf-8") as file:
+                file.writelines(json.dumps({"step": step, **each}, ensure_ascii=False, sort_keys=True) + "\n" for each in found)
+
+    def finish(self) -> float | None:
+        """Leave the best weights in the model where early stop is on, else the average if there is one; their held-out loss."""
+        if self.best.weights:
+            put(self.trainer.model, self.best.weights)
+            return self.best.loss
+        loss = self.evaluate()
+        if self.average.started:
+            put(self.trainer.model, self.average.tensors)
+        return loss
 
     def save(self) -> None:
         """A checkpoint of this step; every process gives its part and the first one writes."""
@@ -173,12 +224,16 @@ class Watch(TrainerCallback):  # type: ignore[misc]
             "optimizer": devices.gathered(checkpoints.optimizer_tensors(model, optimizer)),
             "random": generators,
         }
+        for name, extra in (("average", self.average.tensors), ("best", self.best.weights)):
+            if extra:
+                tensors[name] = devices.gathered(extra)
         if not devices.first():
             return
-        records = len(self.curve.read_text(encoding="utf-8").splitlines())
         run = {
             "step": step, "tokens": self.tokens, "last_loss": self.last_loss, "losses": self.losses,
-            "records": records, "fingerprint": self.fingerprint, "left_out": self.left_out, "guard": self.guard.state(),
+            "records": len(_lines(self.curve)), "samples": len(_lines(self.samples)), "fingerprint": self.fingerprint,
+            "left_out": self.left_out, "guard": self.guard.state(), "averaged": self.average.count, "best": self.best.state(),
+            "stopped": self.stopped,
         }  # fmt: skip
         scheduler = {key: value for key, value in self.trainer.lr_scheduler.state_dict().items() if key != "lr_lambdas"}
         documents = {
@@ -195,22 +250,10 @@ class Watch(TrainerCallback):  # type: ignore[misc]
         return (self.tokens - self.first_tokens) / max(time.monotonic() - self.started, 1e-9)
 
 
-@torch.no_grad()
-def eval_loss(model: PreTrainedModel, examples: Sequence[Example], settings: TrainSettings, pad_id: int) -> float:
-    """The mean cross-entropy of a learned token, in nats, over all processes; the model is left in the mode it came in."""
-    was_training = model.training
-    model.eval()
-    rows = [[examples[i] for i in row] for row in pack([len(each) for each in examples], settings.row_length, seed=0)]
-    per_batch = max(1, settings.micro_tokens // settings.row_length)
-    batches = [rows[start : start + per_batch] for start in range(0, len(rows), per_batch)]
-    batches += [[[]]] * (-len(batches) % devices.count())  # empty rows: all processes call the model equally often
-    sums = torch.zeros(2, dtype=torch.float64)  # loss, learned tokens
-    with leak_free(model), loss_as_forward(model, choose_precision(settings.precision, model.device)):
-        for mine in batches[devices.rank() :: devices.count()]:
-            batch = collate(mine, settings.row_length, pad_id)
-            loss = model(**{name: tensor.to(model.device) for name, tensor in batch.items()})
-            sums += torch.tensor([float(loss), int((batch["labels"][:, 1:] != IGNORED).sum())], dtype=torch.float64)
-    devices.reshard(model)
-    model.train(was_training)
-    total, learned = (float(value) for value in devices.total(sums.to(model.device)))
-    return total / max(1.0, learned)
+def pad_of(tokenizer: Any) -> int:
+    """The token that fills rows; what it is makes no difference."""
+    return int(tokenizer.pad_token_id or 0)
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []

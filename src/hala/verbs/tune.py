@@ -60,7 +60,9 @@ def run(settings: Tune, context: Context) -> Outcome:
         job = workers.write_job(settings, start, data, places, about)
         context.progress.say(f"    starting {processes} processes")
         facts = workers.run(job, processes, context.progress.say, show)
-    shutil.copyfile(context.scratch / "curve.jsonl", context.out / "curve.jsonl")
+    for name in ("curve.jsonl", "samples.jsonl"):
+        if (context.scratch / name).exists():
+            shutil.copyfile(context.scratch / name, context.out / name)
     return _outcome(settings, facts, made, counts)
 
 
@@ -95,6 +97,7 @@ def learn(
         "steps": result.steps,
         "final_loss": result.loss,
         "eval_loss": result.eval_loss,
+        "best_step": result.best_step,
         "precision": result.precision,
         "packing_fill": result.packing.fill,
         "left_out": result.left_out,
@@ -227,6 +230,12 @@ def _train_settings(settings: Tune) -> TrainSettings:
         "on_bad_step",
         "max_bad_steps",
         "spike",
+        "average",
+        "average_decay",
+        "average_last",
+        "patience",
+        "samples",
+        "sample_tokens",
     )
     return TrainSettings(
         **{name: getattr(settings, name) for name in (*same, "batch_tokens", "seed", "save_steps", "eval_steps")},
