@@ -20,6 +20,7 @@ from hala.verbs import Context, Outcome, report_sections, report_weights
 from hala.verbs.redact import plain
 from hala.verbs.report_page import page, paragraph, text
 from hala.verbs.results import curve_table, curves, evaluations, headline_tables, markdown, step_table, terminal
+from hala.verbs.scoreboard import comparison_tables
 from hala.verbs.search_results import search_tables, searches
 from hala.verbs.status import Stage, is_step, outcome, plan, rejections, row_text, several, stage_table, stages, text_table
 
@@ -117,7 +118,10 @@ def describe(manifest: Manifest, folder: Path) -> str:
         lines.append(text_table(["rejected because", "rows"], [[reason, f"{number:,}"] for reason, number in reasons.items()]))
     lines += row_advice(manifest, folder)
     lines += [f"{terminal(table)}\n{table.note}" for table in search_tables(stage)]
-    lines += [terminal(table) for table in headline_tables(stage)]
+    if manifest.verb == "evaluate" and len(stage.facts.get("models", ())) > 1:
+        lines += [f"{terminal(table)}\n{table.note}" for table in comparison_tables(stage)]
+    else:
+        lines += [terminal(table) for table in headline_tables(stage)]
     return "\n".join([*lines, str(folder)])
 
 
@@ -169,6 +173,7 @@ def show_rows(place: Path, rejected: bool, count: int | None) -> Iterator[str]:
     `place` is a data step's folder, or data in any format that is read; what could not be read of it is said at the end.
     Raises InputError where there are no rows.
     """
+    from hala.data.places import is_half_done
     from hala.data.rows import Collected
 
     bad = Collected()
@@ -177,6 +182,8 @@ def show_rows(place: Path, rejected: bool, count: int | None) -> Iterator[str]:
     if bad.rows:
         first = bad.rows[0]
         yield f"{several(bad.count, 'record')} before that could not be read, first {first.reason}: {plain(first.excerpt)}"
+    if is_half_done(place):
+        yield f"{place} is half done: run the same command again for the other rows."
 
 
 def _judged(place: Path, rejected: bool, bad: Callable[[BadRow], None]) -> Iterator[tuple[Row, Verdict]]:

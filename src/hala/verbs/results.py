@@ -36,7 +36,8 @@ LOWER_IS_BETTER = ("ter", "empty", "copied", "copy", "wrong_script")
 class Cell:
     """One cell: a text or a measured value with its 95% interval and its paired difference to the baseline.
 
-    `verdict` is `better` or `worse` when the interval of the difference leaves out zero; `best` marks a column's best value.
+    `verdict` is `better` or `worse` when the difference counts: by its p after Holm's correction, or where it has none, by an
+    interval that leaves out zero. `best` marks a column's best value.
     """
 
     text: str
@@ -74,6 +75,7 @@ def measured(score: Score | None, best: bool = False, digits: int = 1) -> Cell:
     low, high = score.get("delta_low"), score.get("delta_high")
     sign = -1 if lower_is_better(str(score.get("metric", ""))) else 1
     clear = low is not None and high is not None and (low > 0 or high < 0)
+    clear = clear if score.get("p_holm") is None else score["p_holm"] < 0.05
     verdict = ("better" if sign * score["delta"] > 0 else "worse") if clear else ""
     inside = f" ({_between(low, high, digits, '+')})" if low is not None and high is not None else ""
     return Cell(f"{score['value']:.{digits}f}", interval, f"{score['delta']:+.{digits}f}{inside}", verdict, best)
@@ -105,10 +107,10 @@ def translation_tables(stage: Stage) -> Iterator[Table]:
     for name in _ordered(score["set"] for score in scores if _is_translation(score)):
         here = [score for score in scores if score["set"] == name]
         metrics = _headline_metrics(_ordered(score["metric"] for score in here if _is_translation(score)))
-        columns = [(_metric_name(metric), [s for s in here if s["metric"] == metric]) for metric in metrics]
+        columns = [(metric_name(metric), [s for s in here if s["metric"] == metric]) for metric in metrics]
         failures = _ordered(s["metric"] for s in here if s["metric"] in ("empty", "copied", "copy", "wrong_script"))
         note = f"{_items(here)} sentences. Bold: {'best' if any(map(lower_is_better, metrics)) else 'highest'} value."
-        columns += [(f"{_metric_name(metric)} %", [s for s in here if s["metric"] == metric]) for metric in failures]
+        columns += [(f"{metric_name(metric)} %", [s for s in here if s["metric"] == metric]) for metric in failures]
         yield _table(f"Translation: {name}", stage, columns, note)
 
 
@@ -163,7 +165,7 @@ def all_scores(stage: Stage) -> Table:
     for s in scores_of(stage):
         p = "–" if s.get("p") is None else f"{s['p']:.3g}"
         rows.append((
-            Cell(str(s.get("model", ""))), Cell(str(s.get("set", ""))), Cell(_metric_name(str(s.get("metric", "")))),
+            Cell(str(s.get("model", ""))), Cell(str(s.get("set", ""))), Cell(metric_name(str(s.get("metric", "")))),
             measured(s, digits=2), Cell(f"{s.get('n') or 0:,}"), Cell(p), Cell(str(s.get("signature", ""))),
         ))  # fmt: skip
     return Table("Every score", ("model", "set", "metric", "value", "items", "p", "signature"), tuple(rows))
@@ -256,11 +258,12 @@ def _headline_metrics(metrics: list[str]) -> list[str]:
     return sorted(chosen, key=metrics.index)
 
 
-def _metric_name(metric: str) -> str:
+def metric_name(metric: str) -> str:
+    """What tables call a metric."""
     plain_name, bracket, normaliser = metric.partition(" (")
     if not bracket:
         return NAMES.get(metric) or (f"BLEU ({metric[5:]})" if metric.startswith("bleu-") else metric)
-    return f"{_metric_name(plain_name)}, {normaliser.removesuffix(')')}"
+    return f"{metric_name(plain_name)}, {normaliser.removesuffix(')')}"
 
 
 def _items(scores: list[Score]) -> int:
