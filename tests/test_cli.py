@@ -19,8 +19,8 @@ import pytest
 import hala as package
 
 Hala = Callable[..., Any]
-COMMANDS = ("run", "plan", "status", "report", "verify", "repair", "compress", "translate", "filter", "mix", "tune", "merge", "evaluate")
-COMMANDS += ("export", "release", "show", "stats", "preview", "new-language")
+COMMANDS = ("run", "plan", "status", "report", "verify", "repair", "compress", "translate", "filter", "mix", "tune", "merge")
+COMMANDS += ("evaluate", "export", "release", "show", "stats", "preview", "new-language")
 HEAVY = ("torch", "transformers", "pydantic", "pyarrow", "numpy", "datasets", "sacrebleu", "markdown_it", "httpx", "ruamel")
 
 DOCUMENT = """# Setting up

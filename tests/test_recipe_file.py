@@ -269,7 +269,8 @@ def test_set_on_a_step_without_verb(tmp_path: Path, body: str) -> None:
 # The sweep ------------------------------------------------------------------------------------------------------------
 
 PLACES: list[tuple[type[schema.Section], tuple[str, ...]]] = [(section, ()) for section in SECTIONS.values()]
-PLACES += [(Data, ("filter", "data")), (Judge, ("filter", "judge")), (New, ("tune", "new")), (Part, ("mix", "parts")), (Languages, ())]
+PLACES += [(Data, ("filter", "data")), (Judge, ("filter", "judge")), (New, ("tune", "new")), (Part, ("mix", "parts"))]
+PLACES += [(Languages, ())]
 MINIMAL: dict[str, dict[str, Any]] = {
     "compress": {"model": "m"},
     "translate": {"data": "d", "model": "m"},

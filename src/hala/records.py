@@ -111,6 +111,8 @@ class Completion:
     error: str = ""
     confidence: float | None = None
     """Geometric mean of the probabilities that the model gave to its own tokens, 0 to 1; None when not asked or not known."""
+    probability: float | None = None
+    """The product of the same probabilities: how likely this very answer was, 0 to 1."""
     refused: bool = False
     """Whether an error is the request's own, such as a prompt longer than the model holds: asking again gives the same."""
 

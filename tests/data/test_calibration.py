@@ -78,11 +78,18 @@ def test_scale_is_where_the_likelihood_is_highest() -> None:
 
 
 def test_held_out_uses_no_label_of_its_own() -> None:
-    """Turning one label round changes no probability of its own fifth."""
-    raw, labels = [i / 20 for i in range(20)], [i % 3 > 0 for i in range(20)]
-    turned = [not label if i == 7 else label for i, label in enumerate(labels)]
-    before, after = held_out(raw, labels), held_out(raw, turned)
-    assert all(before[i] == after[i] for i in range(7 % 5, 20, 5)) and before != after
+    """Where probabilities tell nothing, a pair's own label moves its class's scale, never its own: both classes look alike."""
+    raw, labels = [0.5] * 40, [index < 20 for index in range(40)]
+    assert held_out(raw, labels) == pytest.approx([0.5] * 40, abs=1e-9)
+    wrong = [0.95] * 20 + [0.05] * 20 + [0.95]
+    assert held_out(wrong, [*labels, False])[-1] > 0.8
+
+
+def test_the_order_of_labels_does_not_matter() -> None:
+    """A judge that ranks every pair right is told to be right, though every fifth label is bad."""
+    labels = [index % 5 > 0 for index in range(100)]
+    raw = [0.9 + index / 2000 if label else 0.1 + index / 2000 for index, label in enumerate(labels)]
+    assert all((p >= 0.5) == label for p, label in zip(held_out(raw, labels), labels, strict=True))
 
 
 @given(LABELLED)

@@ -53,7 +53,7 @@ def test_failed_call() -> None:
 )
 def test_probability_decides_where_a_threshold_is_given(text: str, confidence: float, threshold: float, kept: bool) -> None:
     """A hesitant yes can be too little and a hesitant no enough; the probability stands in the detail."""
-    found = verdict(Completion("1", text, "stop", confidence=confidence), threshold)
+    found = verdict(Completion("1", text, "stop", probability=confidence), threshold)
     assert found.kept == kept and (kept or "probability" in found.detail)
 
 

@@ -165,3 +165,8 @@ def test_servers_say_how_sure_a_model_was(logprobs: Any, confidence: float | Non
     content = {"choices": [{"message": {"content": "yes"}, "finish_reason": "stop", "logprobs": logprobs}]}
     answer, _ = read_answer("a", json.dumps(content).encode())
     assert isinstance(answer, Completion) and answer.confidence == pytest.approx(confidence)
+    if confidence is not None:
+        whole = math.prod(math.exp(float(each["logprob"])) for each in logprobs["content"])
+        assert answer.probability == pytest.approx(min(1.0, whole))
+    else:
+        assert answer.probability is None

@@ -407,4 +407,5 @@ def test_confidence_is_the_mean_probability_of_the_tokens(lfm2: Any) -> None:
         logits = lfm2(generated[None]).logits[0, len(job.prompt) - 1 : -1].log_softmax(-1)
         own = logits.gather(1, generated[len(job.prompt) :, None]).mean().exp().item()
         assert found[job.id].confidence == pytest.approx(own, rel=1e-3)
+        assert found[job.id].probability == pytest.approx(own ** found[job.id].tokens, rel=1e-2)
         assert found[job.id].text == plain[job.id].text

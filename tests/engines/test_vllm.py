@@ -273,7 +273,9 @@ def test_confidence_only_when_asked(fake_vllm: type[LLM]) -> None:
     """The mean probability of the answer's own tokens, and no cost for it when nobody asks."""
     engine = VllmEngine("m")
     assert ask(engine, [user("a", "x")])["a"].confidence is None
-    assert ask(engine, [user("a", "x")], Sampling(confidence=True))["a"].confidence == pytest.approx(math.exp(-0.5))
+    answer = ask(engine, [user("a", "x")], Sampling(confidence=True))["a"]
+    whole = math.exp(-0.5 * answer.tokens)
+    assert answer.confidence == pytest.approx(math.exp(-0.5)) and answer.probability == pytest.approx(whole)
     assert [params.logprobs for _, params in engine.llm.llm_engine.asked] == [None, 0]
 
 

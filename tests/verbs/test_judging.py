@@ -32,7 +32,7 @@ class Sure:
             quality = float(request.messages[-1].content.partition("quality ")[2].split()[0])
             # Far too sure: 0.9 for a pair that is good one time in two.
             sure = 0.8 + 0.2 * quality if self.tells and sampling.confidence else None
-            yield Completion(request.id, "Yes." if quality > 0.05 else "No", "stop", confidence=sure if quality > 0.05 else 0.9)
+            yield Completion(request.id, "Yes." if quality > 0.05 else "No", "stop", probability=sure if quality > 0.05 else 0.9)
 
     def close(self) -> None:
         return
@@ -119,7 +119,7 @@ def test_an_engine_that_does_not_tell(tmp_path: Path, monkeypatch: pytest.Monkey
         ({"en": "quality 0.5 a", "ar": "ن", "good": "maybe"}, "good is 'maybe'"),
         ({"en": "quality 0.5 a", "ar": "ن"}, "good is ''"),
         ({"text": "quality 0.5", "good": "yes"}, "it is no sentence pair"),
-        ({"en": "quality 0.5 a", "ar": "ن", "good": "yes"}, "hold no good or no bad one"),
+        ({"en": "quality 0.5 a", "ar": "ن", "good": "yes"}, "1 good and 0 bad labelled pairs"),
         ({"en": "quality 0.5 a", "ar": "", "good": "yes"}, "no usable row|cannot be read"),
     ],
 )
@@ -141,13 +141,38 @@ def test_labels_may_be_notes_of_a_step(tmp_path: Path, monkeypatch: pytest.Monke
             (Message("text", "نص"),),
             "ar",
             original=(Message("text", f"quality 0.{n} x"),),
-            notes={"verdict": str(n > 5)},
+            notes={"verdict": str(n > 55)},
         )
-        for n in range(10)
+        for n in range(10, 90)
     ]
     shards.write_rows(tmp_path / "labels/rows/000000.parquet", [(row, KEPT) for row in made])
     monkeypatch.setattr(judging, "open_engine", lambda *_: Sure())
     section = Filter(data="$in", gates="none", dedup=False, judge={"model": "m", "labelled": "$labels", "label": "verdict"})
     inputs = {"in": rows(tmp_path), "labels": tmp_path / "labels"}
     outcome = run(section, Context("step", tmp_path / "out", tmp_path, Languages(), inputs, Progress(quiet=True)))
-    assert outcome.facts["judge"]["by_word"]["good"] == 4 and outcome.facts["judge"]["auc"] == 1.0
+    assert outcome.facts["judge"]["by_word"]["good"] == 34 and outcome.facts["judge"]["auc"] == 1.0
+
+
+def test_a_judge_no_better_than_chance_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Calibrated, such a judge would give every pair the same probability and keep all of them, or none."""
+
+    class Wrong(Sure):
+        def complete(self, requests: Iterable[Request], sampling: Sampling) -> Iterator[Completion]:
+            for answer in super().complete(requests, sampling):
+                yield Completion(answer.id, "yes", "stop", probability=1.3 - (answer.probability or 0.9))
+
+    data = {"path": str(labelled(tmp_path / "labels.jsonl"))}
+    with pytest.raises(InputError, match="no better than chance"):
+        filtered(tmp_path, "out", Wrong(), monkeypatch, labelled=data)
+
+
+def test_a_row_of_several_messages_is_no_labelled_pair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows that cannot be asked about as one pair are named, not a crash."""
+    text = Message("text", "quality 0.5 x")
+    row = Row("l/0", (text, text), "ar", original=(text,), notes={"good": "yes"})
+    shards.write_rows(tmp_path / "labels/rows/000000.parquet", [(row, KEPT)])
+    monkeypatch.setattr(judging, "open_engine", lambda *_: Sure())
+    section = Filter(data="$in", gates="none", judge={"model": "m", "labelled": "$labels"})
+    inputs = {"in": rows(tmp_path), "labels": tmp_path / "labels"}
+    with pytest.raises(InputError, match="no sentence pair"):
+        run(section, Context("step", tmp_path / "out", tmp_path, Languages(), inputs, Progress(quiet=True)))

@@ -139,12 +139,20 @@ def _loss(points: Sequence[tuple[float, float]], slope: float, intercept: float)
 
 
 def held_out(probabilities: Sequence[float], labels: Sequence[bool]) -> list[float]:
-    """Each probability calibrated by a scale that was fitted without its fifth of the labels: what a new pair would get."""
+    """Each probability calibrated by a scale that was fitted without its fifth of the labels: what a new pair would get.
+
+    The fifths are made within each class, whatever order the labels come in.
+    """
+    met = {True: 0, False: 0}
+    folds = []
+    for label in labels:
+        folds.append(met[label] % _FOLDS)
+        met[label] += 1
     found = [0.0] * len(labels)
     for fold in range(_FOLDS):
-        inside = [index for index in range(len(labels)) if index % _FOLDS != fold]
+        inside = [index for index, own in enumerate(folds) if own != fold]
         scale = fit([probabilities[index] for index in inside], [labels[index] for index in inside])
-        for index in range(fold, len(labels), _FOLDS):
+        for index in (index for index, own in enumerate(folds) if own == fold):
             found[index] = scale(probabilities[index])
     return found
 

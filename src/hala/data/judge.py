@@ -48,11 +48,14 @@ def requests(row: Row, source: str = "en", prefix: str = "") -> tuple[Request, .
 
 
 def probability(completion: Completion) -> float | None:
-    """How likely the model finds yes, 0 to 1; None of an answer that is neither yes nor no, or where the engine does not tell."""
+    """How likely the model finds yes, 0 to 1; None of an answer that is neither yes nor no, or where the engine does not tell.
+
+    Of a no it is what is left for everything else, so at most that much.
+    """
     answer = _ANSWER.fullmatch(completion.text) if completion.finish != "error" else None
-    if answer is None or completion.confidence is None:
+    if answer is None or completion.probability is None:
         return None
-    return completion.confidence if answer[1].lower() == "yes" else 1 - completion.confidence
+    return completion.probability if answer[1].lower() == "yes" else 1 - completion.probability
 
 
 def verdict(completion: Completion, threshold: float | None = None, scale: Scale | None = None) -> Verdict:

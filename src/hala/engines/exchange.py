@@ -156,18 +156,19 @@ def read_answer(request_id: str, content: bytes) -> tuple[Completion | Failure, 
     name = answer.get("id")
     outcome = _completion(request_id, text, reason, answer.get("usage"))
     if isinstance(outcome, Completion) and choice.get("logprobs"):
-        outcome = replace(outcome, confidence=_confidence(choice["logprobs"]))
+        mean, whole = _confidence(choice["logprobs"])
+        outcome = replace(outcome, confidence=mean, probability=whole)
     return outcome, name if isinstance(name, str) else ""
 
 
-def _confidence(logprobs: Any) -> float | None:
-    """The geometric mean of the tokens' probabilities, 0 to 1; None where they are given in another form."""
+def _confidence(logprobs: Any) -> tuple[float | None, float | None]:
+    """Mean (geometric) and product of the tokens' probabilities, 0 to 1; None where they are given in another form."""
     try:
         found = [float(each["logprob"]) for each in logprobs["content"]]
         mean = sum(found) / len(found)
     except (LookupError, TypeError, ValueError, ZeroDivisionError, OverflowError):
-        return None
-    return None if math.isnan(mean) else math.exp(min(0.0, mean))
+        return None, None
+    return (None, None) if math.isnan(mean) else (math.exp(min(0.0, mean)), math.exp(min(0.0, sum(found))))
 
 
 def _completion(request_id: str, text: Any, reason: Any, usage: Any) -> Completion | Failure:

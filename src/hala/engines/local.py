@@ -126,8 +126,10 @@ class LocalEngine:
         text = self.tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         for stop in filter(None, sampling.stop):
             text = text.split(stop, 1)[0]
-        confidence = math.exp(job.logprob / len(job.tokens)) if sampling.confidence else None
-        return Completion(job.id, text, job.finish, len(job.tokens), confidence=confidence)
+        if not sampling.confidence:
+            return Completion(job.id, text, job.finish, len(job.tokens))
+        confidence, probability = math.exp(job.logprob / len(job.tokens)), math.exp(job.logprob)
+        return Completion(job.id, text, job.finish, len(job.tokens), confidence=confidence, probability=probability)
 
 
 def end_tokens(model: Any, tokenizer: Any) -> frozenset[int]:

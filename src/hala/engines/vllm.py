@@ -175,8 +175,10 @@ def to_completion(request_id: str, output: Any, confidence: bool = False) -> Com
     if finish is None:
         return Completion(request_id, "", "error", tokens, f"vLLM ended the answer with {output.finish_reason!r}")
     logprob = output.cumulative_logprob if confidence and tokens else None
-    sure = None if logprob is None else min(1.0, math.exp(logprob / tokens))
-    return Completion(request_id, output.text, finish, tokens, confidence=sure)
+    if logprob is None:
+        return Completion(request_id, output.text, finish, tokens)
+    sure, likely = (min(1.0, math.exp(value)) for value in (logprob / tokens, logprob))
+    return Completion(request_id, output.text, finish, tokens, confidence=sure, probability=likely)
 
 
 def stopped(error: Exception) -> EngineError:

@@ -16,6 +16,7 @@ from hala.data.masks import SENTINEL, mask
 from hala.data.segments import split
 from hala.data.translating import select_gates
 from hala.errors import InputError
+from hala.hardware import collecting_seldom
 from hala.languages import Language, language, unknown
 from hala.recipe import Filter
 from hala.records import KEPT, Row, Verdict, rejected
@@ -59,7 +60,8 @@ def run(settings: Filter, context: Context) -> Outcome:
 
     rows = open_all(settings.data, context.inputs, bad)
     try:
-        counts = run_shards(context.out, rows, settings.shard_rows, process, after)
+        with collecting_seldom():
+            counts = run_shards(context.out, rows, settings.shard_rows, process, after)
     finally:
         if judging is not None:
             judging.engine.close()

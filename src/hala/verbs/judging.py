@@ -18,6 +18,8 @@ from hala.records import KEPT, Completion, Engine, Message, Row, Sampling, Verdi
 from hala.verbs import Context, open_engine
 
 FILE = "judge.json"
+FEWEST = 10
+"""Labelled pairs of each class: of fewer no scale can be told from chance."""
 LABELS = {"true": True, "yes": True, "good": True, "1": True, "false": False, "no": False, "bad": False, "0": False}
 
 
@@ -79,6 +81,11 @@ def _calibrated(judging: Judging, settings: Judge, context: Context) -> Judging:
         artifacts.write_json(place, found)
     for line in trial_text(found):
         context.progress.say(f"    {line}")
+    if found["scale"] is not None and not found["scale"]["slope"]:
+        raise InputError(
+            f"the judge tells good pairs from bad ones no better than chance (area under its ROC curve {found['auc']:.2f}).",
+            "Choose another model, or look whether the labels are the right way round.",
+        )
     if found["scale"] is None:
         if settings.threshold is not None:
             raise InputError(
@@ -127,7 +134,7 @@ def _labelled(settings: Judge, context: Context) -> tuple[list[Row], list[bool]]
     rows, labels, bad = [], [], Collected()
     for row in open_rows(data, bad, context.inputs):
         said = row.notes.get(settings.label, "").strip().casefold()
-        if said not in LABELS or row.original is None or len(row.messages) != 1 != len(row.original):
+        if said not in LABELS or row.original is None or not len(row.messages) == len(row.original) == 1:
             what = f"{settings.label} is {said!r}" if said not in LABELS else "it is no sentence pair"
             raise InputError(
                 f"labelled pair {row.id} cannot be used: {what}.",
@@ -141,8 +148,11 @@ def _labelled(settings: Judge, context: Context) -> tuple[list[Row], list[bool]]
             f"{bad.count} labelled pairs cannot be read, the first in {first.file} at {first.position} ({first.reason}).",
             "Repair or remove them.",
         )
-    if len(set(labels)) < 2:
-        raise InputError("the labelled pairs of the judge hold no good or no bad one.", "Both are needed to calibrate it.")
+    if min(counts := (sum(labels), len(labels) - sum(labels))) < FEWEST:
+        raise InputError(
+            f"the judge has {counts[0]} good and {counts[1]} bad labelled pairs.",
+            f"At least {FEWEST} of each are needed to try it.",
+        )
     return rows, labels
 
 
