@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hala.data.places import check_place, data_files
 from hala.data.questions import read_questions
-from hala.data.readers import FORMATS, BadRow, Records, Reject, format_of, parallel, read_records, suffix_of
+from hala.data.readers import FORMATS, BadRow, Records, Reject, format_of, parallel, read_records
 from hala.data.shapes import SHAPES, RecordError, clean, detect, is_own, language_pair, own_row, parse, tools_of
 from hala.errors import InputError, nearest
 from hala.languages import LANGUAGES
@@ -146,8 +147,8 @@ def _check(spec: SourceSpec) -> None:
         raise InputError(f"unknown shape '{spec.shape}'.{nearest(spec.shape, SHAPES)}", f"Use one of {', '.join(SHAPES)}.")
     if spec.columns and not spec.shape and not _shape_of(spec):
         raise InputError(f"columns {sorted(spec.columns)} belong to no shape.", f"Add shape: one of {', '.join(SHAPES)}.")
-    if spec.path and not Path(spec.path).exists():
-        raise InputError(f"no file or folder {spec.path}.", "Check the path.")
+    if spec.path:
+        check_place(Path(spec.path))
 
 
 def _shape_of(spec: SourceSpec) -> str:
@@ -173,20 +174,10 @@ def _name(spec: SourceSpec) -> str:
 def _files(spec: SourceSpec) -> list[tuple[Path, str]]:
     """Every file with its format, sorted by name. Raises InputError for a folder without data."""
     path = Path(spec.path or "")
-    if path.is_file():
-        by_column = spec.columns and all(name.isdigit() for name in spec.columns.values()) and path.name.endswith(".txt")
-        return [(path, spec.format or ("tsv" if by_column else format_of(path)))]
-    if (path / "rows").is_dir():  # written by hala: the rejected rows beside them stay out
-        path = path / "rows"
-    endings = [ending for ending in FORMATS if ending != ".md"]  # beside data lies a README.md; a document is named itself
-    found = [
-        (each, spec.format or format_of(each))
-        for each in sorted(path.rglob("*"))
-        if each.is_file() and each.name != "manifest.json" and suffix_of(each) in endings
-    ]
-    if not found:
-        raise InputError(f"{path} holds no data files.", f"Known endings: {' '.join(endings)}, also with .gz or .zst.")
-    return found
+    by_column = spec.columns and all(name.isdigit() for name in spec.columns.values()) and path.name.endswith(".txt")
+    if by_column and path.is_file() and not spec.format:
+        return [(path, "tsv")]
+    return [(each, spec.format or format_of(each)) for each in data_files(path)]
 
 
 def _selected(spec: SourceSpec, reject: Reject) -> Iterator[tuple[str, int, dict[str, Any]]]:

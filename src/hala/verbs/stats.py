@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hala import artifacts, shards
+from hala.data.places import is_half_done
 from hala.data.stats import QUANTILES, describe
 from hala.errors import InputError
 from hala.records import KEPT, Row, Verdict
@@ -23,7 +24,7 @@ def stats_of(place: Path) -> dict[str, Any]:
         judged: Iterator[tuple[Row, Verdict]] = ((row, KEPT) for row in shards.read_rows(place))
         if any((place / "rejected").glob("*.parquet")):
             judged = chain(judged, shards.read_rejected(place))
-        return describe(judged) | _cost(place)
+        return describe(judged) | _cost(place) | ({"half_done": True} if is_half_done(place) else {})
     from hala.data.sources import SourceSpec, open_source
 
     malformed: Counter[str] = Counter()
@@ -48,6 +49,8 @@ def stats_text(found: Mapping[str, Any]) -> str:
     lines = [
         f"{found['rows']:,} rows, {found['duplicates']:,} of them duplicates" + (f"; {rejected:,} rejected" * bool(rejected))
     ]
+    if found.get("half_done"):
+        lines.append("the step is half done: run the same command again for the other rows")
     for name in ("rejected", "malformed", "languages", "sources", "licences", "turns"):
         lines += _counts(name, found.get(name, {}), read if name == "rejected" else found["rows"])
     for name, values in found["notes"].items():
