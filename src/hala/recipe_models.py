@@ -199,6 +199,9 @@ class Evaluate(LocalSettings):
     """Longest translation in tokens."""
     limit: int | None = Field(default=None, ge=1)
     """At most so many items of each set: the first sentence pairs, but questions evenly spaced, so that all subjects stay."""
+    export: bool = False
+    """Write the scores for other tools too, into `exports/`: result files as lighteval and lm-eval write them, `model-index` for
+    cards and `.eval_results` for the hub."""
     resamples: int = Field(default=1000, ge=100)
     """Bootstrap resamples behind the intervals. Accuracies have Wilson's (or, for a mean of subsets, the normal) interval in
     `low` and `high`, wider where questions share a passage; `scores.json` adds `bootstrap_low` and `bootstrap_high` where the

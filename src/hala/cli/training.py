@@ -102,11 +102,13 @@ def evaluate(
     leaks: Annotated[list[str] | None, typer.Option(help="Filter step that looked for questions in training data.")] = None,
     to: Annotated[str, typer.Option(help="Target language.")] = "ar",
     start: Annotated[str, typer.Option("--from", help="Source language.")] = "en",
+    export: Annotated[bool, typer.Option("--export", help="Also write files for lighteval, lm-eval and cards.")] = False,
     overrides: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Score checkpoints on questions and translations, with 95% intervals."""
-    settings = settings_of(overrides, models=models, suite=suite, pairs=pairs, questions=questions, leaks=leaks)
+    """Compare checkpoints on questions and translations, with 95% intervals."""
+    given = {"suite": suite, "pairs": pairs, "questions": questions, "leaks": leaks, "export": export or None}
+    settings = settings_of(overrides, models=models, **given)
     run_verb("evaluate", out, settings, as_json, source=start, target=to)
 
 

@@ -14,6 +14,7 @@ from hala.errors import InputError
 from hala.recipe import Evaluate
 from hala.verbs import Context, Outcome
 from hala.verbs.leaks import key, leaked
+from hala.verbs.score_files import write_exports
 from hala.verbs.score_pairs import metrics_of, score_pairs
 from hala.verbs.score_questions import question_sets_of, score_questions, score_suite
 from hala.verbs.sheet import Contestant, Sheet, Turn, correct_for_many
@@ -56,6 +57,8 @@ def run(settings: Evaluate, context: Context) -> Outcome:
         gc.collect()
     correct_for_many(sheet.scores)
     _store(sheet, context)
+    if settings.export:
+        write_exports(context.out / "exports", described, sheet.scores, sheet.tasks)
     bad.write(context.out)
     facts = {"baseline": models[0].name, "models": described, "scores": sheet.scores, "examples": sheet.examples}
     counts = {"models": len(models), "scores": len(sheet.scores), "malformed": bad.count}

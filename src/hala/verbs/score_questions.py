@@ -6,6 +6,7 @@ import random
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from hala.recipe import Evaluate
@@ -97,6 +98,8 @@ def _add_accuracy(
         made |= {"bootstrap_low": 100 * drawn[0], "bootstrap_high": 100 * drawn[1]}
     made |= {"ties": sum(answer.tied for answer in answers), "truncated": sum(answer.truncated > 0 for answer in answers)}
     made["positions"] = _positions(answers)
+    if re.fullmatch(r"[\w.-]+/[\w.-]+", benchmark.source) and benchmark.schema != "jsonl" and not Path(benchmark.source).exists():
+        made["dataset"] = {"id": benchmark.source, "split": benchmark.split, "revision": benchmark.revision}
     if model != turn.base:
         strata = [answer.subset for answer in answers] if benchmark.average == "macro" else None
         before = [answer.correct for answer in sheet.answers[name, turn.base.name]]
