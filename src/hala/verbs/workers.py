@@ -96,7 +96,9 @@ def write_job(
     if model is not None:
         base = str(folder / "base")
         save_model(model, tokenizer, base, "float32")
-    job = {"settings": settings.model_dump(mode="json"), "base": base, "dtype": base_dtype(settings), "about": about}
+    # Only what was set: a section may refuse keys that do nothing, even at their defaults.
+    said = settings.model_dump(mode="json", exclude_unset=True)
+    job = {"settings": said, "base": base, "dtype": base_dtype(settings), "about": about}
     write_json(folder / JOB, job | {"out": str(out.resolve()), "scratch": str(scratch.resolve())})
     return folder
 
@@ -185,7 +187,8 @@ def _work(job: dict[str, Any], folder: Path, first: bool) -> dict[str, Any]:
 
 
 def _end_with_parent() -> None:
-    sys.stdin.buffer.read()
+    while os.read(0, 4096):  # not sys.stdin, whose lock this thread would hold when the interpreter ends
+        pass
     os._exit(1)
 
 
