@@ -222,6 +222,12 @@ def test_set_creates_vars_that_the_file_leaves_empty(tmp_path: Path) -> None:
     assert load(write(tmp_path, text), ["vars.size=5"]).name == "good"
 
 
+def test_set_of_a_variable_that_nothing_uses_is_refused(tmp_path: Path) -> None:
+    """A mistyped variable does not run the recipe with its defaults."""
+    with pytest.raises(RecipeError, match="uses no variable 'sise'. Did you mean 'size'"):
+        load(write(tmp_path, GOOD), ["vars.sise=9"])
+
+
 def test_set_step_with_dots_in_its_name(tmp_path: Path) -> None:
     """A step may be called hala-1.2b and still be set."""
     text = GOOD + "  hala-1.2b: {merge: {base: some/model, tuned: $second}}\n"

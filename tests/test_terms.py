@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from hala import artifacts, shards
 from hala.cli import app
 from hala.recipe import Recipe
 from hala.recipe_file import from_content
+from hala.records import KEPT, Message, Row
 from hala.terms import forecast, forecast_text
 
 RECIPES = Path(__file__).parents[1] / "recipes"
@@ -42,6 +44,30 @@ def test_parts_of_a_mix_bind_and_its_tokenizer_does_not() -> None:
     parts = [{"data": {"path": "x.jsonl", "licence": "mit"}}, {"data": {"world": "conversations"}}]
     made = recipe(mixed={"mix": {"parts": parts, "tokenizer": "LiquidAI/LFM2-350M"}}, t={"tune": {"new": {}, "data": "$mixed"}})
     assert sorted(each.licence.name for each in forecast(made)["t"]) == ["cc0-1.0", "mit"]
+
+
+def test_what_is_only_looked_for_binds_nothing() -> None:
+    """Questions that must not occur and pairs that a judge is tried on are no part of the rows."""
+    judge = {"model": "LiquidAI/LFM2-350M", "labelled": {"path": "labels.jsonl"}}
+    settings = {
+        "data": {"path": "x.jsonl", "licence": "mit"},
+        "questions": "asked.jsonl",
+        "judge": judge,
+        "decontaminate": "oall-v2",
+    }
+    assert sorted(each.name for each in forecast(recipe(clean={"filter": settings}))["clean"]) == [
+        "LiquidAI/LFM2-350M",
+        "x.jsonl",
+    ]
+
+
+def test_rows_that_hala_made_say_their_licences(tmp_path: Path) -> None:
+    """A folder of an earlier command is no unknown: each licence of its rows binds."""
+    rows = [(Row(str(n), (Message("text", "x"),), "ar", "s", licence), KEPT) for n, licence in enumerate(("mit", "cc-by-nc-4.0"))]
+    shards.write_rows(tmp_path / "clean/rows/000000.parquet", rows)
+    artifacts.finish(tmp_path / "clean", artifacts.Manifest("clean", "filter", "rows", {}, {}, "f", {}, {}, {}, {}))
+    found = forecast(recipe(t={"tune": {"new": {}, "data": str(tmp_path / "clean")}}))["t"]
+    assert [each.licence.name for each in found] == ["mit", "cc-by-nc-4.0"]
 
 
 def test_nobody_knows_is_said_first() -> None:

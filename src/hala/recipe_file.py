@@ -154,6 +154,10 @@ def _override(source: Source, override: str) -> None:
     if not equals or not key:
         raise RecipeError(f"--set {override!r} is not key=value.", "For example: --set student.epochs=2")
     place = _full_place(source, key)
+    if place[0] == "vars" and len(place) > 1:
+        used = {found for part in _texts(source.content) for found in VARIABLE.findall(part)}
+        if place[1] not in used:
+            raise RecipeError(f"--set {key}: {source.path} uses no variable '{place[1]}'.{nearest(place[1], used)}")
     target: Any = source.content
     for part in place[:-1]:
         index: str | int = int(part) if isinstance(target, list) and part.isdigit() else part
@@ -211,6 +215,14 @@ def _build(source: Source) -> Recipe:
     if not isinstance(name, str) or not NAME.fullmatch(name):
         raise RecipeError(f"name {name!r} cannot name a folder ({source.where(('name',))}).", "Use a-z, 0-9, '.', '_' and '-'.")
     return Recipe(name=name, languages=languages, steps=built)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Every text in the values of some content."""
+    if isinstance(value, str):
+        yield value
+    for item in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from _texts(item)
 
 
 def _interpolate(value: Any, variables: Mapping[str, Any], source: Source, place: Place) -> Any:

@@ -13,12 +13,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from hala.artifacts import MANIFEST
 from hala.inputs import outside
-from hala.recipe import Data, Mix, Recipe, Section
+from hala.recipe import Data, Filter, Mix, Recipe, Section
 from hala.recipe_file import references
 from hala.verbs import trained_for
 from hala.verbs.licences import Licence, classify, known_model, strictest
-from hala.verbs.lineage import card_licence
+from hala.verbs.lineage import card_licence, count_licences
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -46,18 +47,34 @@ def forecast(recipe: Recipe) -> dict[str, list[Bound]]:
 
 
 def _own(settings: Section) -> Iterator[Bound]:
-    for kind, value, _ in outside(settings):
-        if kind == "model" and isinstance(settings, Mix):
-            continue  # it only counts tokens
+    for kind, value, _ in outside(_binding(settings)):
+        if kind in ("rows", "benchmark") or (kind == "model" and isinstance(settings, Mix)):
+            continue  # a mix's tokenizer only counts, and questions are only looked for
         if isinstance(value, Data):
-            if value.world:
-                yield Bound(classify("CC0-1.0"), f"hala world: {value.world}")
-            else:
-                yield Bound(classify(value.licence), value.hub or Path(value.path or "").name)
+            yield from _of_data(value)
         elif kind == "name" or not Path(value).is_dir():
             yield Bound(classify(known_model(value)), value)
         else:
             yield Bound(classify(trained_for(value).get("licence", "") or card_licence(Path(value))), Path(value).name)
+
+
+def _binding(settings: Section) -> Section:
+    """A filter without the questions that it looks for and the pairs that its judge is tried on: nothing is made of them."""
+    if not isinstance(settings, Filter):
+        return settings
+    judge = settings.judge and settings.judge.model_copy(update={"labelled": None})
+    return settings.model_copy(update={"questions": (), "judge": judge})
+
+
+def _of_data(data: Data) -> Iterator[Bound]:
+    place = Path(data.path or "")
+    if data.world:
+        yield Bound(classify("CC0-1.0"), f"hala world: {data.world}")
+    elif data.path and (place / MANIFEST).exists():  # rows that hala made say it themselves
+        for licence in sorted(count_licences(place)):
+            yield Bound(classify(licence), place.name)
+    else:
+        yield Bound(classify(data.licence), data.hub or place.name)
 
 
 def forecast_text(recipe: Recipe) -> str:

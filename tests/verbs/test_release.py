@@ -266,6 +266,17 @@ def test_nothing_known_is_unknown() -> None:
     assert strictest([]) == UNKNOWN and hub_fields(UNKNOWN) == {"license": "unknown"}
 
 
+@pytest.mark.parametrize("part", [False, True])
+def test_a_teacher_is_found_through_folders_named_by_path(tmp_path: Path, part: bool) -> None:
+    """Single commands name folders, not steps: what a non-commercial teacher translated stays so through filter and mix."""
+    small_run(tmp_path, teacher="CohereLabs/command-a-translate-08-2025")
+    data = {"data": [{"path": str(tmp_path / "arabic")}]}
+    config, verb = ({"parts": [data], "data": []}, "mix") if part else (data, "filter")
+    finish(tmp_path, "clean", verb, kind="rows", config=config, counts={"rows": 4, "kept": 3})
+    outcome, _ = release(tmp_path)
+    assert outcome.facts["licence"] == "cc-by-nc-4.0"
+
+
 @pytest.mark.parametrize(("judge", "licence"), [("acme/judge", "unknown"), ("Qwen/Qwen2.5-3B-Instruct", "qwen-research")])
 def test_judge_is_part_of_the_lineage(tmp_path: Path, judge: str, licence: str) -> None:
     """A model that chose the rows is named with its terms; when nobody knows them, they are to be found out."""

@@ -135,10 +135,8 @@ def card_licence(folder: Path) -> str:
 
 def _data(lineage: Lineage, entry: Mapping[str, Any], beside: Path) -> None:
     """One entry under `data:` of a tune step."""
-    if entry.get("ref"):
-        _rows(lineage, _place(str(entry["ref"]), beside), counted=True)
-    elif entry.get("path") and (Path(entry["path"]) / MANIFEST).exists():
-        _rows(lineage, Path(entry["path"]), counted=True)
+    if (step := _step_of(entry, beside)) is not None:
+        _rows(lineage, step, counted=True)
     else:
         _outside_data(lineage, entry, beside)
 
@@ -166,8 +164,8 @@ def _rows(lineage: Lineage, folder: Path, counted: bool) -> None:
         raise InputError(f"{folder} is not a finished data step.", "Name a folder made by `hala translate` or `hala filter`.")
     parts = [manifest.config, *manifest.config.get("parts", [])]  # of a mix
     for entry in (entry for part in parts for entry in part.get("data", [])):
-        if entry.get("ref"):
-            _rows(lineage, _place(str(entry["ref"]), folder), counted=False)
+        if (step := _step_of(entry, folder)) is not None:
+            _rows(lineage, step, counted=False)
         elif entry.get("hub"):
             lineage.datasets.setdefault(str(entry["hub"]))
     if manifest.verb == "translate" and manifest.config.get("model") and manifest.config.get("engine") != "echo":
@@ -179,6 +177,14 @@ def _rows(lineage: Lineage, folder: Path, counted: bool) -> None:
     if counted:
         for licence, number in sorted(count_licences(folder).items()):
             lineage.found.setdefault(Terms("data", f"rows of {manifest.step}", licence, number))
+
+
+def _step_of(entry: Mapping[str, Any], beside: Path) -> Path | None:
+    """The folder of the step that an entry under `data:` reads, named as `$step` or by its path; None of other data."""
+    if entry.get("ref"):
+        return _place(str(entry["ref"]), beside)
+    place = Path(str(entry.get("path") or ""))
+    return place if entry.get("path") and (place / MANIFEST).exists() else None
 
 
 def count_licences(folder: Path) -> Counter[str]:
