@@ -92,7 +92,9 @@ class Languages(Section):
             path = Path(str(data.get(side, "")))
             if path.suffix == ".toml":
                 data[side] = add_language(path).code
-                files[data[side]] = hashlib.sha256(path.read_bytes()).hexdigest()
+                # Its lexicon, where there is one, lies beside it.
+                held = [each.read_bytes() for each in (path, path.with_suffix(".txt")) if each.is_file()]
+                files[data[side]] = hashlib.sha256(b"\0".join(held)).hexdigest()
             elif isinstance(data.get(side), str):
                 data[side] = _code(data[side])
         if data.get("source", "en") == data.get("target", "ar"):

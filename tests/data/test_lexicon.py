@@ -2,9 +2,25 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from hala.data.lexicon import DAYS, MONTHS, english_units, english_words, kept_words, lexicon, simplified, spaced
+from hala import languages
+from hala.data.lexicon import (
+    DAYS,
+    MONTHS,
+    _file,
+    english_units,
+    english_words,
+    kept_words,
+    lexicon,
+    mistakes,
+    simplified,
+    spaced,
+)
+from hala.errors import InputError
+from hala.recipe import Languages
 
 CODES = ("ar", "hi", "vi", "sw")
 
@@ -98,3 +114,50 @@ def _section(code: str, name: str) -> list[str]:
     text = (module._FOLDER / f"{code}.txt").read_text(encoding="utf-8")
     body = text.split(f"[{name}]\n")[1].split("\n[")[0]
     return [line for line in body.splitlines() if line and not line.startswith("#")]
+
+
+@pytest.mark.parametrize("code", ["ar", "hi", "vi", "sw"])
+def test_lexicons_that_ship_have_no_mistakes(code: str) -> None:
+    """Every line of a lexicon says something: its concept, month, number and unit exist."""
+    assert list(mistakes(_file(code))) == []
+
+
+def test_mistakes_of_a_lexicon_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mistyped concept, a line without a colon, a thirteenth month and an unknown section are errors with their line."""
+    path = tmp_path / "fa.txt"
+    lines = [
+        "match inside",
+        "mis 1.5",
+        "[words]",
+        "wuter: آب",
+        "house خانه",
+        "water: آب",
+        "[months]",
+        "13: x",
+        "[numbers]",
+        "two: دو",
+    ]
+    lines.append("[wordz]")
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    found = list(mistakes(path))
+    assert [each.partition(":")[0] for each in found] == ["line 2", "line 4", "line 5", "line 8", "line 10", "line 11"]
+    assert "Did you mean 'water'" in found[1] and "no colon" in found[2]
+    (tmp_path / "fa.toml").write_text('code = "fa"\nname = "Persian"\nnative = "فارسی"\nscript = "Arabic"\n', encoding="utf-8")
+    monkeypatch.setattr(languages, "LANGUAGES", dict(languages.LANGUAGES))
+    monkeypatch.setattr(languages, "FILES", {})
+    languages.add_language(tmp_path / "fa.toml")
+    lexicon.cache_clear()
+    with pytest.raises(InputError, match=r"fa.txt: line 2.*and 1 more"):
+        lexicon("fa")
+    lexicon.cache_clear()
+
+
+def test_a_changed_lexicon_is_another_language(tmp_path: Path) -> None:
+    """What stands beside a language's file is part of each step's identity, as the file is."""
+    toml = tmp_path / "fa.toml"
+    toml.write_text('code = "fa"\nname = "Persian"\nnative = "فارسی"\nscript = "Arabic"\n', encoding="utf-8")
+    before = Languages(target=str(toml)).files
+    (tmp_path / "fa.txt").write_text("[words]\nwater: آب\n", encoding="utf-8")
+    assert Languages(target=str(toml)).files != before
+    languages.LANGUAGES.pop("fa")
+    languages.FILES.pop("fa")

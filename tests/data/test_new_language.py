@@ -113,3 +113,10 @@ def test_every_key_is_explained() -> None:
     for field in fields(Language):
         if field.name != "generic":
             assert f"`{field.name}`" in page and f"\n{field.name} = " in made
+
+
+def test_a_text_that_is_not_there(tmp_path: Path) -> None:
+    """A missing file of text is an error in words, and nothing is written."""
+    with pytest.raises(InputError, match="no file"):
+        write("fa", tmp_path / "missing.txt", tmp_path / "out")
+    assert not (tmp_path / "out").exists()

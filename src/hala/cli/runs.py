@@ -119,5 +119,7 @@ def new_language(
     """Write CODE.toml and CODE.txt: what gates must know of a language, commented, to be filled in."""
     from hala.data.new_language import write
 
-    for file in write(code, text, out):
+    files = write(code, text, out)
+    for file in files:
         print(file)
+    print(f"Correct both, then name the first: hala translate ... --to {files[0]}")

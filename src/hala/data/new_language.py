@@ -170,6 +170,8 @@ def write(code: str, text: Path | None, folder: Path) -> list[Path]:
     files = [folder / f"{code}.toml", folder / f"{code}.txt"]
     if there := next((file for file in files if file.exists()), None):
         raise InputError(f"{there} exists already.", "Nothing is overwritten; choose another folder with --out.")
+    if text is not None and not text.is_file():
+        raise InputError(f"no file {text}.", "Give running text of the language, or leave --text out.")
     bad: list[BadRow] = []
     lines = [line for _, line in text_lines(text, bad.append)] if text else []
     contents = [stub(code, lines), lexicon_stub(code)]
