@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 import pytest
 
 from hala.data.contamination import Index, words
@@ -75,3 +77,24 @@ def test_common_instructions_are_no_leak() -> None:
 def test_words() -> None:
     """What is compared: letters and digits in one spelling."""
     assert words("الأُمّة، ٢٠٢٥!") == ["الامه", "2025"]
+
+
+@pytest.mark.parametrize(
+    ("question", "other"),
+    [
+        (
+            "भारत के संविधान के अनुसार राष्ट्रपति का चुनाव कौन करता है और उनका कार्यकाल कितने वर्ष का होता है?",
+            "उसने बताया कि यहाँ भारत के संविधान के अनुसार राष्ट्रपति ही सब काम करते हैं",
+        ),
+        (
+            "বাংলাদেশের সংবিধান অনুযায়ী রাষ্ট্রপতি কে নির্বাচন করেন এবং তাঁর মেয়াদ কত বছরের হয়ে থাকে বলুন?",
+            "তিনি বলেছেন বাংলাদেশের সংবিধান অনুযায়ী রাষ্ট্রপতি সব কাজ করেন",
+        ),
+    ],
+)
+def test_words_of_scripts_with_vowel_signs(question: str, other: str) -> None:
+    """Hindi and Bengali questions are found, and neither six of their words nor the same consonants with other vowels are."""
+    index = Index({"q": question})
+    assert index.check(f"बताइए: {question}").reason == "contaminated"
+    assert index.check(other).kept
+    assert index.check("".join("ु" if unicodedata.category(c) == "Mc" else c for c in question)).kept

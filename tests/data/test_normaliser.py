@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,45 @@ def test_different_text() -> None:
     """Letters, and punctuation outside words, make a difference; a tone mark that changes a word does too."""
     assert len({normalise(text) for text in ("a b", "ab", "a-b", "a b?", "علم", "عالم", "hòa", "hóa", "hoa")}) == 9
     assert words("الأُمّة، ٢٠٢٥!") == ["الامه", "2025"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("भारत की राजधानी क्या है?", ["भारत", "की", "राजधानी", "क्या", "है"]),
+        ("বাংলাদেশের রাজধানী কী?", ["বাংলাদেশের", "রাজধানী", "কী"]),
+        ("தமிழ் மொழி", ["தமிழ்", "மொழி"]),
+        ("क्\u200dष, क्\u200cष", ["क्ष", "क्ष"]),
+        ("ọ́rọ̀ ❤\ufe0f ok", ["ọ́rọ̀", "ok"]),
+        ("可以・吗?", ["可", "以", "吗"]),
+        ("ที่นี่ ok2", ["ที่", "นี่", "ok2"]),
+        ("", []),
+    ],
+)
+def test_words_are_whole(text: str, expected: list[str]) -> None:
+    """Vowel signs and other marks belong to their words in every script; where words stand without spaces, each letter is one."""
+    assert words(text) == [unicodedata.normalize("NFKC", each) for each in expected]
+
+
+CLUSTERS = st.from_regex(r"\A([bxकमत][\u0303\u0330]?|[क-ह][ा-ौ]?्?|[ক-ন][া-ী]?)+[ab1]\Z")
+
+
+@given(st.lists(CLUSTERS, max_size=6), st.sampled_from([" ", ", ", "। ", "/", " (?) "]))
+def test_no_mark_is_lost(written: list[str], between: str) -> None:
+    """What is written together is one word, with everything in it."""
+    assert words(between.join(written)) == [normalise(word) for word in written]
+
+
+def test_words_that_vowel_signs_tell_apart() -> None:
+    """Consonants alone are not the word."""
+    assert words("रहते") != words("रहता") and words("किताब") != words("कोतब")
+
+
+@pytest.mark.parametrize("other", ["می\u200cخواهم", "می\u200c\u200cخواهم", "می \u200cخواهم"])
+def test_persian_parts_of_words(other: str) -> None:
+    """What a zero-width non-joiner keeps apart in Arabic script is often written with a space."""
+    assert normalise(other) == normalise("می خواهم")
+    assert normalise("कर\u200cना") == normalise("करना")
 
 
 @given(LETTERS)

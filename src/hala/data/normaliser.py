@@ -17,7 +17,12 @@ from functools import lru_cache
 from hala.languages import LANGUAGES, fold_digits
 
 _INVISIBLE = "\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff"
-_WORD = re.compile(r"\w+")
+_ASCII_WORD = re.compile(r"\w+")
+# What a non-joiner keeps apart within a word of Persian, Urdu or Kurdish, others write with a space.
+_APART = re.compile("(?<=[\u0600-\u06ff])\u200c+(?=[\u0600-\u06ff])")
+# Scripts that put no space between words (Thai and Lao, Burmese, Khmer, Kana, Han): there each letter counts as one.
+_UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3041-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+_LETTER = re.compile(f"[{_UNSPACED}]")
 
 
 def normalise(text: str) -> str:
@@ -25,6 +30,8 @@ def normalise(text: str) -> str:
     folded = unicodedata.normalize("NFKC", text).casefold()
     if not folded.isascii():
         left_out, alike = _folding(_known())
+        if "\u200c" in folded:
+            folded = _APART.sub(" ", folded)
         folded = unicodedata.normalize("NFKC", left_out.sub("", folded))
         for other, first in alike:
             if other in folded:
@@ -34,8 +41,20 @@ def normalise(text: str) -> str:
 
 
 def words(text: str) -> list[str]:
-    """The words of the normalised text, in order; no punctuation."""
-    return _WORD.findall(normalise(text))
+    """The words of the normalised text, in order: letters and digits with the marks that follow them; no punctuation."""
+    folded = normalise(text)
+    if folded.isascii():
+        return _ASCII_WORD.findall(folded)
+    spaced, unspaced = _words()
+    return (unspaced if _LETTER.search(folded) else spaced).findall(folded)
+
+
+@lru_cache(maxsize=1)
+def _words() -> tuple[re.Pattern[str], re.Pattern[str]]:
+    """A word of scripts with spaces, and of any script. `\\w` alone would tear Hindi or Bengali words at their vowel signs."""
+    marks = "".join(chr(code) for code in range(0x20000) if unicodedata.category(chr(code))[0] == "M")
+    either = rf"[^\W{_UNSPACED}]+(?:[{marks}]+[^\W{_UNSPACED}]*)*|(?=\w)[{_UNSPACED}][{marks}]*"
+    return re.compile(rf"\w+(?:[{marks}]+\w*)*"), re.compile(either)
 
 
 Known = tuple[tuple[str, tuple[str, ...]], ...]
