@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hala.cli import runs, training, translate, weights
+from hala.cli.torchrun import is_extra
 
 if TYPE_CHECKING:
     from hala.errors import HalaError
@@ -65,6 +66,8 @@ def main() -> None:
     if debug:
         sys.argv.remove("--debug")
     try:
+        if is_extra():
+            return
         app(standalone_mode=True)
     except (HalaError, PermissionError) as error:
         if debug:

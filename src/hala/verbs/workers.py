@@ -128,6 +128,8 @@ def run(folder: Path, processes: int, say: Callable[[str], None], show: Show) ->
             assert workers.stdin is not None
             workers.stdin.close()  # whoever still works ends now
             workers.wait()
+            if workers.stdout is not None:
+                workers.stdout.close()
     if code != 0:
         raise _failure(folder, code)
     facts: dict[str, Any] = json.loads((folder / FACTS).read_text(encoding="utf-8"))
