@@ -223,3 +223,14 @@ def test_a_template_that_drops_earlier_thinking_gives_a_document_for_each_answer
     ]
     assert [part.id for part in made.examples] == ["c#0", "c#1"] and made.split == ["c"]
     assert "<think>a" not in copied.decode(made.examples[1].input_ids)
+
+
+def test_pairs_among_chats_are_asked_with_the_prompt(tokenizer):
+    """Protects mixes of bitext and instructions: no pair is lost to the task, and it reads as a translator's training does."""
+    rows = [chat(*TURNS, row_id="c"), pair("river", "old", "p")]
+    made = make_examples(rows, tokenizer, Form("chat", "translate: {text}"))
+    (alone,) = make_examples(rows[1:], tokenizer, Form("translation", "translate: {text}")).examples
+    assert [example.id for example in made.examples] == ["c", "p"] and not made.rejected
+    assert made.examples[1].input_ids.tolist() == alone.input_ids.tolist() and learned(alone, tokenizer) == "old<|im_end|>"
+    alone_text = Row("t", (Message("text", "old"),))
+    assert make_examples([alone_text], tokenizer, Form("chat", "translate: {text}")).counts == {"no_assistant": 1}

@@ -396,3 +396,14 @@ def test_rows_are_looked_through_in_a_pager(tmp_path: Path) -> None:
     piped = subprocess.run(command, capture_output=True, text=True, timeout=120)
     some = subprocess.run([*command, "-n", "2"], capture_output=True, text=True, timeout=120)
     assert piped.stdout.count("--- r/") == 5 and some.stdout.count("--- r/") == 2
+
+
+def test_advice_suits_the_verb(tmp_path: Path) -> None:
+    """Rejected examples of a training cannot be shown, and a filter that keeps nothing has no model to change."""
+    about = {"config": {}, "inputs": {}, "fingerprint": "f", "facts": {}, "versions": {}, "timings": {}, "files": {}}
+    tuned = Manifest(step="t", verb="tune", kind="checkpoint", counts={"examples": 3, "rejected/too_long": 1}, **about)
+    told = "\n".join(report.row_advice(tuned, tmp_path))
+    assert "hala preview" in told and "hala show" not in told and "no row was kept" not in told
+    strange = Manifest(step="f", verb="filter", kind="rows", counts={"rows": 3, "kept": 0, "rejected/script": 3}, **about)
+    told = "\n".join(report.row_advice(strange, tmp_path))
+    assert "another language than the target: see --to" in told and "model" not in told

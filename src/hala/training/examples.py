@@ -129,14 +129,18 @@ def _render_or_reject(row: Row, tokenizer: PreTrainedTokenizerBase, form: Form) 
 
 
 def render(row: Row, tokenizer: PreTrainedTokenizerBase, form: Form) -> list[Pieces] | Verdict:
-    """The row as text pieces, or why it cannot be one; several documents where the template rewrites earlier turns."""
-    read = (row.original or ()) if form.task == "translation" else ()  # no other task shows the model the original
+    """The row as text pieces, or why it cannot be one; several documents where the template rewrites earlier turns.
+
+    Among chats a sentence pair is a chat too: the prompt with the source asks, the translation answers.
+    """
+    as_pair = form.task == "translation" or (form.task == "chat" and _is_pair(row) and "{text}" in form.prompt)
+    read = (row.original or ()) if as_pair else ()  # nothing else shows the model the original
     contents = [message.content for message in (*row.messages, *read)]
     if any(token in content for content in contents for token in tokenizer.all_special_tokens):
         return rejected("special_token", "a message holds the text of a special token")
     if not any(message.content.strip() for message in row.messages):
         return rejected("empty")
-    if form.task == "translation":
+    if as_pair:
         if len(row.messages) != 1 or not row.original:
             return rejected("not_a_pair", "a translation example needs one message and its original")
         user = Message("user", form.prompt.replace("{text}", row.original[0].content))
@@ -149,6 +153,10 @@ def render(row: Row, tokenizer: PreTrainedTokenizerBase, form: Form) -> list[Pie
     if roles[0] == "assistant":
         return rejected("no_prompt", "the conversation opens with an answer")
     return _chat_pieces(row.messages, tokenizer, form)
+
+
+def _is_pair(row: Row) -> bool:
+    return len(row.messages) == 1 and row.messages[0].role == "text" and row.original is not None and len(row.original) == 1
 
 
 def _text_pieces(row: Row, tokenizer: PreTrainedTokenizerBase) -> list[Pieces] | Verdict:

@@ -133,12 +133,21 @@ def row_advice(manifest: Manifest, folder: Path) -> list[str]:
         lines.append(f"{timings['remembered']:,.0f} of {timings['distinct']:,.0f} distinct segments were remembered")
     if counts.get("malformed"):
         lines.append(f"{several(counts['malformed'], 'record')} could not be read: {folder / 'malformed.jsonl'}")
-    if reasons:
+    if reasons and manifest.kind == "rows":
         lines.append(f"to look at what was rejected: hala show {folder} --rejected")
-    if reasons and not counts.get("kept"):
-        helps = next((HELPS[reason] for reason in reasons if reason in HELPS), "Try another model, prompt or --set retries=5.")
-        lines.append(f"no row was kept. {helps}")
+    elif reasons:
+        lines.append("to look at what is learned and what is lost: hala preview, with the same data and settings")
+    if reasons and not counts.get("kept") and manifest.verb in ("translate", "filter"):
+        lines.append(f"no row was kept. {_help(manifest.verb, list(reasons))}")
     return lines
+
+
+def _help(verb: str, reasons: list[str]) -> str:
+    """What can help when nothing was kept, by the most frequent reason that it is known for."""
+    if verb == "filter":
+        foreign = "The rows look as if they were in another language than the target: see --to."
+        return foreign if {"script", "wrong_language"} & set(reasons) else "Look at some of them."
+    return next((HELPS[reason] for reason in reasons if reason in HELPS), "Try another model, prompt or --set retries=5.")
 
 
 def status_rows(root: Path) -> list[dict[str, Any]]:
