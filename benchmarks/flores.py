@@ -1,11 +1,12 @@
 """Metrics on real output: six systems' translations of FLORES-200 devtest both ways, beside the BLEU published with them.
 
     python benchmarks/flores.py --data FOLDER [--flores200 MODEL]
+    python benchmarks/flores.py    # the page alone, from the stored results
 
 FOLDER holds `flores-test.{en,ar}`, `flores-test.SYSTEM.{en,ar}` (output in that language) and `flores-test.SYSTEM.LANG.bleu`
 (a published BLEU). Every metric is computed raw and after `arabic-light` (into Arabic); each BLEU tokenizer of sacrebleu that
 needs no model is compared with the published figures, so that the page can say which one they were made with.
-Writes benchmarks/results/flores.json and the table in docs/evaluate.md.
+Writes benchmarks/results/flores.json and the tables in docs/evaluate.md.
 """
 
 from __future__ import annotations
@@ -19,14 +20,16 @@ from typing import Any
 
 from record import RESULTS, machine
 
-from hala.artifacts import write_json
+from hala.artifacts import Manifest, write_json
 from hala.evals.statistics import holm
 from hala.evals.translation import Metrics, compare_translations, score_translations
+from hala.verbs.results import terminal
+from hala.verbs.scoreboard import board
+from hala.verbs.status import Stage
 
 SYSTEMS = ("google", "microsoft", "bergamot-base", "nllb", "opusmt", "argos")
 TOKENIZERS = ("13a", "intl", "char", "none")
 PAGE = Path(__file__).parent.parent / "docs" / "evaluate.md"
-BEGIN, END = "<!-- flores:begin -->", "<!-- flores:end -->"
 SCRIPTS = {"ar": "Arab", "en": "Latn"}
 
 
@@ -117,6 +120,31 @@ def table(found: dict[str, Any]) -> str:
     return "\n".join(parts)
 
 
+def shown_board(found: dict[str, Any]) -> str:
+    """The systems as `hala evaluate` shows models: the best first, differences to it tested by approximate randomisation."""
+    scores = []
+    for lang, one in found["directions"].items():
+        order = [one["best"], *(system for system in one["systems"] if system != one["best"])]
+        for metric in ("bleu-13a", "chrf++"):
+            for system in order:
+                each = one["systems"][system]
+                tested = each.get("against", {}).get("randomisation", {}).get(metric, {})
+                basis = {"model": system, "set": f"flores to {lang}", "metric": metric, "lang": lang, "n": one["n"]}
+                scores.append({**basis, "delta": None, "p": None, "p_holm": None, **each["scores"][metric], **tested})
+    best = " and ".join(dict.fromkeys(one["best"] for one in found["directions"].values()))
+    made = Manifest("flores", "evaluate", "scores", {}, {}, "", {}, {"baseline": best, "scores": scores})
+    shown = board(Stage("flores", "evaluate", PAGE.parent, "finished", made))
+    return f"```text\n{terminal(shown)}\n{shown.note}\n```"
+
+
+def _filled(page: str, name: str, content: str) -> str:
+    """The page with what stands between the marks of that name replaced."""
+    begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
+    if begin not in page:
+        return page
+    return f"{page.split(begin)[0]}{begin}\n{content}\n{end}{page.split(end)[1]}"
+
+
 def _cell(score: dict[str, Any]) -> str:
     return f"{score['value']:.1f} ({score['low']:.1f} to {score['high']:.1f})"
 
@@ -124,7 +152,7 @@ def _cell(score: dict[str, Any]) -> str:
 def main() -> None:
     """Score, compare, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="folder with the systems' output")
+    parser.add_argument("--data", type=Path, help="folder with the systems' output; none makes the page from the stored results")
     parser.add_argument("--flores200", default="", help="SentencePiece model of spBLEU")
     options = parser.parse_args()
     found = {
@@ -132,9 +160,9 @@ def main() -> None:
         "directions": {lang: direction(options.data, lang, options.flores200) for lang in ("ar", "en")},
     }
     write_json(RESULTS / "flores.json", found)
-    if PAGE.exists() and BEGIN in (page := PAGE.read_text(encoding="utf-8")):
-        before, after = page.split(BEGIN)[0], page.split(END)[1]
-        PAGE.write_text(f"{before}{BEGIN}\n{table(found)}\n{END}{after}", encoding="utf-8")
+    if PAGE.exists():
+        page = _filled(PAGE.read_text(encoding="utf-8"), "flores", table(found))
+        PAGE.write_text(_filled(page, "board", shown_board(found)), encoding="utf-8")
     print(table(found))
     print(json.dumps({lang: one["tokenizers"] for lang, one in found["directions"].items()}))
 

@@ -35,6 +35,7 @@ def score_pairs(sheet: Sheet, turn: Turn, name: str, rows: Sequence[Row]) -> Non
         for gain in compare_translations(before, outputs, references, metrics, documents):
             made = next(each for each in entries if each["metric"] == gain.name)
             made |= {"delta": gain.value, "delta_low": gain.low, "delta_high": gain.high, "p": gain.p}
+            made |= {"wins": gain.wins, "losses": gain.losses, "test": settings.paired}
     sheet.scores += entries
     for segment, source, output, reference in zip(result.segments, sources, outputs, references, strict=True):
         record = {"set": name, "model": model.name, "source": source, "reference": reference, "output": output or ""}
@@ -51,9 +52,9 @@ def metrics_of(settings: Evaluate, script: str) -> Any:
     for name in settings.metrics:
         count(name, ("",), ("",), settings.flores200 or "")
     return Metrics(
-        names=settings.metrics,
+        names=tuple(dict.fromkeys(settings.metrics)),
         script=script,
-        normalise=settings.normalise,
+        normalise=tuple(dict.fromkeys(settings.normalise)),
         samples=settings.resamples,
         seed=settings.seed,
         paired=settings.paired,
