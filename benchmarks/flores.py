@@ -155,11 +155,12 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="folder with the systems' output; none makes the page from the stored results")
     parser.add_argument("--flores200", default="", help="SentencePiece model of spBLEU")
     options = parser.parse_args()
-    found = {
-        "machine": machine(),
-        "directions": {lang: direction(options.data, lang, options.flores200) for lang in ("ar", "en")},
-    }
-    write_json(RESULTS / "flores.json", found)
+    if options.data is None:
+        found = json.loads((RESULTS / "flores.json").read_text(encoding="utf-8"))
+    else:
+        scored = {lang: direction(options.data, lang, options.flores200) for lang in ("ar", "en")}
+        found = {"machine": machine(), "directions": scored}
+        write_json(RESULTS / "flores.json", found)
     if PAGE.exists():
         page = _filled(PAGE.read_text(encoding="utf-8"), "flores", table(found))
         PAGE.write_text(_filled(page, "board", shown_board(found)), encoding="utf-8")
