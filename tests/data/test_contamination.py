@@ -98,3 +98,23 @@ def test_words_of_scripts_with_vowel_signs(question: str, other: str) -> None:
     assert index.check(f"बताइए: {question}").reason == "contaminated"
     assert index.check(other).kept
     assert index.check("".join("ु" if unicodedata.category(c) == "Mc" else c for c in question)).kept
+
+
+def test_all_questions_of_a_text_are_found() -> None:
+    """Several questions in one text, and several with the same words, are each found once, by whatever rule."""
+    rings, moons = "How many planets of the outer system have visible rings?", LONG.replace("?", " and why is that so?")
+    index = Index({"a": LONG, "b": rings, "b2": rings, "c": moons, "d": "Which planet is closest to the sun?", "e": "What?"})
+    text = f"{LONG} Then: {rings} And: {rings}"
+    assert {leak.question: leak.rule for leak in index.find_all(text)} == {
+        "a": "coverage", "c": "coverage", "b": "whole", "b2": "whole"
+    }  # fmt: skip
+    assert [leak.question for leak in index.find_all("Plainly nothing of the kind is in here")] == []
+
+
+def test_thirteen_words_convict_every_question_that_has_them() -> None:
+    """A run that two questions share is a leak of both, and twelve words of a long one are none."""
+    rest = "which of these four numbers would be nearest to what he earned in the whole year before taxes were paid by him?"
+    index = Index({"a": f"{LONG} And {rest}", "b": f"{rest} And {LONG.lower()} Give one number and say why."})
+    thirteen = "has seven fields and plants wheat in three of them, then sells one"
+    assert [(leak.question, leak.rule) for leak in index.find_all(thirteen)] == [("a", "13-gram"), ("b", "13-gram")]
+    assert index.find_all(thirteen.removeprefix("has ")) == []

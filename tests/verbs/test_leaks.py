@@ -79,6 +79,30 @@ def test_every_question_found_is_listed(leaks: str, tmp_path: Path, step: Path, 
         assert len(kept) == 5 and [name for name, note in kept.items() if note] == ["r/0", "r/2", "r/3"]
 
 
+@pytest.mark.parametrize("leaks", ["drop", "keep"])
+def test_every_question_of_a_row_is_listed(leaks: str, tmp_path: Path) -> None:
+    """A row may hold several questions, one of them asked with other options too, and its original others: all are listed."""
+    rings, river = "How many planets of the outer system have visible rings?", "Which river runs through the old town of Adra?"
+    arabic = "كم عدد كواكب المجموعة الخارجية التي لها حلقات واضحة؟"
+    asked = [
+        (rings, ["3", "4"]),
+        (river, ["Ob", "Po"]),
+        (river, ["Aa", "Ob"]),
+        (arabic, ["3", "4"]),
+        (river + " Say it.", ["x", "y"]),
+    ]
+    lines = (json.dumps({"id": "1", "question": question, "options": options, "answer": 0}) for question, options in asked)
+    (tmp_path / "asked.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    row = Row("r/0", (Message("user", arabic), Message("assistant", river)), "ar", original=(Message("user", rings),) * 2)
+    shards.write_rows(tmp_path / "in/rows/000000.parquet", [(row, KEPT), (Row("r/1", (Message("user", rings),)), KEPT)])
+    outcome, found = filtered(tmp_path / "in", tmp_path / "out", questions=str(tmp_path / "asked.jsonl"), leaks=leaks)
+    assert sorted((each["question"], each["rows"]) for each in found) == [(rings, 2), (river, 1), (river, 1), (arabic, 1)]
+    assert outcome.facts["leaks"] == {str(tmp_path / "asked.jsonl"): 4}
+    if leaks == "keep":
+        notes = [json.loads(each.notes["leak"]) for each in shards.read_rows(tmp_path / "out")]
+        assert [len(note) for note in notes] == [4, 1] and all("(whole)" in each for note in notes for each in note)
+
+
 def test_a_kept_leak_is_no_gap_in_the_law(tmp_path: Path, step: Path, asked: Path) -> None:
     """A row with a note meets every other check like any row, and a question in a row that another check drops is listed too."""
     outcome, found = filtered(step, tmp_path / "out", questions=str(asked), leaks="keep", max_chars=80)

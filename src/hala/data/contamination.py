@@ -16,9 +16,10 @@ Source: the 13-gram rule of GPT-3 (Brown et al. 2020, appendix C); 8-gram covera
 from __future__ import annotations
 
 import hashlib
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from hala.data.normaliser import words
 from hala.records import KEPT, Verdict, rejected
@@ -39,6 +40,11 @@ class Leak:
     rule: str
     words: str
 
+    @property
+    def told(self) -> str:
+        """All of it in a line."""
+        return f"{self.question} ({self.rule}): {self.words[:120]}"
+
 
 class Index:
     """64-bit hashes of the n-grams of questions: about 200 bytes an n-gram, so 50,000 questions take some 400 MB.
@@ -47,23 +53,18 @@ class Index:
     """
 
     def __init__(self, questions: Mapping[str, str], options: Mapping[str, Sequence[str]] | None = None) -> None:
-        self._long: dict[int, str] = {}
-        self._short: dict[int, list[str]] = defaultdict(list)
+        self._grams: dict[int, list[str]] = defaultdict(list)  # of SHORT words
         self._size: dict[str, int] = {}
         self._whole: dict[int, list[str]] = defaultdict(list)
         self._lengths: dict[int, set[int]] = defaultdict(set)  # of whole questions, by their first words
         self._starts: set[int] = set()
         self._options: dict[str, tuple[str, ...]] = {}
-        shared: Counter[int] = Counter()
         for name, text in questions.items():
             tokens = words(text)
             if len(tokens) < LONG:
                 self._add_whole(name, tokens, (options or {}).get(name, ()))
             else:
-                self._add_grams(name, tokens, shared)
-        for gram, count in shared.items():
-            if count > _COMMON:
-                self._long.pop(gram, None)
+                self._add_grams(name, tokens)
         self.questions = len(questions)
 
     def _add_whole(self, name: str, tokens: list[str], options: Sequence[str]) -> None:
@@ -77,72 +78,73 @@ class Index:
         if len(tokens) < _INSIDE:
             self._options[name] = tuple({f" {' '.join(found)} " for each in options if (found := words(each))})
 
-    def _add_grams(self, name: str, tokens: list[str], shared: Counter[int]) -> None:
-        longer = {_hash(gram) for gram in _grams(tokens, LONG)}
-        shared.update(longer)
-        for gram in longer:
-            self._long.setdefault(gram, name)
-        shorter = set()
-        for each in _grams(tokens, SHORT):
-            self._starts.add(_start(*each[:_SHORTEST]))
-            shorter.add(_hash(each))
-        self._size[name] = len(shorter)
-        for gram in shorter:
-            self._short[gram].append(name)
+    def _add_grams(self, name: str, tokens: list[str]) -> None:
+        marks = set()
+        for place in range(len(tokens) - SHORT + 1):
+            self._starts.add(_start(*tokens[place : place + _SHORTEST]))
+            marks.add(_hash(tokens[place : place + SHORT]))
+        self._size[name] = len(marks)
+        for mark in marks:
+            self._grams[mark].append(name)
 
-    def find(self, text: str) -> Leak | None:
-        """The first leak of the text, or None."""
-        tokens = words(text)
-        # Few three words of a text that leaks nothing stand in a row in any question: only there is looked closer.
-        starts, threes = self._starts, zip(tokens, tokens[1:], tokens[2:], strict=False)
-        places = [place for place, three in enumerate(threes) if hash(three) in starts]
-        return (self._find_whole(tokens, places) or self._find_grams(tokens, places)) if places else None
+    def find_all(self, texts: str | Iterable[str]) -> list[Leak]:
+        """Every question that a text or one of several leaks, once each: the first place and rule of it."""
+        found: dict[str, Leak] = {}
+        for text in [texts] if isinstance(texts, str) else texts:
+            tokens = words(text)
+            # Few three words of a text that leaks nothing stand in a row in any question: only there is looked closer.
+            starts, threes = self._starts, zip(tokens, tokens[1:], tokens[2:], strict=False)
+            if places := [place for place, three in enumerate(threes) if hash(three) in starts]:
+                for leak in chain(self._find_whole(tokens, places), self._find_grams(tokens, places)):
+                    found.setdefault(leak.question, leak)
+        return list(found.values())
 
-    def _find_whole(self, tokens: list[str], places: list[int]) -> Leak | None:
+    def _find_whole(self, tokens: list[str], places: list[int]) -> Iterator[Leak]:
         for place in places:
             for length in self._lengths.get(_start(*tokens[place : place + _SHORTEST]), ()):
                 gram = tokens[place : place + length]
                 for name in self._whole.get(_hash(gram), ()) if len(gram) == length else ():
                     if length >= _INSIDE or len(tokens) == length or self._with_options(name, tokens[place + length :]):
-                        return Leak(name, "whole", " ".join(gram))
-        return None
+                        yield Leak(name, "whole", " ".join(gram))
 
     def _with_options(self, name: str, rest: list[str]) -> bool:
         """Whether at least half of a short question's options, and two of them, follow on it, in any order."""
         options, text = self._options[name], f" {' '.join(rest)} "
         return sum(option in text for option in options) >= max(2, (len(options) + 1) // 2)
 
-    def _find_grams(self, tokens: list[str], places: list[int]) -> Leak | None:
+    def _find_grams(self, tokens: list[str], places: list[int]) -> Iterator[Leak]:
+        """Questions of which half the n-grams are in the text, one of them not common; then those with a run of LONG words."""
         covered: dict[str, set[int]] = defaultdict(set)
+        own: dict[str, int] = {}  # where the first n-gram stands that is not common
+        long: dict[str, int] = {}
+        runs: dict[str, int] = {}  # by question, how many n-grams in a row up to here are its own
+        before = -1
         for place in places:
-            gram = tokens[place : place + SHORT]
-            mark = _hash(gram)
-            for name in self._short.get(mark, ()):
+            mark = _hash(tokens[place : place + SHORT])
+            if (names := self._grams.get(mark)) is None:
+                continue
+            runs = {name: runs.get(name, 0) + 1 for name in names} if place == before + 1 else dict.fromkeys(names, 1)
+            before = place
+            for name in names:
                 covered[name].add(mark)
-                if len(covered[name]) >= COVERAGE * self._size[name] and not self._is_common(mark):
-                    return Leak(name, "coverage", " ".join(gram))
-        if not covered:  # 13 shared words hold 8 shared words
-            return None
-        for place in places:
-            gram = tokens[place : place + LONG]
-            if (mark := _hash(gram)) in self._long:
-                return Leak(self._long[mark], "13-gram", " ".join(gram))
-        return None
-
-    def _is_common(self, mark: int) -> bool:
-        return len(self._short[mark]) > _COMMON
+                if len(names) <= _COMMON:
+                    own.setdefault(name, place)
+            sharing = [name for name, run in runs.items() if run > LONG - SHORT]
+            for name in sharing if len(sharing) <= _COMMON else ():
+                long.setdefault(name, place + SHORT - LONG)
+        for name, place in own.items():
+            if len(covered[name]) >= COVERAGE * self._size[name]:
+                yield Leak(name, "coverage", " ".join(tokens[place : place + SHORT]))
+        for name, place in long.items():
+            yield Leak(name, "13-gram", " ".join(tokens[place : place + LONG]))
 
     def check(self, texts: str | Iterable[str]) -> Verdict:
-        """Kept, or `contaminated` with the question's id and the shared words; of several texts the first leak counts."""
-        for text in [texts] if isinstance(texts, str) else texts:
-            leak = self.find(text)
-            if leak:
-                return rejected("contaminated", f"{leak.question} ({leak.rule}): {leak.words[:120]}")
-        return KEPT
-
-
-def _grams(tokens: list[str], n: int) -> Iterator[list[str]]:
-    return (tokens[start : start + n] for start in range(len(tokens) - n + 1))
+        """Kept, or `contaminated` with the first question's id, the shared words, and how many more questions there are."""
+        found = self.find_all(texts)
+        if not found:
+            return KEPT
+        more = f", and {len(found) - 1} more" if len(found) > 1 else ""
+        return rejected("contaminated", found[0].told + more)
 
 
 def _start(first: str, second: str, third: str) -> int:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -23,13 +22,12 @@ from hala.records import Question, Row, Verdict
 from hala.verbs.testsets import benchmark_rows
 
 if TYPE_CHECKING:
-    from hala.data.contamination import Index
+    from hala.data.contamination import Index, Leak
     from hala.evals.benchmarks import Benchmark
 
 FILE = "leaks.jsonl"
 NOTE = "leak"
-"""The note of a row that was kept although it holds a question."""
-_DETAIL = re.compile(r"(.*) \((13-gram|coverage|whole)\): (.*)", re.DOTALL)
+"""The note of a row that was kept although it holds questions: a JSON list of them, each with the rule and the shared words."""
 
 
 @dataclass(frozen=True)
@@ -41,12 +39,20 @@ class Sought:
 
     def check(self, row: Row) -> Verdict:
         """`contaminated` when a message of the row, or of its original, holds a question."""
-        return self.index.check([message.content for message in (*row.messages, *(row.original or ()))])
+        return self.index.check(_texts(row))
+
+    def find_all(self, row: Row) -> list[Leak]:
+        """Every question in a message of the row, or of its original."""
+        return self.index.find_all(_texts(row))
 
     def marked(self, row: Row) -> Row:
-        """The row, with a note that says so when it holds a question."""
-        found = self.check(row)
-        return row if found.kept else replace(row, notes={**row.notes, NOTE: found.detail})
+        """The row, with a note that lists the questions when it holds some."""
+        found = [leak.told for leak in self.find_all(row)]
+        return replace(row, notes={**row.notes, NOTE: json.dumps(found, ensure_ascii=False)}) if found else row
+
+
+def _texts(row: Row) -> list[str]:
+    return [message.content for message in (*row.messages, *(row.original or ()))]
 
 
 def sought(settings: Filter, bad: Any) -> Sought:
@@ -94,14 +100,12 @@ def key(question: Question) -> str:
 def write(step: Path, looked: Sought, kept: bool) -> dict[str, int]:
     """Writes `leaks.jsonl` from the shards of a step; how many questions of each set were found. `kept`: the rows stayed."""
     found: dict[str, dict[str, Any]] = {}
-    for row, detail in _hits(step, kept):
-        match = _DETAIL.fullmatch(detail)
-        if match is None or match[1] not in looked.questions:
-            continue
-        name, question = looked.questions[match[1]]
-        first = {"rule": match[2], "words": match[3], "row": row.id, "rows": 0}
-        about = {"key": key(question), "set": name, "id": question.id, "question": question.question[:200]}
-        found.setdefault(match[1], about | first)["rows"] += 1
+    for row in _hits(step, kept):
+        for leak in looked.find_all(row):
+            name, question = looked.questions[leak.question]
+            about = {"key": key(question), "set": name, "id": question.id, "question": question.question[:200]}
+            first = {"rule": leak.rule, "words": leak.words, "row": row.id, "rows": 0}
+            found.setdefault(leak.question, about | first)["rows"] += 1
     entries = sorted(found.values(), key=lambda each: (each["set"], each["id"], each["key"]))
     with artifacts.atomic_file(step / FILE) as temporary:
         lines = (json.dumps(each, ensure_ascii=False, sort_keys=True) for each in entries)
@@ -112,14 +116,14 @@ def write(step: Path, looked: Sought, kept: bool) -> dict[str, int]:
     return counts
 
 
-def _hits(step: Path, kept: bool) -> Iterator[tuple[Row, str]]:
-    """Rows that hold a question, with the words that say which."""
+def _hits(step: Path, kept: bool) -> Iterator[Row]:
+    """Rows that hold questions."""
     if kept:
-        yield from ((row, row.notes[NOTE]) for row in shards.read_rows(step) if NOTE in row.notes)
+        yield from (row for row in shards.read_rows(step) if NOTE in row.notes)
     if any((step / "rejected").glob("*.parquet")):
         for row, verdict in shards.read_rejected(step):
             if verdict.reason == "contaminated" or NOTE in row.notes:
-                yield row, row.notes.get(NOTE, verdict.detail)
+                yield row
 
 
 def leaked(steps: Iterable[str | Path]) -> frozenset[str]:
