@@ -25,6 +25,7 @@ from hala.evals.statistics import holm
 from hala.evals.translation import Metrics, compare_translations, score_translations
 from hala.verbs.results import terminal
 from hala.verbs.scoreboard import board
+from hala.verbs.sheet import correct_for_many
 from hala.verbs.status import Stage
 
 SYSTEMS = ("google", "microsoft", "bergamot-base", "nllb", "opusmt", "argos")
@@ -108,7 +109,8 @@ def table(found: dict[str, Any]) -> str:
         shown = [at for at, key in enumerate(keys) if at == 0 or any(key in each["scores"] for each in one["systems"].values())]
         parts += [f"**Into {'Arabic' if lang == 'ar' else 'English'}** ({one['n']:,} sentences)", ""]
         parts += ["| system | " + " | ".join(names[at] for at in shown) + " |", "| --- |" + " --- |" * len(shown)]
-        for system, each in one["systems"].items():
+        for system in SYSTEMS:
+            each = one["systems"][system]
             cells = [f"{each['published']:.1f}", *(_cell(each["scores"][keys[at]]) for at in shown[1:])]
             parts.append(f"| {system} | {' | '.join(cells)} |")
         parts.append("")
@@ -124,13 +126,14 @@ def shown_board(found: dict[str, Any]) -> str:
     """The systems as `hala evaluate` shows models: the best first, differences to it tested by approximate randomisation."""
     scores = []
     for lang, one in found["directions"].items():
-        order = [one["best"], *(system for system in one["systems"] if system != one["best"])]
+        order = [one["best"], *(system for system in SYSTEMS if system != one["best"])]
         for metric in ("bleu-13a", "chrf++"):
             for system in order:
                 each = one["systems"][system]
                 tested = each.get("against", {}).get("randomisation", {}).get(metric, {})
                 basis = {"model": system, "set": f"flores to {lang}", "metric": metric, "lang": lang, "n": one["n"]}
-                scores.append({**basis, "delta": None, "p": None, "p_holm": None, **each["scores"][metric], **tested})
+                scores.append({**basis, "delta": None, "p": None, **each["scores"][metric], **tested})
+    correct_for_many(scores)
     best = " and ".join(dict.fromkeys(one["best"] for one in found["directions"].values()))
     made = Manifest("flores", "evaluate", "scores", {}, {}, "", {}, {"baseline": best, "scores": scores})
     shown = board(Stage("flores", "evaluate", PAGE.parent, "finished", made))
