@@ -92,3 +92,20 @@ def test_other_languages_are_found(source: str, target: str, code: str, expected
 def test_names_alone_may_stay(text: str, code: str, expected: str) -> None:
     """A list of persons, countries or programs comes back unchanged from a good translator; a heading does not."""
     assert check(text, text, "stop", language(code)).reason == expected
+
+
+@pytest.mark.parametrize(
+    ("source", "kept"),
+    [
+        ("Il faut bien le faire.", True),
+        ("Das ist nicht mit uns zu machen.", True),
+        ("No hay mal que por bien no venga para los demás.", True),
+        ("Close the valve before you leave.", False),
+        ("Ensure unique transaction names everywhere today.", False),
+        ("The sign read: les fleurs du mal.", False),
+    ],
+)
+@pytest.mark.parametrize("code", ["ar", "sw"])
+def test_a_quotation_in_a_third_language_may_stay(source: str, kept: bool, code: str) -> None:
+    """What is no text of the source language is right as it is; a copy of English is not, foreign words in it or none."""
+    assert check(source, source, "stop", language(code)).kept == kept

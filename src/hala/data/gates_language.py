@@ -41,7 +41,8 @@ def copy(pair: Pair) -> str:
     if source.text.isascii() and target.lettered and (not target.latin or target.marked > 0.6 * len(target.tokens)):
         return ""
     if source.natural == target.natural:
-        return target.text[:60] if source.lettered and not only_names(source.natural) and not _is_name(pair) else ""
+        right = not source.lettered or only_names(source.natural) or _is_name(pair) or _stays(pair)
+        return "" if right else target.text[:60]
     shared = source.lower & target.lower
     if len(shared) < 0.5 * len(source.lower):
         return ""
@@ -54,6 +55,31 @@ def copy(pair: Pair) -> str:
     if (len(ordinary) >= 4 and kept >= 0.8 * len(ordinary)) or (len(ordinary) >= 2 and kept == len(ordinary) >= 0.6 * len(right)):
         return f"{kept} of {len(ordinary)} words are the source's"
     return ""
+
+
+def _stays(pair: Pair) -> bool:
+    """Whether the source came back because it is no text of its language at all: a quotation in a third language stays."""
+    if pair.source.natural != pair.target.natural:
+        return False
+    words = [word.casefold() for word in WORD.findall(pair.source.natural)]
+    if len(words) < 4 or pair.source.language.code != "en" or not pair.source.language.frequent.isdisjoint(words):
+        return False
+    return any(sum(word in function for word in words) >= 2 for function in _FUNCTION_WORDS)
+
+
+# French, Spanish, German, Italian, Portuguese, Latin, Dutch: short words that English does not have.
+_FUNCTION_WORDS = tuple(
+    frozenset(words.split())
+    for words in (
+        "le les des du une et est il elle que qui pour dans ne pas vous nous je tu ce cette sur avec mais sont faut bien très",
+        "el los las del una y es que por para con se su como más pero está muy yo tú qué este esta todo",
+        "der das und ist nicht ein eine zu von mit auf für sich dem den auch ich wir sie wie wenn aber sind",
+        "il gli di che è una per con della delle sono come più questo questa ma anche io noi nel",
+        "os um uma não para com que por mais como mas está são você eu nós muito isso",
+        "et est non sed cum qui quae quod ut ad ex sunt hoc nec enim",
+        "het een en van dat niet zijn met voor ook maar wij deze wordt naar bij",
+    )
+)
 
 
 def only_names(text: str) -> bool:
@@ -80,7 +106,7 @@ def _is_name(pair: Pair) -> bool:
 def script(pair: Pair) -> str:
     """Enough letters of the target's script, no third script, no run of untranslated words beyond the language's allowance."""
     language, target = pair.language, pair.target
-    if not language.script:
+    if not language.script or _stays(pair):
         return ""
     if target.foreign:
         third = _third_script(pair)
@@ -236,6 +262,8 @@ def _spelling(code: str) -> re.Pattern[str] | None:
 def wrong_language(pair: Pair) -> str:
     """The target's own letters and frequent words, not those of a language that shares its script."""
     language, target = pair.language, pair.target
+    if _stays(pair):
+        return ""
     if language.foreign and target.foreign:
         foreign = sum(target.natural.count(letter) for letter in language.foreign)
         if foreign >= 2 and foreign > 0.04 * target.length:
