@@ -65,6 +65,8 @@ def load_model(
     with third_party(path):
         config = AutoConfig.from_pretrained(path, trust_remote_code=False, local_files_only=True)
         options: dict[str, Any] = {"config": config, "output_loading_info": True, "local_files_only": True}
+        if getattr(config, "attn_logit_softcapping", None):  # Gemma 2: the default, SDPA, leaves the cap out without a word
+            options["attn_implementation"] = "eager"
         if scheme:
             del config.quantization_config
             options["state_dict"] = unpacking.unpacked(checkpoint, torch_dtype, scheme, coded=layer is None)
