@@ -68,7 +68,7 @@ class Tune(Section):
     lora: Lora | None = None
     """Train low-rank adapters in place of all weights: memory for AdamW and gradients shrinks to a few percent."""
     task: Literal["chat", "translation", "text"] = "chat"
-    """`chat` and `translation` train the answer only, `text` every token."""
+    """`chat` and `translation` train the answer only, `text` every token. Among chats, sentence pairs are asked with `prompt`."""
     prompt: str | None = None
     """Translation prompt with `{text}`; none means the released Hala translator's."""
     mask: bool = True
@@ -141,6 +141,8 @@ class Tune(Section):
     """Rows of `eval_data` that the model answers at each evaluation, greedily; `samples.jsonl` keeps the answers."""
     sample_tokens: int = Field(default=64, ge=1)
     """Longest such answer."""
+    trackers: Annotated[tuple[Literal["tensorboard", "trackio", "wandb"], ...], BeforeValidator(as_tuple), Execution()] = ()
+    """Packages that get the records of the learning curve and the knobs of the training. By default none does."""
     order: Literal["shuffled", "given"] = "shuffled"
     """`shuffled` takes the rows in another order each epoch; `given` as they come, such as a `mix` with a curriculum orders them.
     Then only neighbours are packed together: examples that fill 64 rows, or one optimizer step where that holds more."""

@@ -204,3 +204,17 @@ def test_evaluation_needs_data(words: dict[str, object], said: str) -> None:
     data = {"eval_data": "checks.jsonl"} if "average" in words else {}
     with pytest.raises(ValueError, match=said):
         Tune(**{"data": "rows.jsonl", "base": "x", **data, **words})
+
+
+def test_a_missing_tracker_is_said_first(tmp_path: Path, tiny: Path, chats_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tracker that is not installed is an error before rows are read; one that is known gets the curve."""
+    import types
+
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    with pytest.raises(InputError, match="wandb is not installed"):
+        tune(tmp_path / "a", data="no-such-file.jsonl", base=str(tiny), trackers=["wandb"])
+    module, steps = types.ModuleType("trackio"), list[int]()
+    vars(module).update(init=lambda **_: None, log=lambda values, step: steps.append(step), finish=lambda: None)
+    monkeypatch.setitem(sys.modules, "trackio", module)
+    tune(tmp_path / "b", data=str(chats_file), base=str(tiny), trackers="trackio")
+    assert steps == [2]

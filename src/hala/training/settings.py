@@ -8,8 +8,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
 import torch
 
@@ -78,6 +78,11 @@ class TrainSettings:
     """0 evaluates at the end only."""
     save_steps: int = 200
     """Updates between two checkpoints at most; a shorter training is saved eight times."""
+
+
+def knobs(settings: TrainSettings) -> dict[str, Any]:
+    """All of them as plain data."""
+    return asdict(settings) | {"lora": settings.lora.model_dump() if settings.lora else None}
 
 
 def lr_scale(step: int, total: int, settings: TrainSettings) -> float:

@@ -9,7 +9,6 @@ a place in that sequence plus every tensor that an update reads, so a training k
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import hashlib
 import json
@@ -31,9 +30,9 @@ from hala.training.examples import IGNORED, Example
 from hala.training.loss import loss_as_forward
 from hala.training.optimizers import MuonAdamW, parameter_groups
 from hala.training.packing import WINDOW, Packing, collate, measure, pack, pack_in_order
-from hala.training.settings import TrainSettings, choose_precision, lr_scale
+from hala.training.settings import TrainSettings, choose_precision, knobs, lr_scale
 from hala.training.short_conv import leak_free
-from hala.training.watch import Progress, Watch, pad_of
+from hala.training.watch import Progress, Report, Watch, pad_of
 
 __all__ = ["PackedRows", "PackedTrainer", "Progress", "TrainResult", "TrainSettings", "train"]
 
@@ -69,11 +68,13 @@ def train(
     out_dir: Path,
     progress: Progress | None = None,
     eval_examples: Sequence[Example] | None = None,
+    report: Report | None = None,
 ) -> TrainResult:
     """The model trained in place on `examples`, continued from the newest whole checkpoint in `out_dir/checkpoints`.
 
     With `settings.lora` the adapters are left in it: `lora.save_adapter` writes them, `lora.merge` makes a plain model of it.
-    `out_dir/curve.jsonl` gets the learning curve: step, tokens, loss, learning_rate, grad_norm and, when measured, eval_loss.
+    `out_dir/curve.jsonl` gets the learning curve: step, tokens, loss, learning_rate, grad_norm and, when measured, eval_loss;
+    `report` gets each of its records too.
     Raises: InputError for unusable examples, DriftError when the checkpoints are of another training, TrainingError when an
     update is bad (loss or gradient not finite, or a spike) and the settings say stop, or too many in a row are.
     """
@@ -94,7 +95,7 @@ def train(
         )
         devices.check_split(trainer.accelerator, settings.shard)
         trainer.remove_callback(PrinterCallback)
-        run = Watch(trainer, settings, out_dir, progress, eval_examples or (), tokenizer)
+        run = Watch(trainer, settings, out_dir, progress, eval_examples or (), tokenizer, report)
         resumed = run.begin(_fingerprint(examples, settings, model))
         if resumed and run.stopped:  # early, so the trainer would go on
             trainer.take_up(resumed)
@@ -304,11 +305,10 @@ def _arguments(settings: TrainSettings, out_dir: Path, rows: PackedRows) -> Trai
 def _fingerprint(examples: Sequence[Example], settings: TrainSettings, model: PreTrainedModel) -> str:
     """Of what decides the result: the tokens in order, the settings, and the model's shape and a sample of its first weights."""
     own = ("save_steps", "micro_tokens", "compile", "shard")
-    knobs = {k: v for k, v in dataclasses.asdict(settings).items() if k not in own}
+    decides = {name: value for name, value in knobs(settings).items() if name not in own}
     if settings.on_bad_step == "rollback":  # where checkpoints stand decides what a rollback undoes
-        knobs["save_steps"] = settings.save_steps
-    knobs["lora"] = settings.lora.model_dump() if settings.lora else None
-    digest = hashlib.sha256(json.dumps(knobs, sort_keys=True).encode())
+        decides["save_steps"] = settings.save_steps
+    digest = hashlib.sha256(json.dumps(decides, sort_keys=True).encode())
     digest.update(type(model).__name__.encode())
     for name, tensor in checkpoints.model_tensors(model, frozen=True).items():
         digest.update(f"{name}{tuple(tensor.shape)}".encode())

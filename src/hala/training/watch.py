@@ -26,6 +26,8 @@ from hala.training.settings import TrainSettings
 
 Progress = Callable[[int, int, float, float, float], None]
 """progress(step, total, tokens_per_s, loss, seconds_left)."""
+Report = Callable[[dict[str, Any]], None]
+"""report(record) for every record of the learning curve."""
 
 
 class Watch(TrainerCallback):  # type: ignore[misc]
@@ -39,8 +41,10 @@ class Watch(TrainerCallback):  # type: ignore[misc]
         progress: Progress | None,
         eval_examples: Sequence[Example],
         tokenizer: Any,
+        report: Report | None = None,
     ) -> None:
         self.trainer, self.settings, self.progress = trainer, settings, progress
+        self.report = report
         self.curve, self.samples = out_dir / "curve.jsonl", out_dir / "samples.jsonl"
         self.root = out_dir / "checkpoints"
         self.eval_examples, self.tokenizer = eval_examples, tokenizer
@@ -181,6 +185,8 @@ class Watch(TrainerCallback):  # type: ignore[misc]
         if devices.first():
             with self.curve.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(record, sort_keys=True) + "\n")
+            if self.report is not None:
+                self.report(record)
 
     def evaluate(self) -> float | None:
         """The mean loss of a learned token of the evaluation examples, computed once a step; None without any."""

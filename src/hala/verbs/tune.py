@@ -27,13 +27,14 @@ MICRO_TOKENS = 4096
 
 def run(settings: Tune, context: Context) -> Outcome:
     """Size, losses and speed of the checkpoint in `context.out`; its learning curve is `curve.jsonl` there."""
-    from hala.training import lora
+    from hala.training import lora, trackers
     from hala.training.examples import make_examples
 
     processes = int(os.environ.get(workers.PROCESSES, settings.processes))
     workers.check_devices(processes)
     if settings.lora is not None:
         lora.require()
+    trackers.require(settings.trackers)
     counts, bad, licences = Counter[str](), Collected(), set[str]()
     context.progress.say("    reading rows")
     rows: Iterable[Row] = _noting(training_rows(settings, settings.data, context, counts, bad), licences)
@@ -79,12 +80,19 @@ def learn(
     `places` are the folder of the checkpoint and that of what a resume needs. Of several processes, all call this and the first
     one writes.
     """
-    from hala.training import devices, lora
+    from hala.training import devices, lora, trackers
+    from hala.training.settings import knobs
     from hala.training.trainer import train
     from hala.weights.loading import save_model
 
     (model, tokenizer), (examples, checks), (out, scratch) = start, data, places
-    result = train(model, tokenizer, examples, _train_settings(settings), scratch, show, checks or None)
+    limits, named = _train_settings(settings), settings.trackers if int(os.environ.get("RANK", "0")) == 0 else ()
+    name = out.name.removeprefix(".").removesuffix(".unfinished")  # of a step as a command, while it grows
+    report, close = trackers.open_trackers(named, name, knobs(limits), out.parent)
+    try:
+        result = train(model, tokenizer, examples, limits, scratch, show, checks or None, report)
+    finally:
+        close()
     if devices.first():
         if settings.lora is not None:
             lora.save_adapter(result.model, out / "adapter", None if settings.base.startswith("$") else settings.base)
