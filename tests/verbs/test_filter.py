@@ -367,3 +367,12 @@ def test_rows_of_one_id_have_their_own_verdicts(tmp_path: Path, monkeypatch: pyt
     with pytest.raises(InputError, match="stop"):
         run(section, context(tmp_path / "out2", **{"in": tmp_path / "in"}))
     assert closed == [1, 1]
+
+
+def test_rows_of_another_language_are_pointed_out(tmp_path: Path) -> None:
+    """Rows that say they are in another language than the target do not pass without a word."""
+    out = io.StringIO()
+    rows = [Row(f"r/{n}", (Message("user", "Good morning."),), "en") for n in range(3)]
+    told = Context("step", tmp_path / "out", tmp_path, Languages(), {"in": step(tmp_path / "in", rows)}, Progress(stream=out))
+    run(Filter(data="$in", dedup=False), told)
+    assert "3 rows say that they are English, not Arabic" in out.getvalue()

@@ -20,12 +20,13 @@ def filter_(
     rows: Annotated[str, typer.Argument(help="Rows: a file or a folder made by hala.")],
     out: OutOption,
     to: Annotated[str, typer.Option(help="Language of the rows.")] = "ar",
-    start: Annotated[str, typer.Option("--from", help="Language of the originals.")] = "en",
+    start: Annotated[str | None, typer.Option("--from", help="Language of the originals; en, or ar for English rows.")] = None,
     overrides: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Keep the good rows; store the others with the reason."""
-    run_verb("filter", out, settings_of(overrides, data=rows), as_json, source=start, target=to)
+    source = start or ("ar" if to.casefold() in ("en", "eng", "english") else "en")
+    run_verb("filter", out, settings_of(overrides, data=rows), as_json, source=source, target=to)
 
 
 def mix(

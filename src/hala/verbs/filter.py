@@ -38,7 +38,7 @@ def run(settings: Filter, context: Context) -> Outcome:
     from hala.data.rows import Collected, open_all
     from hala.shards import run_shards
 
-    bad, began, fresh = Collected(), time.monotonic(), Counter[str]()
+    bad, began, fresh, langs = Collected(), time.monotonic(), Counter[str](), Counter[str]()
     looked = leaks.sought(settings, bad) if settings.decontaminate or settings.questions else None
     checks = _checks(settings, context, looked)
     judging = open_judge(settings.judge, context)
@@ -46,6 +46,7 @@ def run(settings: Filter, context: Context) -> Outcome:
 
     def process(rows: list[Row]) -> list[tuple[Row, Verdict]]:
         fresh["rows"] += len(rows)
+        langs.update(row.lang for row in rows)
         if looked is not None and settings.leaks == "keep":
             rows = [looked.marked(row) for row in rows]
         verdicts = [_first(row, checks) for row in rows]
@@ -66,15 +67,30 @@ def run(settings: Filter, context: Context) -> Outcome:
         if judging is not None:
             judging.engine.close()
     bad.write(context.out)
+    _say_strangers(langs, context)
+    facts = _facts(settings, context, looked)
+    if not counts["rows"] and not bad.count:
+        raise InputError(f"step {context.step} found no rows to filter.", "Check `data`.")
+    rate = fresh["rows"] / max(time.monotonic() - began, 1e-9)
+    return Outcome(counts={**counts, "malformed": bad.count}, facts=facts, timings={"rows_per_s": rate})
+
+
+def _say_strangers(langs: Mapping[str, int], context: Context) -> None:
+    """Rows whose own language is not the target."""
+    target = language(context.languages.target)
+    for lang, number in sorted(langs.items()):
+        if lang and language(lang) != target:
+            context.progress.say(f"    {number:,} rows say that they are {language(lang).name}, not {target.name}: see --to")
+
+
+def _facts(settings: Filter, context: Context, looked: leaks.Sought | None) -> dict[str, Any]:
+    """How many questions of each set were found, and what the judge's trial said."""
     facts: dict[str, Any] = {}
     if looked is not None:
         facts["leaks"] = leaks.write(context.out, looked, settings.leaks == "keep")
     if (trial := trial_of(context.out)) is not None:
         facts["judge"] = trial
-    if not counts["rows"] and not bad.count:
-        raise InputError(f"step {context.step} found no rows to filter.", "Check `data`.")
-    rate = fresh["rows"] / max(time.monotonic() - began, 1e-9)
-    return Outcome(counts={**counts, "malformed": bad.count}, facts=facts, timings={"rows_per_s": rate})
+    return facts
 
 
 def _first(row: Row, checks: list[Check]) -> Verdict:
