@@ -477,3 +477,13 @@ def test_interrupt_says_how_to_continue(recipe_file: Path, tmp_path: Path) -> No
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=60)
     assert process.returncode == 130 and "stopped. Run the same command again" in errors and "Traceback" not in errors
+
+
+def test_preview_says_which_step_is_missing(hala: Hala, tmp_path: Path) -> None:
+    """Before its data is made, a recipe's training cannot be looked at, and the command that makes it is named."""
+    recipe = tmp_path / "r.yaml"
+    recipe.write_text(
+        "name: r\nsteps:\n  mixed: {filter: {data: x.jsonl}}\n  sft: {tune: {base: some/model, data: $mixed}}\n", encoding="utf-8"
+    )
+    answer = hala("preview", recipe)
+    assert answer.code != 0 and "needs $mixed, which is not finished" in answer.err and f"hala run {recipe} --only mixed" in answer.err

@@ -127,7 +127,7 @@ def release(
 
 def tune_of(source: str, step: str | None, out: Path | None, overrides: list[str] | None, **given: Any) -> tuple[Tune, Context]:
     """The settings of a tune step of a recipe, or of one made of options, and where it would run."""
-    from hala import recipe_file
+    from hala import artifacts, recipe_file
     from hala.errors import RecipeError
     from hala.progress import Progress
     from hala.recipe import Tune
@@ -147,4 +147,8 @@ def tune_of(source: str, step: str | None, out: Path | None, overrides: list[str
         )
     root = out or Path("runs") / recipe.name
     inputs = {each: root / each for _, each, _ in recipe_file.references(settings_)}
+    if missing := next((each for each, folder in inputs.items() if artifacts.read_manifest(folder) is None), None):
+        raise RecipeError(
+            f"step {name} needs ${missing}, which is not finished ({inputs[missing]}).", f"hala run {source} --only {missing}"
+        )
     return settings_, Context(name, root / name, root, recipe.languages, inputs, Progress(quiet=True))
