@@ -407,3 +407,14 @@ def test_advice_suits_the_verb(tmp_path: Path) -> None:
     strange = Manifest(step="f", verb="filter", kind="rows", counts={"rows": 3, "kept": 0, "rejected/script": 3}, **about)
     told = "\n".join(report.row_advice(strange, tmp_path))
     assert "another language than the target: see --to" in told and "model" not in told
+
+
+def test_answers_of_a_training_are_shown(tmp_path: Path) -> None:
+    """Held-out prompts of the last evaluation stand beside answer and reference, hostile text harmless, older ones left out."""
+    whole_run(tmp_path)
+    lines = [{"step": n, "id": "a", "prompt": f"Ask {n}", "answer": EVIL, "reference": f"Say {n}"} for n in (4, 8)]
+    text = "".join(json.dumps(line) + "\n" for line in lines) + '{"step": 9, "torn'
+    (tmp_path / "student/samples.jsonl").write_text(text)
+    page = report.render(tmp_path)
+    parsed(page)
+    assert "after step 8" in page and "Ask 8" in page and "Say 8" in page and "Ask 4" not in page

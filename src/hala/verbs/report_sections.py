@@ -83,7 +83,24 @@ def learning_curves(found: list[Stage]) -> str:
         picture = line_chart(lines, axis, "loss")
         if picture:
             figures.append(_figure(f"<strong>{text(stage.name)}</strong> · {text(outcome(stage))}", picture))
-    return f'<div class="charts">{"".join(figures)}</div>' if figures else ""
+    charts = f'<div class="charts">{"".join(figures)}</div>' if figures else ""
+    return charts + "".join(_answers(stage) for stage in found if stage.verb == "tune")
+
+
+def _answers(stage: Stage) -> str:
+    """What the model said to held-out prompts at the last evaluation, folded; a torn last line is left out."""
+    path, records = stage.folder / "samples.jsonl", list[dict[str, Any]]()
+    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
+        try:
+            records.append(json.loads(line))
+        except ValueError:
+            break
+    last = [each for each in records if each["step"] == records[-1]["step"]]
+    if not last:
+        return ""
+    rows = ("".join(data_cell(each[key], 400) for key in ("prompt", "answer", "reference")) for each in last)
+    table = grid(("prompt", "answer", "reference"), rows, "pairs")
+    return details(f"Answers of <bdi>{text(stage.name)}</bdi> after step {last[-1]['step']:,}", table)
 
 
 def _figure(caption: str, picture: str) -> str:
