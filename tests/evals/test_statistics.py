@@ -250,3 +250,31 @@ def test_lists_of_unequal_length_are_refused():
         paired_difference([True], [True], clusters=[])
     with pytest.raises(InputError, match="choices"):
         marginal_homogeneity([0], [])
+
+
+def test_clustered_intervals_cover_as_often_as_they_say():
+    """Twenty passages of four questions of like difficulty: 95% intervals hold the truth about so often, Wilson's do not."""
+    import numpy as np
+
+    rng, hits = np.random.default_rng(8), [0, 0]
+    clusters = [str(at // 4) for at in range(80)]
+    for _ in range(300):
+        ease = np.repeat(rng.beta(0.8, 1.2, size=20), 4)  # 0.4 on average
+        correct = (rng.random(80) < ease).tolist()
+        for at, found in enumerate((clustered_accuracy(correct, clusters), accuracy(correct))):
+            hits[at] += found.low <= 0.4 <= found.high
+    assert hits[0] / 300 > 0.92 > 0.88 > hits[1] / 300
+
+
+def test_swapping_passages_is_calibrated():
+    """Models that are alike but differ passage by passage are called different at 5% about so often; McNemar's test is fooled."""
+    import numpy as np
+
+    rng, calls = np.random.default_rng(9), [0, 0]
+    clusters = [str(at // 6) for at in range(120)]
+    for _ in range(60):
+        lean = np.repeat(rng.choice([-1, 1], size=20), 6) * (rng.random(120) < 0.6)  # who is right where they differ
+        base, system = (lean < 0).tolist(), (lean > 0).tolist()
+        calls[0] += paired_difference(base, system, clusters=clusters, samples=20).p < 0.05
+        calls[1] += paired_difference(base, system, samples=20).p < 0.05
+    assert calls[0] <= 7 < 9 <= calls[1]
