@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from hala import shards
+from hala import artifacts, shards
 from hala.errors import InputError
 from hala.evals import benchmarks
+from hala.pipeline import run_verb
 from hala.progress import Progress
 from hala.recipe import Evaluate, Filter, Languages
 from hala.records import KEPT, Message, Question, Row
@@ -125,6 +127,50 @@ def test_scores_without_the_leaked_questions(tmp_path: Path, tiny: Path, step: P
     ]
     records = [json.loads(line) for line in (tmp_path / "out/records.jsonl").read_text(encoding="utf-8").splitlines()]
     assert [record["leaked"] for record in records] == [False, True, False, True]
+
+
+def test_a_repeated_id_marks_nobody_else(tmp_path: Path, tiny: Path, asked: Path, step: Path) -> None:
+    """Of two questions with one id only the leaked one is left out, and every answer has its own record."""
+    twice = tmp_path / "twice.jsonl"
+    twice.write_text("".join(json.dumps(each | {"id": "1"}) + "\n" for each in QUESTIONS), encoding="utf-8")
+    filtered(step, tmp_path / "found", questions=str(asked))
+    section = Evaluate(models="$m", questions=str(twice), leaks="$found", dtype="float32", resamples=100, shuffle_options=1)
+    outcome = evaluate.run(section, context(tmp_path / "out", m=tiny, found=tmp_path / "found"))
+    assert [each["n"] for each in outcome.facts["scores"]] == [4, 2]
+    records = [json.loads(line) for line in (tmp_path / "out/records.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [record["leaked"] for record in records] == [True, False, True, False]
+    assert len({record["id"] for record in records}) == 4
+
+
+def test_what_leaks_say_of_each_set_is_told(tmp_path: Path, tiny: Path, asked: Path, step: Path) -> None:
+    """A set that the filter did not look for, and one of which every question was found, are named, and so is a clean one."""
+    data = {"questions": [{"path": str(asked)}], "gates": "none", "data": {"path": str(tmp_path / "rows.jsonl")}}
+    (tmp_path / "rows.jsonl").write_text(json.dumps({"text": QUESTIONS[0]["question"]}), encoding="utf-8")
+    run_verb("filter", data, tmp_path / "found", Progress(quiet=True))
+    for name, question in (
+        ("all", QUESTIONS[0]),
+        ("none", QUESTIONS[1] | {"question": "Who painted the old wall of the hall?"}),
+    ):
+        (tmp_path / f"{name}.jsonl").write_text(json.dumps(question) + "\n", encoding="utf-8")
+    files = [{"path": str(path)} for path in (asked, tmp_path / "all.jsonl", tmp_path / "none.jsonl")]
+    said = io.StringIO()
+    section = {
+        "models": [str(tiny)],
+        "questions": files,
+        "leaks": [str(tmp_path / "found")],
+        "dtype": "float32",
+        "resamples": 100,
+    }
+    run_verb("evaluate", section, tmp_path / "out", Progress(said))
+    assert "none.jsonl: nobody looked for its questions" in said.getvalue()
+    assert "all.jsonl: every question was found in training data" in said.getvalue()
+    assert "asked.jsonl: 1 of 4 questions were found in training data" in said.getvalue()
+    manifest = artifacts.read_manifest(tmp_path / "out")
+    assert manifest is not None and manifest.facts["leaks"] == {
+        "asked.jsonl": {"questions": 4, "found": 1, "looked_for": True},
+        "all.jsonl": {"questions": 1, "found": 1, "looked_for": True},
+        "none.jsonl": {"questions": 1, "found": 0, "looked_for": False},
+    }
 
 
 def test_a_step_that_did_not_look_is_named(tmp_path: Path, step: Path) -> None:

@@ -13,12 +13,12 @@ from hala import artifacts
 from hala.errors import InputError
 from hala.recipe import Evaluate
 from hala.verbs import Context, Outcome
-from hala.verbs.leaks import key, leaked
+from hala.verbs.leaks import leaks_in
 from hala.verbs.score_files import write_exports
 from hala.verbs.score_pairs import metrics_of, score_pairs
 from hala.verbs.score_questions import question_sets_of, score_questions, score_suite
 from hala.verbs.sheet import Contestant, Sheet, Turn, correct_for_many
-from hala.verbs.testsets import read_pairs, set_name, unique
+from hala.verbs.testsets import read_pairs, set_name, told_apart, unique
 
 
 def run(settings: Evaluate, context: Context) -> Outcome:
@@ -32,16 +32,14 @@ def run(settings: Evaluate, context: Context) -> Outcome:
     bad = Collected()
     pair_names = unique([set_name(data) for data in settings.pairs])
     pair_sets = {
-        name: read_pairs(data, context.inputs, bad, settings.limit) for name, data in zip(pair_names, settings.pairs, strict=True)
+        name: read_pairs(data, context.inputs, bad, settings.limit, context.languages)
+        for name, data in zip(pair_names, settings.pairs, strict=True)
     }
     if pair_sets:
         metrics_of(settings, "")  # what is unknown or missing is said before a model is loaded
-    question_sets = dict(question_sets_of(settings, bad))
-    dirty = leaked(context.locate(reference) for reference in settings.leaks)
-    leaks = {
-        name: {item.question.id for item in items if dirty and key(item.question) in dirty}
-        for name, (_, items) in question_sets.items()
-    }
+    question_sets = {name: (about, told_apart(items)) for name, (about, items) in question_sets_of(settings, bad)}
+    steps = [Path(context.locate(reference)) for reference in settings.leaks]
+    leaks, about_leaks = leaks_in(question_sets, steps, context.progress.say)
     sheet, described = Sheet(), []
     for number, model in enumerate(models, 1):
         context.progress.step(f"{context.step} {model.name} ({number}/{len(models)})")
@@ -60,7 +58,9 @@ def run(settings: Evaluate, context: Context) -> Outcome:
     if settings.export:
         write_exports(context.out / "exports", described, sheet.scores, sheet.tasks)
     bad.write(context.out)
-    facts = {"baseline": models[0].name, "models": described, "scores": sheet.scores, "examples": sheet.examples}
+    facts: dict[str, Any] = {"baseline": models[0].name, "models": described, "scores": sheet.scores, "examples": sheet.examples}
+    if about_leaks:
+        facts["leaks"] = about_leaks
     counts = {"models": len(models), "scores": len(sheet.scores), "malformed": bad.count}
     return Outcome(counts=counts, facts=facts)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -23,7 +23,7 @@ from hala.verbs.testsets import benchmark_rows
 
 if TYPE_CHECKING:
     from hala.data.contamination import Index, Leak
-    from hala.evals.benchmarks import Benchmark
+    from hala.evals.benchmarks import Benchmark, Item
 
 FILE = "leaks.jsonl"
 NOTE = "leak"
@@ -139,3 +139,49 @@ def leaked(steps: Iterable[str | Path]) -> frozenset[str]:
             ) from None
         keys.update(json.loads(line)["key"] for line in text.splitlines())
     return frozenset(keys)
+
+
+def leaks_in(
+    sets: Mapping[str, tuple[Benchmark, Sequence[Item]]], steps: Sequence[Path], say: Callable[[str], None]
+) -> tuple[dict[str, set[str]], dict[str, Any]]:
+    """The ids of each set's questions that were found in the rows of the filter steps, and numbers about it for the manifest.
+
+    Says of each set how many there are, and of one that no step looked for that nothing is known.
+    """
+    dirty, sought = leaked(steps), _looked_for(steps)
+    found: dict[str, set[str]] = {}
+    facts: dict[str, Any] = {}
+    for name, (benchmark, items) in sets.items():
+        found[name] = {item.question.id for item in items if dirty and key(item.question) in dirty}
+        if not steps:
+            continue
+        known = bool(found[name]) or sought is None or not sought.isdisjoint(_names(benchmark))
+        facts[name] = {"questions": len(items), "found": len(found[name]), "looked_for": known}
+        if not known:
+            say(f"    {name}: nobody looked for its questions in training data. Name it in the filter step.")
+        elif len(found[name]) == len(items):
+            say(f"    {name}: every question was found in training data, so it has no clean score.")
+        else:
+            say(f"    {name}: {len(found[name]):,} of {len(items):,} questions were found in training data.")
+    return found, facts
+
+
+def _looked_for(steps: Sequence[Path]) -> set[str] | None:
+    """What the steps looked for, by name and by file; None where a step has no manifest that says so."""
+    manifests = [artifacts.read_manifest(step) for step in steps]
+    if any(manifest is None for manifest in manifests):
+        return None
+    return {
+        name for manifest in manifests if manifest for each in manifest.facts.get("leaks", {}) for name in (each, _file(each))
+    }
+
+
+def _names(benchmark: Benchmark) -> set[str]:
+    """What a set may be called by a filter step."""
+    world = {"world"} if benchmark.source.startswith("world ") else set()
+    return world | {benchmark.name, benchmark.source, _file(benchmark.source)}
+
+
+def _file(place: str) -> str:
+    """The same file, however it is named."""
+    return str(Path(place).resolve()) if Path(place).is_file() else place

@@ -9,7 +9,9 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
@@ -38,6 +40,20 @@ def spread(items: Sequence[Any], limit: int | None) -> list[Any]:
     """At most `limit` items, evenly spaced, so that every subset keeps its share."""
     count = min(limit or len(items), len(items))
     return [items[index * len(items) // count] for index in range(count)]
+
+
+def told_apart(items: Sequence[Any]) -> list[Any]:
+    """The items; a question whose id came before gets a number behind it, for everything about answers is joined by id."""
+    seen: Counter[str] = Counter()
+    made = []
+    for item in items:
+        name = item.question.id
+        while seen[name]:
+            seen[item.question.id] += 1
+            name = f"{item.question.id} ({seen[item.question.id]})"
+        seen[name] += 1
+        made.append(item if name == item.question.id else replace(item, question=replace(item.question, id=name)))
+    return made
 
 
 def benchmark_rows(benchmark: Any, subset: str) -> Iterator[Mapping[str, Any]]:
@@ -84,12 +100,14 @@ def own_questions(data: Data, bad: Any) -> tuple[Any, list[Any]]:
     return benchmark, items
 
 
-def read_pairs(data: Data, inputs: Mapping[str, Path], bad: Any, limit: int | None) -> list[Row]:
-    """At most the first `limit` sentence pairs of one source. Raises: InputError when there are none."""
+def read_pairs(
+    data: Data, inputs: Mapping[str, Path], bad: Any, limit: int | None, languages: Languages | None = None
+) -> list[Row]:
+    """At most the first `limit` sentence pairs of one source, in these languages. Raises: InputError when there are none."""
     from hala.data.rows import open_rows
 
     name = set_name(data)
-    rows = list(islice(_only_pairs(open_rows(data, bad, inputs), name, bad), limit))
+    rows = list(islice(_only_pairs(open_rows(data, bad, inputs, languages), name, bad), limit))
     if not rows:
         raise InputError(f"{name} holds no sentence pairs.", "Declare the columns, for example {source: en, target: ar}.")
     return rows
