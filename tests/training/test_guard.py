@@ -160,6 +160,13 @@ def test_a_spike_is_left_out(tiny, tmp_path):
     assert plain.left_out == 0
 
 
+def test_what_is_undone_twice_is_counted_once(tiny, tmp_path):
+    """Protects the count: two bad updates in a row go back to the same checkpoint, and no update is left out twice."""
+    settings = replace(SMALL, on_bad_step="rollback", save_steps=3)
+    result = train(model(tiny, float("nan")), tiny.tokenizer, documents(tiny, {15, 17}), settings, tmp_path)
+    assert [(event["step"], event["back_to"]) for event in result.bad_steps] == [(8, 6), (9, 6)] and result.left_out == 3
+
+
 @pytest.mark.parametrize("policy", ["skip", "rollback"])
 def test_too_many_bad_updates_stop(tiny, tmp_path, policy):
     """Protects against a training that only leaves out: the stated number in a row is an error with its step."""

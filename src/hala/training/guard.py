@@ -60,7 +60,8 @@ class Guard:
 
     def leave_out(self, step: int, why: str, back_to: int | None) -> int:
         """Count a bad update, with those since `back_to` that were undone; how many are left out by it."""
-        number = step - back_to if back_to is not None else 1
+        undone = max(back_to, self.events[-1]["step"] if self.events else 0) if back_to is not None else step - 1
+        number = step - undone  # what an earlier rollback undid is counted already
         self.in_a_row += 1
         self.left_out += number
         self.events.append({"step": step, "why": why} | ({"back_to": back_to} if back_to is not None else {}))
