@@ -292,3 +292,29 @@ def test_holm_counts_the_tests_of_a_step() -> None:
     correct_for_many(scores)
     assert [round(score["p_holm"], 4) for score in scores[:8]] == [0.04, 0.04, 0.02, 0.02, 0.04, 0.04, 0.02, 0.02]
     assert "p_holm" not in scores[8]
+
+
+def test_a_suite_keeps_passages_together(tmp_path: Path, tiny: Path, tiny_child: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The mean of a suite counts passages, not questions: five passages that all gained give p = 2 / 2^5, not 2 / 2^20."""
+    from hala.evals import benchmarks
+    from hala.records import Question
+
+    members = tuple(benchmarks.Benchmark(name, name, ("",), "test", "jsonl", ("A", "B"), "micro") for name in ("one", "two"))
+
+    def read(benchmark: Any, _rows: Any) -> Any:
+        name, count = benchmark.name, 16 if benchmark.name == "one" else 4
+        items = [
+            benchmarks.Item(Question(f"{name}/{n}", "?", ("a", "b"), 0), name, "", "jsonl", ("A", "B"), f"{name}{n // 4}")
+            for n in range(count)
+        ]
+        return benchmarks.Reading(tuple(items), (), count)
+
+    monkeypatch.setattr(benchmarks, "find_suite", lambda _: members)
+    monkeypatch.setattr(benchmarks, "read", read)
+    turn = iter([1, 1, 0, 0])
+    monkeypatch.setattr("hala.evals.scoring.score", lambda *a, **k: (lambda place: fixed(lambda _: place)(*a, **k))(next(turn)))
+    outcome = evaluate(tmp_path / "out", {"a": tiny, "b": tiny_child}, models=["$a", "$b"], suite="s")
+    mean = next(score for score in outcome.facts["scores"] if score["set"] == "s (mean)" and score["model"] == "b")
+    assert (mean["value"], mean["delta"]) == (100, 100) and mean["signature"].endswith("clusters:5")
+    # The weights are 1/8 for four passages and 1/2 for one: only all signs alike give a difference of 1.
+    assert mean["p"] == pytest.approx(2 / 2**5, abs=0.01) and (mean["wins"], mean["losses"]) == (20, 0)
