@@ -62,9 +62,14 @@ def test_command_describes_steps_and_files(tmp_path: Path) -> None:
 
 
 def test_notes_of_one_row_are_counted_together() -> None:
-    """What was kept and which tools there are is another thing in each row, and is no list of values."""
-    rows = [Row(str(n), (Message("user", "a"),), notes={"kept": f"{n}", "tools": f"[{n}]", "route": "x"}) for n in range(3)]
-    assert describe((row, KEPT) for row in rows)["notes"] == {"kept": {"rows": 3}, "route": {"x": 3}, "tools": {"rows": 3}}
+    """What was kept, which tools there are and which questions leaked is another thing in each row, and is no list of values."""
+    rows = [
+        Row(str(n), (Message("user", "a"),), notes={"kept": f"{n}", "tools": f"[{n}]", "leak": f"q{n}", "route": "x"})
+        for n in range(3)
+    ]
+    assert describe((row, KEPT) for row in rows)["notes"] == {
+        "kept": {"rows": 3}, "leak": {"rows": 3}, "route": {"x": 3}, "tools": {"rows": 3}
+    }  # fmt: skip
 
 
 def test_every_malformed_row_of_a_file_is_counted(tmp_path: Path) -> None:

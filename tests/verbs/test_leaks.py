@@ -82,6 +82,16 @@ def test_every_question_found_is_listed(leaks: str, tmp_path: Path, step: Path, 
 
 
 @pytest.mark.parametrize("leaks", ["drop", "keep"])
+def test_the_end_of_a_filter_says_what_was_found(leaks: str, tmp_path: Path, step: Path, asked: Path) -> None:
+    """Whether the rows stay or go, the terminal says how many questions were found and where their list is."""
+    said = io.StringIO()
+    about = Context("step", tmp_path / "out", tmp_path, Languages(), {"in": step}, Progress(said))
+    verb.run(Filter(data="$in", gates="none", dedup=False, questions=str(asked), leaks=leaks), about)
+    fate = "noted in 3 rows" if leaks == "keep" else "in 3 rows, left out"
+    assert f"2 of 4 questions were found, {fate}; {tmp_path / 'out/leaks.jsonl'} lists them" in said.getvalue()
+
+
+@pytest.mark.parametrize("leaks", ["drop", "keep"])
 def test_every_question_of_a_row_is_listed(leaks: str, tmp_path: Path) -> None:
     """A row may hold several questions, one of them asked with other options too, and its original others: all are listed."""
     rings, river = "How many planets of the outer system have visible rings?", "Which river runs through the old town of Adra?"

@@ -18,7 +18,7 @@ from hala.data.dedup import row_key
 from hala.records import Row, Verdict
 
 QUANTILES = {"least": 0.0, "10%": 0.1, "median": 0.5, "90%": 0.9, "most": 1.0}
-OF_ONE_ROW = ("kept", "tools")  # notes whose value tells of no other row
+OF_ONE_ROW = ("kept", "tools", "leak")  # notes whose value tells of no other row
 MOST_NAMES = 20  # values of a note or a source that are listed; the rest is added up
 
 

@@ -87,7 +87,7 @@ def _facts(settings: Filter, context: Context, looked: leaks.Sought | None) -> d
     """How many questions of each set were found, and what the judge's trial said."""
     facts: dict[str, Any] = {}
     if looked is not None:
-        facts["leaks"] = leaks.write(context.out, looked, settings.leaks == "keep")
+        facts["leaks"] = leaks.write(context.out, looked, settings.leaks == "keep", context.progress.say)
     if (trial := trial_of(context.out)) is not None:
         facts["judge"] = trial
     return facts

@@ -97,10 +97,12 @@ def key(question: Question) -> str:
     return hashlib.blake2b("\n".join(parts).encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
-def write(step: Path, looked: Sought, kept: bool) -> dict[str, int]:
+def write(step: Path, looked: Sought, kept: bool, say: Callable[[str], None]) -> dict[str, int]:
     """Writes `leaks.jsonl` from the shards of a step; how many questions of each set were found. `kept`: the rows stayed."""
     found: dict[str, dict[str, Any]] = {}
+    hits = 0
     for row in _hits(step, kept):
+        hits += 1
         for leak in looked.find_all(row):
             name, question = looked.questions[leak.question]
             about = {"key": key(question), "set": name, "id": question.id, "question": question.question[:200]}
@@ -113,6 +115,10 @@ def write(step: Path, looked: Sought, kept: bool) -> dict[str, int]:
     counts = {name: 0 for name, _ in looked.questions.values()}
     for each in entries:
         counts[each["set"]] += 1
+    rows = "row" if hits == 1 else "rows"
+    fate = f", noted in {hits:,} {rows}" if kept else f", in {hits:,} {rows}, left out"
+    where = f"{fate}; {step / FILE} lists them" if entries else ""
+    say(f"    {len(entries):,} of {len(looked.questions):,} questions were found{where}")
     return counts
 
 
