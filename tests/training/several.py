@@ -29,12 +29,16 @@ from hala.training.trainer import TrainSettings, train
 
 SETTINGS = {
     "row_length": 32, "batch_tokens": 128, "micro_tokens": 32, "save_steps": 2, "log_steps": 1, "learning_rate": 1e-2,
-    "warmup": 0.1, "epochs": 1, "precision": "float32", "eval_steps": 4,
+    "warmup": 0.1, "epochs": 1, "precision": "float32", "eval_steps": 4, "average": "ema",
+    "average_decay": 0.5, "samples": 2, "sample_tokens": 5,
 }  # fmt: skip
 
 
 class Tokenizer:
-    pad_token_id = 0
+    pad_token_id, eos_token_id = 0, 2
+
+    def decode(self, ids: list[int]) -> str:
+        return " ".join(map(str, ids))
 
 
 def split_on_the_cpu() -> None:

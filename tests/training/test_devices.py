@@ -55,7 +55,7 @@ def test_two_processes_train_what_one_does(tmp_path, alone, knobs):
     assert code != 0
     _, facts, _ = finish(tmp_path / "killed", **knobs)
     assert facts["resumed_from"] == 6
-    for name in ("final.safetensors", "curve.jsonl"):
+    for name in ("final.safetensors", "curve.jsonl", "samples.jsonl"):
         assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "calm" / name).read_bytes()
     newest = [
         load_file(tmp_path / name / "checkpoints" / "step-00000010" / "optimizer.safetensors") for name in ("calm", "killed")
