@@ -36,7 +36,7 @@ def one_line(answer: Any, code: int, *parts: str) -> None:
         ("old.jsonl", b'{"text": "\xe3\xd1\xcd\xc8\xc7"}\n' * 30, ["old.jsonl is not UTF-8", "iconv"]),
         ("broken.jsonl", b"{broken\n" * 5, ["no usable row", "5 bad_json"]),
         ("columns.jsonl", b'{"foo": "x", "bar": "y"}\n' * 3, ["3 unknown_shape", "Columns found: bar, foo"]),
-        ("torn.parquet", b"PAR1 and then nothing", ["torn.parquet is not a readable Parquet file"]),
+        ("torn.parquet", b"PAR1 and then nothing", ["no readable Parquet file"]),
         ("torn.jsonl.gz", b"\x1f\x8b\x08\x00broken", ["torn.jsonl.gz"]),
         ("odd.xyz", b"text", ["cannot tell the format", ".jsonl"]),
     ],

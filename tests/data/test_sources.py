@@ -145,10 +145,14 @@ def test_mark_and_line_ends(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("cut", [5, 40])
 def test_torn_archive(tmp_path: Path, cut: int) -> None:
-    """What a cut-off archive still holds is read, and its end is reported."""
+    """What a cut-off archive holds is read and then its end is an error; in a folder it is one bad record among good files."""
     packed = gzip.compress("".join(json.dumps({"text": f"number {n}"}) + "\n" for n in range(5_000)).encode())
-    rows, bad = read(SourceSpec(path=write(tmp_path / "x.jsonl.gz", packed[:-cut])))
-    assert rows and [each.reason for each in bad] == ["torn_file"]
+    rows = []
+    with pytest.raises(InputError, match=r"x\.jsonl\.gz is not whole.*what follows record"):
+        rows += open_source(SourceSpec(path=write(tmp_path / "x.jsonl.gz", packed[:-cut])), print)
+    write(tmp_path / "y.jsonl", lines({"text": "last"}))
+    rows, bad = read(SourceSpec(path=str(tmp_path)))
+    assert len(rows) > 1000 and rows[-1].text == "last" and [each.reason for each in bad] == ["torn_file"]
 
 
 @pytest.mark.parametrize(
@@ -232,13 +236,13 @@ def test_columns_find_the_header(tmp_path: Path, name: str, mark: str) -> None:
 
 def test_table_without_a_known_header_says_so(tmp_path: Path) -> None:
     """When no row is usable and the first line was taken for data, the error says it; never for numbers or a real header."""
-    path = write(tmp_path / "x.csv", "english,arabic\na,b\n")
+    path = write(tmp_path / "x.csv", "engels,arabisch\na,b\n")
     hint = r"first line was read as data; set header: true"
     for spec in (
         SourceSpec(path=path),
         SourceSpec(path=path, columns={"source": "en", "target": "ar"}),
-        SourceSpec(path=path, columns={"source": "english", "target": "arabic"}, header=False),
-        SourceSpec(path=path, where={"arabic": "b"}),
+        SourceSpec(path=path, columns={"source": "engels", "target": "arabisch"}, header=False),
+        SourceSpec(path=path, where={"arabisch": "b"}),
         SourceSpec(path=str(tmp_path), shape="text"),
     ):
         with pytest.raises(InputError, match=hint):

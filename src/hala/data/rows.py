@@ -13,7 +13,7 @@ import json
 import tempfile
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -25,7 +25,7 @@ from hala.records import Question, Row
 if TYPE_CHECKING:
     from hala.data.readers import BadRow
     from hala.data.sources import SourceSpec
-    from hala.recipe import Data
+    from hala.recipe import Data, Languages
 
 MALFORMED = "malformed.jsonl"
 WORLD = Path(__file__).parent / "world"
@@ -87,27 +87,34 @@ def _line(bad: BadRow) -> str:
     return json.dumps(asdict(bad), ensure_ascii=False) + "\n"
 
 
-def open_all(datas: Sequence[Data], inputs: Mapping[str, Path], bad: Collected) -> Iterator[Row]:
-    """The rows of every source by its weight, one source after the other."""
-    from hala.data.sources import is_among
+def open_all(
+    datas: Sequence[Data], inputs: Mapping[str, Path], bad: Collected, languages: Languages | None = None
+) -> Iterator[Row]:
+    """The rows of every source by its weight, one source after the other; `languages` are those of the step."""
+    from hala.data.selecting import is_among
 
     for data in datas:
         whole, part = divmod(data.weight, 1.0)
         for number in range(int(whole)):
-            yield from open_rows(data, bad if not number else Collected(), inputs)  # malformed rows count once
+            yield from open_rows(data, bad if not number else Collected(), inputs, languages)  # malformed rows count once
         if part:
-            rows = open_rows(data, Collected() if whole else bad, inputs)
+            rows = open_rows(data, Collected() if whole else bad, inputs, languages)
             yield from (row for row in rows if is_among(row.id, part))
 
 
-def open_rows(data: Data, bad: Collected, inputs: Mapping[str, Path] | None = None) -> Iterator[Row]:
-    """The rows of one source after `where`, `holdout`, `skip` and `take`; malformed ones go to `bad`."""
+def open_rows(
+    data: Data, bad: Collected, inputs: Mapping[str, Path] | None = None, languages: Languages | None = None
+) -> Iterator[Row]:
+    """The rows of one source after `where`, `holdout`, `skip` and `take`; malformed ones go to `bad`.
+
+    The source and target of `languages` tell which columns of a pair are meant, and in which direction.
+    """
     if data.ref is not None:
         rows = shards.read_rows((inputs or {})[data.ref[1:]])
     elif data.world is not None:
         return _world(data)
     else:
-        return _source(data, bad)
+        return _source(data, bad, languages)
     return _slice(rows, data)
 
 
@@ -129,7 +136,7 @@ def fingerprint(data: Data) -> str:
         return f"world:{_digest_sources(WORLD)}"
     from hala.data import sources
 
-    return sources.fingerprint(_spec(data))
+    return sources.fingerprint(spec_of(data))
 
 
 def _digest_sources(folder: Path) -> str:
@@ -167,13 +174,15 @@ def _world(data: Data) -> Iterator[Row]:
     return _slice(rows, data)
 
 
-def _source(data: Data, bad: Collected) -> Iterator[Row]:
+def _source(data: Data, bad: Collected, languages: Languages | None) -> Iterator[Row]:
     from hala.data.sources import open_source
 
-    return open_source(_spec(data), bad)
+    spec = spec_of(data)
+    return open_source(replace(spec, languages=(languages.source, languages.target)) if languages else spec, bad)
 
 
-def _spec(data: Data) -> SourceSpec:
+def spec_of(data: Data) -> SourceSpec:
+    """What the readers must know of data that is a path or on the hub."""
     from hala.data.sources import SourceSpec
 
     same = set(SourceSpec.__dataclass_fields__) & set(type(data).model_fields)

@@ -10,15 +10,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 
-from hala.languages import LANGUAGES
+from hala.languages import LANGUAGES, identified
 from hala.records import Message, Row
 
 Record = Mapping[str, Any]
+Wanted = tuple[str, str]  # source and target language, "" where it is not known
 Parsed = tuple[tuple[Message, ...], tuple[Message, ...] | None]
 
 # Per shape and field, the names it goes by; the first that a record holds is taken. `?` marks a field that may be absent.
@@ -61,11 +62,11 @@ class RecordError(ValueError):
         self.detail = detail
 
 
-def detect(record: Record, target: str = "") -> str:
-    """The shape of a record by its field names; empty when it has none. `target` is the language of pairs like {en, ar}."""
+def detect(record: Record, wanted: Wanted = ("", "")) -> str:
+    """The shape of a record by its field names; empty when it has none. `wanted` are the languages of pairs like {en, ar}."""
     if "translation" in record and isinstance(record["translation"], dict):
         return "pair"
-    shape = _shape_of(tuple(record), target)
+    shape = _shape_of(tuple(record), wanted)
     if shape in ("messages", "conversations"):
         first = record[next(name for name in SHAPES[shape][shape] if name in record)]
         if isinstance(first, list) and first and isinstance(first[0], dict):
@@ -74,32 +75,98 @@ def detect(record: Record, target: str = "") -> str:
 
 
 @lru_cache(maxsize=256)
-def _shape_of(names: tuple[str, ...], target: str) -> str:
-    """The shape that goes by these field names alone."""
-    if language_pair(names, target):
+def _shape_of(names: tuple[str, ...], wanted: Wanted) -> str:
+    """The shape that goes by these field names alone; languages that nothing is known of come last, `it` may be no Italian."""
+    if language_pair(names, wanted, LANGUAGES):
         return "pair"
     for shape, fields in SHAPES.items():
         if all(any(name in names for name in known) for field, known in fields.items() if not field.endswith("?")):
             return shape
-    return ""
+    return "pair" if language_pair(names, wanted) else ""
 
 
-def language_pair(record: Iterable[str], target: str = "") -> tuple[str, str] | None:
-    """Source and target field of a record whose fields are language codes; the source is English where it can be."""
-    codes = [name for name in record if name in LANGUAGES or (name == target and target)]
-    if len(codes) != 2:
+def language_pair(
+    names: Collection[str], wanted: Wanted = ("", ""), codes: Collection[str] | None = None
+) -> tuple[str, str] | None:
+    """Source and target among fields that are named after languages: the wanted ones, or the only two.
+
+    Of two, the target is the wanted one, else the one beside the wanted source, else the one that is not English.
+    `codes` are languages to look for; none means all that an identifier knows.
+    """
+    source, target = wanted
+    if source != target and source in names and target in names and source and target:
+        return source, target
+    codes = _codes() if codes is None else codes
+    found = [name for name in names if name in codes or (name and name in wanted)]
+    if len(found) != 2:
         return None
-    goal = target if target in codes else next((code for code in codes if code != "en"), codes[1])
-    return next(code for code in codes if code != goal), goal
+    first, second = found
+    if target in found:
+        return (second if target == first else first), target
+    if (source or "en") in found:
+        return (source or "en"), (second if (source or "en") == first else first)
+    return (second, first) if second == "en" else (first, second)
 
 
-def parse(record: Record, shape: str, columns: Mapping[str, str], target: str = "") -> Parsed:
+@lru_cache(maxsize=1)
+def _codes() -> frozenset[str]:
+    """Codes that are field names of pairs; `id` is Indonesian only to those who say so."""
+    return frozenset(code for _, code, _ in identified()) - {"id"} | frozenset(LANGUAGES)
+
+
+@lru_cache(maxsize=256)
+def plain_names(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Field names as the shapes have them (`Instruction` is instruction, `Arabic` is ar); empty where that changes nothing."""
+    known = {name.casefold(): code for name, code, _ in identified()}
+    known |= {each.name.casefold(): code for code, each in LANGUAGES.items()}
+    plain = tuple(known.get(word := name.strip().casefold(), word) for name in names)
+    return plain if plain != names and len(set(plain)) == len(plain) else ()
+
+
+def named_fields(shape: str, columns: Mapping[str, str]) -> dict[str, str] | None:
+    """The column map by the shape's own names of its fields (`response` is the output of an instruction).
+
+    None when a key is no field of the shape, or two are the same.
+    """
+    known = {name: field.rstrip("?") for field, names in SHAPES[shape].items() for name in (*reversed(names), field.rstrip("?"))}
+    fields = {known[key]: column for key, column in columns.items() if key in known}
+    return fields if len(fields) == len(columns) else None
+
+
+def is_complete(shape: str, fields: Collection[str]) -> bool:
+    """Whether these are all fields that a record of the shape cannot do without."""
+    return all(field in fields for field in SHAPES[shape] if not field.endswith("?"))
+
+
+def asks_for_label(record: Record) -> bool:
+    """Whether the record is a multiple-choice question whose answer is the label of an option, such as `B` or `(2)`."""
+    answer = next((record[name] for name in SHAPES["question"]["answer"] if name in record), None)
+    return isinstance(answer, str) and len(answer.strip(" ().:")) == 1 and _has_options(tuple(record))
+
+
+@lru_cache(maxsize=256)
+def _has_options(names: tuple[str, ...]) -> bool:
+    plain = {name.casefold() for name in names}
+    series = ("{}", "option_{}", "option{}", "choice_{}", "choice{}", "op{}", "opt_{}", "answer_{}")
+    return bool(plain & {"choices", "options", "endings"}) or any({s.format(x) for x in "ab"} <= plain for s in series)
+
+
+def target_language(record: Record, columns: Mapping[str, str], wanted: Wanted) -> str:
+    """The language that the target column is named after; empty when its name is no language code."""
+    named = columns.get("target", "")
+    if named:
+        return named if named in LANGUAGES or named in _codes() or (named in wanted) else ""
+    pair = language_pair(record["translation"] if isinstance(record.get("translation"), dict) else record, wanted)
+    return pair[1] if pair else ""
+
+
+def parse(record: Record, shape: str, columns: Mapping[str, str], wanted: Wanted = ("", "")) -> Parsed:
     """Messages and original of a record. `columns` maps a shape's field to the record's name for it. Raises RecordError."""
     if shape in ("messages", "conversations"):
         names = (*SHAPES[shape][shape], *SHAPES["messages"]["messages"], *SHAPES["conversations"]["conversations"])
         return _conversation(_get(record, shape, names, columns)), None
     if shape == "pair":
-        return _pair(record, columns, target)
+        return _pair(record, columns, wanted)
     found = {field.rstrip("?"): _field(record, field, names, columns) for field, names in SHAPES[shape].items()}
     if shape == "text":
         return (Message("text", found["text"]),), None
@@ -110,10 +177,10 @@ def parse(record: Record, shape: str, columns: Mapping[str, str], target: str = 
     return (*system, Message("user", asked), Message("assistant", answered)), None
 
 
-def _pair(record: Record, columns: Mapping[str, str], target: str) -> Parsed:
+def _pair(record: Record, columns: Mapping[str, str], wanted: Wanted) -> Parsed:
     if isinstance(record.get("translation"), dict) and columns.get("source") not in record:
         record = record["translation"]
-    codes = language_pair(record, target)
+    codes = language_pair(record, wanted) if not columns else None
     names = {"source": columns.get("source", ""), "target": columns.get("target", "")}
     if codes and not names["source"]:
         names = dict(zip(("source", "target"), codes, strict=True))
@@ -241,12 +308,16 @@ def is_own(record: Record) -> bool:
 
 
 def own_row(record: Record) -> Row:
-    """A row that hala wrote, with its id and everything else unchanged."""
+    """A row that hala wrote, with its id and everything else unchanged. Raises RecordError where something is no text."""
     original = None if record["original"] is None else _messages(record["original"])
-    lang, source, licence = (record[name] or "" for name in ("lang", "source", "licence"))
-    return Row(
-        clean(record["id"], "id"), _messages(record["messages"]), lang, source, licence, original, dict(record["notes"] or {})
-    )
+    lang, source, licence = (clean(record[name] or "", name) for name in ("lang", "source", "licence"))
+    try:
+        notes = dict(record["notes"] or {})  # Parquet gives pairs
+    except (TypeError, ValueError):
+        raise RecordError("wrong_type", f"notes are {type(record['notes']).__name__}") from None
+    for name, value in notes.items():
+        clean(name, "a note's name"), clean(value, "a note")
+    return Row(clean(record["id"], "id"), _messages(record["messages"]), lang, source, licence, original, notes)
 
 
 def _messages(turns: Any) -> tuple[Message, ...]:

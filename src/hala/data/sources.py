@@ -8,18 +8,32 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hala.data.complaints import Complaints
 from hala.data.places import check_place, data_files
 from hala.data.questions import read_questions
 from hala.data.readers import FORMATS, BadRow, Records, Reject, format_of, parallel, read_records
-from hala.data.shapes import SHAPES, RecordError, clean, detect, is_own, language_pair, own_row, parse, tools_of
+from hala.data.selecting import Where, fits, is_among, is_sampled
+from hala.data.shapes import (
+    SHAPES,
+    RecordError,
+    asks_for_label,
+    clean,
+    detect,
+    is_complete,
+    is_own,
+    named_fields,
+    own_row,
+    parse,
+    plain_names,
+    target_language,
+    tools_of,
+)
 from hala.errors import InputError, nearest
-from hala.languages import LANGUAGES
 from hala.records import Message, Row
 
 __all__ = ["BadRow", "SourceSpec", "fingerprint", "hub_records", "open_source", "read_questions", "resolve_revision"]
@@ -49,7 +63,7 @@ class SourceSpec:
     header: bool | None = None
     keep: tuple[str, ...] = ()
     """Columns whose values go along in the rows' notes, as text; one that a record lacks is left out."""
-    where: Mapping[str, str | list[str]] | None = None
+    where: Where | None = None
     """Keep only records whose columns have these values, or one of these."""
     holdout: str | None = None
     """Column whose values are divided by hash into held-out and other groups; a group is never in both.
@@ -68,6 +82,8 @@ class SourceSpec:
     lang: str | None = None
     """Language of the rows; none means that of the target column of pairs where its name says it, else unknown."""
     licence: str = ""
+    languages: tuple[str, str] = ("", "")
+    """Source and target of the work that the rows are for: they tell which columns of a pair are meant, and which is which."""
 
 
 # After so many records without one usable row the settings are wrong, not the data.
@@ -80,35 +96,30 @@ def open_source(spec: SourceSpec, reject: Reject) -> Iterator[Row]:
     Raises InputError when the source is missing, empty, in another encoding, or has no usable record at all.
     """
     _check(spec)
-    name = spec.name or _name(spec)
-    reasons: Counter[str] = Counter()
-    columns: set[str] = set()
-    missing: dict[str, None] = {}  # in order of appearance
+    name, form = spec.name or _name(spec), _form(spec)
+    bad, made = Complaints(spec), 0
 
-    def count(bad: BadRow) -> None:
-        reasons[bad.reason] += 1
-        if bad.reason == "missing_field" and len(missing) < 3:
-            missing[bad.excerpt] = None
-        reject(bad)
-        lost = reasons.total()
-        if made and made + lost >= _PATIENCE and lost > spec.stop_above * (made + lost):
-            raise _too_many(spec, reasons, made)
+    def count(each: BadRow) -> None:
+        bad.add(each)
+        reject(each)
+        if made and made + bad.total >= _PATIENCE and bad.total > spec.stop_above * (made + bad.total):
+            raise bad.too_many(made)
 
-    made = 0
-    for file, position, record in _selected(spec, count):
-        columns.update(map(str, record))
+    for file, place, position, record in _selected(spec, count, bad.columns):
         try:
-            row = _row(record, spec, name, position)
+            row = _row(record, spec, form, f"{name}/{position}", name)
         except RecordError as error:
-            count(BadRow(file, position, error.reason, error.detail or _excerpt(record)))
-            if not made and reasons.total() >= _PATIENCE:
+            count(BadRow(file, place, error.reason, error.detail or _excerpt(record)))
+            if not made and bad.total >= _PATIENCE:
                 break
             continue
         made += 1
-        if spec.sample >= 1.0 or _sampled(row.id, spec):
+        if spec.sample >= 1.0 or is_sampled(row.id, spec.sample, spec.seed):
             yield row
     if not made:
-        raise _nothing(spec, reasons, columns, list(missing))
+        raise bad.nothing()
+    if (absent := bad.absent()) is not None:
+        raise absent
 
 
 def fingerprint(spec: SourceSpec) -> str:
@@ -145,21 +156,28 @@ def _check(spec: SourceSpec) -> None:
         raise InputError("a source needs either a path or a hub dataset.", "Set path: or hub:, not both.")
     if spec.shape and spec.shape not in SHAPES:
         raise InputError(f"unknown shape '{spec.shape}'.{nearest(spec.shape, SHAPES)}", f"Use one of {', '.join(SHAPES)}.")
-    if spec.columns and not spec.shape and not _shape_of(spec):
-        raise InputError(f"columns {sorted(spec.columns)} belong to no shape.", f"Add shape: one of {', '.join(SHAPES)}.")
     if spec.path:
         check_place(Path(spec.path))
 
 
-def _shape_of(spec: SourceSpec) -> str:
-    """The declared shape, or the one whose fields the column map names; empty when neither is given."""
+def _form(spec: SourceSpec) -> tuple[str, Mapping[str, str]]:
+    """The declared shape, or the one whose fields the column map names, else ""; and the map by the shape's own field names.
+
+    Raises InputError for a column that belongs to no shape.
+    """
     if spec.shape or not spec.columns:
-        return "pair" if spec.target and not spec.shape else spec.shape
-    for shape, fields in SHAPES.items():
-        required = {each for each in fields if not each.endswith("?")}
-        if required <= set(spec.columns) <= {each.rstrip("?") for each in fields}:
-            return shape
-    return ""
+        shape = "pair" if spec.target and not spec.shape else spec.shape
+        given = named_fields(shape, spec.columns or {}) if shape else {}
+    else:
+        found = ((shape, named_fields(shape, spec.columns)) for shape in SHAPES)
+        shape, given = next(((shape, fields) for shape, fields in found if fields and is_complete(shape, fields)), ("", None))
+    if given is None:
+        fields = "; ".join(f"{shape}: {', '.join(names)}" for shape, names in SHAPES.items() if spec.shape in ("", shape))
+        raise InputError(
+            f"columns {sorted(spec.columns or {})} belong to {f'no field of shape {spec.shape}' if spec.shape else 'no shape'}.",
+            f"Map fields to the data's columns ({fields.replace('?', ' (optional)')}).",
+        )
+    return shape, given
 
 
 def _name(spec: SourceSpec) -> str:
@@ -180,8 +198,11 @@ def _files(spec: SourceSpec) -> list[tuple[Path, str]]:
     return [(each, spec.format or format_of(each)) for each in data_files(path)]
 
 
-def _selected(spec: SourceSpec, reject: Reject) -> Iterator[tuple[str, int, dict[str, Any]]]:
-    """File, position and record after `where`, `skip` and `take`; records that cannot be parsed count as taken."""
+def _selected(spec: SourceSpec, reject: Reject, columns: set[str]) -> Iterator[tuple[str, int, int, dict[str, Any]]]:
+    """File, position in it, position in all and record after `where`, `skip` and `take`; what cannot be parsed counts as taken.
+
+    `columns` gets the names that any record has.
+    """
     end = None if spec.take is None else spec.skip + spec.take
     seen = 0
 
@@ -191,51 +212,51 @@ def _selected(spec: SourceSpec, reject: Reject) -> Iterator[tuple[str, int, dict
         if seen > spec.skip and (end is None or seen <= end):
             reject(bad)
 
-    for file, records in _streams(spec, broken):
-        for position, record in records:
-            if not _wanted(record, spec):
-                continue
+    chosen = bool(spec.where or spec.holdout)
+    for file, before, records in _streams(spec, broken):
+        for place, record in records:
             if end is not None and seen >= end:
                 return
+            if not columns.issuperset(record):
+                columns.update(map(str, record))
+            if chosen and not _wanted(record, spec):
+                continue
             seen += 1
             if seen > spec.skip:
-                yield file, position, record
+                yield file, place, before + place, record
+            if seen == end:  # what follows may be a whole data set, or a stream
+                return
 
 
 def _wanted(record: Mapping[str, Any], spec: SourceSpec) -> bool:
-    for column, value in (spec.where or {}).items():
-        if str(record.get(column, "")) not in ([value] if isinstance(value, str) else value):
-            return False
+    if spec.where and not fits(record, spec.where):
+        return False
     if not spec.holdout or record.get(spec.holdout) is None:
         return True  # without its group a record is rejected later, with the other unusable ones
     return is_among(str(record[spec.holdout]), spec.holdout_share) == (spec.split == "heldout")
 
 
-def _sampled(row_id: str, spec: SourceSpec) -> bool:
-    """Whether a row, whose id ends in the hash of its content, is in the sample."""
-    mark = row_id[-8:]
-    return is_among(f"{spec.seed} {mark}", spec.sample) if spec.seed else int(mark, 16) < spec.sample * 2**32
-
-
-def is_among(name: str, share: float) -> bool:
-    """Whether a name is in a share of all names, 0 to 1, which its hash decides: always the same ones."""
-    digest = hashlib.blake2b(name.encode("utf-8", "replace"), digest_size=8).digest()
-    return int.from_bytes(digest, "big") < share * 2**64
-
-
-def _streams(spec: SourceSpec, reject: Reject) -> Iterator[tuple[str, Records]]:
+def _streams(spec: SourceSpec, reject: Reject) -> Iterator[tuple[str, int, Records]]:
+    """Every file with the number of records before it; in a folder a torn file is one bad record and the others go on."""
     if spec.hub:
         split = "train" if spec.holdout and spec.split == "heldout" else spec.split
-        yield spec.hub, enumerate(dict(record) for record in hub_records(spec.hub, spec.config, split, resolve_revision(spec)))
+        records = hub_records(spec.hub, spec.config, split, resolve_revision(spec))
+        yield spec.hub, 0, enumerate(map(dict, records))
     elif spec.target:
-        yield str(spec.path), parallel(Path(spec.path or ""), Path(spec.target), reject)
+        yield str(spec.path), 0, parallel(Path(spec.path or ""), Path(spec.target), reject)
     else:
-        offset = 0
-        for path, form in _files(spec):
+        files, names, before, last = _files(spec), (spec.columns or {}).values(), 0, -1
+
+        def noting(records: Records) -> Records:
+            nonlocal last
+            for each in records:
+                last = each[0]
+                yield each
+
+        for path, form in files:
             last = -1
-            for last, record in read_records(path, form, reject, spec.header, (spec.columns or {}).values()):
-                yield str(path), iter([(offset + last, record)])
-            offset += last + 1
+            yield str(path), before, noting(read_records(path, form, reject, spec.header, names, whole=len(files) == 1))
+            before += last + 1
 
 
 def hub_records(name: str, config: str | None, split: str, revision: str | None) -> Iterator[Mapping[str, Any]]:
@@ -255,30 +276,41 @@ def hub_records(name: str, config: str | None, split: str, revision: str | None)
         ) from error
 
 
-def _row(record: dict[str, Any], spec: SourceSpec, name: str, position: int) -> Row:
+def _row(record: dict[str, Any], spec: SourceSpec, form: tuple[str, Mapping[str, str]], place: str, name: str) -> Row:
+    """The row of a record; its id is its place and the hash of what it says."""
     if spec.holdout and record.get(spec.holdout) is None:
         raise RecordError("missing_field", f"holdout: {spec.holdout}")
     if is_own(record):
+        _refuse_idle(spec)
         return own_row(record)
-    lang = spec.lang or ""
-    shape = _shape_of(spec) or detect(record, lang)
+    (shape, columns), lang = form, spec.lang or ""
+    fields, wanted = record, (spec.languages[0], lang or spec.languages[1])
     if not shape:
-        raise RecordError("unknown_shape", f"fields {sorted(map(str, record))[:8]}")
-    messages, original = parse(record, shape, spec.columns or {}, lang)
+        shape = detect(record, wanted)
+        if not shape and (names := plain_names(tuple(record))):
+            fields = dict(zip(names, record.values(), strict=True))
+            shape = detect(fields, wanted)
+        if not shape:
+            raise RecordError("unknown_shape", f"fields {sorted(map(str, record))[:8]}")
+        if shape == "question" and asks_for_label(fields):
+            raise RecordError("has_options", "its answer names one of several options, which the question does not hold")
+    messages, original = parse(fields, shape, columns, wanted)
     if not lang and original is not None:
-        lang = _target_language(record, spec)
+        lang = target_language(fields, columns, wanted)
     tools = tools_of(record) if shape in ("messages", "conversations") else ""
     notes = {column: clean(str(record[column]), column) for column in spec.keep if record.get(column) not in (None, "")}
     notes |= {"tools": tools} if tools else {}
-    return Row(f"{name}/{position}-{_digest(messages, original)}", messages, lang, name, spec.licence, original, notes)
+    return Row(f"{place}-{_digest(messages, original)}", messages, lang, name, spec.licence, original, notes)
 
 
-def _target_language(record: Mapping[str, Any], spec: SourceSpec) -> str:
-    """The language that the target column is named after; empty when its name is no language code."""
-    named = (spec.columns or {}).get("target", "")
-    inner = record["translation"] if isinstance(record.get("translation"), dict) else record
-    pair = language_pair(inner)
-    return named if named in LANGUAGES else (pair[1] if pair and not named else "")
+def _refuse_idle(spec: SourceSpec) -> None:
+    """Raises InputError for a setting that would do nothing for rows that hala wrote."""
+    idle = [key for key in ("lang", "licence", "keep", "shape", "columns") if getattr(spec, key)]
+    if idle:
+        raise InputError(
+            f"{', '.join(idle)} does nothing for {spec.path or spec.hub}: hala wrote these rows, and each says it of itself.",
+            f"Leave {' and '.join(f'{key}:' for key in idle)} out; set it where the rows are first read.",
+        )
 
 
 def _digest(messages: tuple[Message, ...], original: tuple[Message, ...] | None) -> str:
@@ -290,41 +322,3 @@ def _digest(messages: tuple[Message, ...], original: tuple[Message, ...] | None)
 
 def _excerpt(record: Mapping[str, Any]) -> str:
     return str(dict(record))[:120].encode("utf-8", "replace").decode()
-
-
-def _headless(spec: SourceSpec) -> bool:
-    """Whether a table was read by column number although nobody asked for numbers; only the first table is looked at."""
-    names = (spec.columns or {}).values()
-    if not spec.path or spec.target or (names and all(name.isdigit() for name in names)):
-        return False
-    for path, form in _files(spec):
-        if form in ("csv", "tsv"):
-            _, record = next(read_records(path, form, lambda bad: None, spec.header, names), (0, {"": ""}))
-            return all(name.isdigit() for name in record)
-    return False
-
-
-def _too_many(spec: SourceSpec, reasons: Counter[str], made: int) -> InputError:
-    bad = reasons.total()
-    why = ", ".join(f"{count:,} {reason}" for reason, count in reasons.most_common(4))
-    return InputError(
-        f"{bad:,} of the first {bad + made:,} records of {spec.path or spec.hub} cannot be used ({why}).",
-        f"Look at some of them, then map or repair them, or raise stop_above of the data (it is {spec.stop_above:g}).",
-    )
-
-
-def _nothing(spec: SourceSpec, reasons: Counter[str], columns: set[str], missing: list[str]) -> InputError:
-    where = spec.path or spec.hub
-    first = " The first line was read as data; set header: true if it names the columns." if _headless(spec) else ""
-    if reasons:
-        told = {"missing_field": f": {'; '.join(missing)}"}
-        why = ", ".join(f"{count} {reason}{told.get(reason, '')}" for reason, count in reasons.most_common(4))
-        known = f" Columns found: {', '.join(sorted(columns)[:12])}." if columns else ""
-        fix = "Name the shape and map its fields with columns:, or repair the file."
-        if f"holdout: {spec.holdout}" in missing:
-            fix = "Add that column (what it holds tells which rows belong together), name another one, or leave holdout: out."
-        return InputError(f"no usable row in {where} ({why}).{known}{first}", fix)
-    if spec.where or spec.holdout:
-        chosen = {**(spec.where or {}), **({"holdout": f"{spec.holdout}, {spec.split}"} if spec.holdout else {})}
-        return InputError(f"no record of {where} has {chosen}.{first}", "Check the names and values under where: and holdout:.")
-    return InputError(f"{where} has no records.", "Check skip: and the file.")

@@ -174,7 +174,7 @@ def read_prompts(settings: Compress, source: str, context: Context, bad: Any) ->
     from hala.weights.loading import load_tokenizer
 
     about = trained_for(source)
-    rows = list(islice(open_all(settings.prompts, context.inputs, bad), settings.prompt_rows))
+    rows = list(islice(open_all(settings.prompts, context.inputs, bad, context.languages), settings.prompt_rows))
     if not rows:
         raise InputError("prompts hold no rows.", "Give a file with a few texts, pairs or chats.")
     prompt = for_languages(about.get("prompt") or "default", context.languages.target, context.languages.source)

@@ -59,7 +59,7 @@ def run(settings: Filter, context: Context) -> Outcome:
             context.progress.skip(done)
         context.progress.update(done, None, "rows", f"{counts['kept']:,} kept")
 
-    rows = open_all(settings.data, context.inputs, bad)
+    rows = open_all(settings.data, context.inputs, bad, context.languages)
     try:
         with collecting_seldom():
             counts = run_shards(context.out, rows, settings.shard_rows, process, after)
@@ -177,7 +177,7 @@ def _duplicates(settings: Filter, context: Context) -> list[Seen | Near]:
     if settings.near:
         from hala.data.near import Near
 
-        duplicates.append(Near(open_all(settings.data, context.inputs, Collected()), settings.near))
+        duplicates.append(Near(open_all(settings.data, context.inputs, Collected(), context.languages), settings.near))
     # A shard that lacks one of its two files is made again and must not meet itself.
     parts = [context.out / "rows", context.out / "rejected"]
     done = sorted(set.intersection(*({file.name for file in part.glob("*.parquet")} for part in parts)))

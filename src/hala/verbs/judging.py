@@ -132,7 +132,7 @@ def _labelled(settings: Judge, context: Context) -> tuple[list[Row], list[bool]]
     if data.ref is None:
         data = data.model_copy(update={"keep": (*data.keep, settings.label)})
     rows, labels, bad = [], [], Collected()
-    for row in open_rows(data, bad, context.inputs):
+    for row in open_rows(data, bad, context.inputs, context.languages):
         said = row.notes.get(settings.label, "").strip().casefold()
         if said not in LABELS or row.original is None or not len(row.messages) == len(row.original) == 1:
             what = f"{settings.label} is {said!r}" if said not in LABELS else "it is no sentence pair"

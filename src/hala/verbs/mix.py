@@ -130,7 +130,7 @@ def _count(settings: Mix, context: Context) -> tuple[list[Pile], Collected]:
 def _reading(settings: Mix, context: Context, bad: Collected, lengths: list[int]) -> Iterator[tuple[int, Row]]:
     """(part, row) of all parts, one part after the other; `lengths` counts the rows of each."""
     for number, part in enumerate(settings.parts):
-        for row in open_all(part.data, context.inputs, bad):
+        for row in open_all(part.data, context.inputs, bad, context.languages):
             lengths[number] += 1
             yield number, row
 
@@ -195,7 +195,7 @@ def _by_part(settings: Mix, context: Context, given: Sequence[Given]) -> Iterato
 
     def reading(number: int, part: Given) -> Iterator[tuple[int, list[Row]]]:
         first = 0
-        for batch in batches(open_all(settings.parts[number].data, context.inputs, Collected())):
+        for batch in batches(open_all(settings.parts[number].data, context.inputs, Collected(), context.languages)):
             if first + len(batch) > len(part.copies):
                 break
             yield first, batch

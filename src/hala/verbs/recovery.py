@@ -79,7 +79,10 @@ def entries_of(settings: Recovery, source: str, context: Context, test: str) -> 
 
     names = unique([set_name(data) for data in settings.pairs])
     bad = {name: Collected() for name in names}
-    sets = {n: read_pairs(data, context.inputs, bad[n], settings.limit) for n, data in zip(names, settings.pairs, strict=True)}
+    sets = {
+        name: read_pairs(data, context.inputs, bad[name], settings.limit, context.languages)
+        for name, data in zip(names, settings.pairs, strict=True)
+    }
     answers = {
         side: remembered(context.scratch / f"{side}-{test}.json", partial(translate_sets, settings, where, sets, context, side))
         for side, where in (("original", source), ("compressed", str(context.out)))

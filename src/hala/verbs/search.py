@@ -100,7 +100,7 @@ def read_sets(settings: Search, context: Context, bad: Any) -> list[HalvedSet]:
         keys = [key_of({"question": each.question.question, "options": each.question.options}) for each in items]
         found.append(HalvedSet(name, items, split(keys, settings.seed, name), benchmark))
     for data in settings.pairs:
-        name, rows = next(names), read_pairs(data, context.inputs, bad, settings.limit)
+        name, rows = next(names), read_pairs(data, context.inputs, bad, settings.limit, context.languages)
         pairs = [(a.content, b.content) for row in rows for a, b in zip(row.original or (), row.messages, strict=True)]
         found.append(HalvedSet(name, pairs, split([key_of({"pair": pair}) for pair in pairs], settings.seed, name)))
     return found

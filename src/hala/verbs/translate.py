@@ -23,7 +23,7 @@ def run(settings: Translate, context: Context) -> Outcome:
     with closing(open_work(settings, context)) as work, collecting_seldom():
         meter = Meter(settings, context, work.translator.stats)
         work.translator.progress = meter.within
-        rows = open_all(settings.data, context.inputs, bad)
+        rows = open_all(settings.data, context.inputs, bad, context.languages)
         process = lambda batches: work.judge(batches, meter.taken_in)  # noqa: E731
         counts = stream_shards(context.out, rows, settings.shard_rows, process, meter.after, NOTES)
     bad.write(context.out)

@@ -117,7 +117,7 @@ def learn(
 
 def training_rows(settings: Tune, datas: Iterable[Data], context: Context, counts: Counter[str], bad: Collected) -> Iterator[Row]:
     """Rows as they are, or segment pairs for a translator; everything left out is counted."""
-    for row in open_all(tuple(datas), context.inputs, bad):
+    for row in open_all(tuple(datas), context.inputs, bad, context.languages):
         counts["rows"] += 1
         if settings.task != "translation":
             yield row
