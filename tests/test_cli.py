@@ -251,7 +251,7 @@ def test_text_from_the_command_line(hala: Hala, text: str) -> None:
         (("merge", "/no/a", "/no/b", "--out", "OUT", "--t", "2"), 2, "between 0 and 1"),
         (("merge", "/no/a", "/no/b", "--out", "OUT"), 4, "/no/a"),
         (("filter", "none.jsonl", "--out", "OUT"), 4, "none.jsonl"),
-        (("filter", "none.jsonl", "--out", "OUT", "--set", "data.take=3"), 2, "--set data.take"),
+        (("filter", "none.jsonl", "--out", "OUT", "--set", "data.tkae=3"), 2, "take"),
         (("evaluate", "/no/such", "--out", "OUT"), 4, "nothing to evaluate"),
         (("run", "none.yaml"), 2, "none.yaml"),
         (("plan", "none.yaml"), 2, "none.yaml"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from hala import artifacts
 from hala.digests import digest_files
@@ -13,6 +13,7 @@ from hala.errors import InputError, RecipeError
 from hala.recipe import Accepts, Data, Described, EngineSettings, Section, Step, essence
 from hala.recipe_file import references
 
+SectionT = TypeVar("SectionT", bound=Section)
 SMALL = (".json", ".jinja", ".model", ".txt", ".md")  # tokenizers, templates, settings, licences
 NOT_OURS = (artifacts.MANIFEST, artifacts.STARTED)
 
@@ -45,6 +46,28 @@ def input_digests(step: Step, root: Path, before: Mapping[str, str], say: Callab
             digests[key] = before[key]
             say(f"    {error.message.rstrip('.')}; taken as it was: {before[key]}")
     return digests
+
+
+def pinned(section: SectionT, digests: Mapping[str, str]) -> SectionT:
+    """The section with every hub dataset at the commit that stands in its inputs, so that a step reads what it was made from."""
+    changes: dict[str, Any] = {}
+    for name in type(section).model_fields:
+        value = getattr(section, name)
+        parts = tuple(
+            _at_commit(item, digests) if isinstance(item, Data) else pinned(item, digests) if isinstance(item, Section) else item
+            for item in (value if isinstance(value, tuple) else (value,))
+        )
+        if any(new is not old for new, old in zip(parts, value if isinstance(value, tuple) else (value,), strict=True)):
+            changes[name] = parts if isinstance(value, tuple) else parts[0]
+    return section.model_copy(update=changes) if changes else section
+
+
+def _at_commit(data: Data, digests: Mapping[str, str]) -> Data:
+    if data.hub is None:
+        return data
+    end = f":{data.hub}" + (f"@{data.revision}" if data.revision else "")
+    found = next((digest for key, digest in digests.items() if key.startswith("data:") and key.endswith(end)), "")
+    return data.model_copy(update={"revision": found.rpartition("@")[2]}) if found else data
 
 
 def local_places(section: Section) -> Iterator[tuple[str, Path]]:

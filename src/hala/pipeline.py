@@ -154,13 +154,13 @@ def _run_step(step: Step, recipe: Recipe, out: Path, root: Path, choice: Choice,
     context = Context(step.name, out, root, recipe.languages, _folders(step, root), progress)
     if (finished := _finished(step, out, identity, choice)) is not None:
         progress.say(f"    finished before, kept ({out})")
-        _test(step, config, finished, context)
+        _test(step.model_copy(update={"settings": inputs.pinned(step.settings, digests)}), config, finished, context)
         return
     session = Session.begin(out, identity)
     progress.step(step.name)
     try:
         with artifacts.disk_errors(out):
-            outcome = perform(step.verb, step.settings, context)
+            outcome = perform(step.verb, inputs.pinned(step.settings, digests), context)
     except BaseException:
         with contextlib.suppress(OSError):  # on a full disk the time is lost, the error is not
             artifacts.forget(out) if artifacts.made_nothing(out) else session.pause()

@@ -107,6 +107,10 @@ class Languages(Section):
         return {key: value for key, value in content.items() if key != "files" or value}
 
 
+Scalar = str | bool | int | float | None
+Column = Annotated[str, BeforeValidator(lambda name: str(name) if isinstance(name, int) else name)]
+
+
 class Data(Section):
     """Where rows come from: exactly one of `ref`, `path`, `hub` or `world`."""
 
@@ -137,10 +141,11 @@ class Data(Section):
     """Whether the first line of a .csv or .tsv file names the columns; none means that its words tell."""
     shape: Literal["messages", "conversations", "instruction", "prompt", "question", "pair", "text"] | None = None
     """What a record holds; none means that its field names, or those of `columns`, tell."""
-    columns: dict[str, str] | None = None
-    """Column map, for example `{source: en, target: ar}`; none means that the shape is recognised from the rows."""
-    where: dict[str, str | list[str]] | None = None
-    """Keep rows whose column equals the value, or is one of the values: `{translation: HT}`."""
+    columns: dict[str, Column] | None = None
+    """Column map, for example `{source: en, target: ar}`, by number from 0 without a header; none means that the shape is
+    recognised from the rows."""
+    where: dict[str, Scalar | list[Scalar]] | None = None
+    """Keep rows whose column equals the value, or is one of the values: `{translation: HT}`, `{level: [1, 2], good: true}`."""
     holdout: str | None = None
     """Column whose values are divided by hash into train and held-out groups, for example `doc`: no group is in both.
     A record without it is malformed."""
@@ -149,7 +154,7 @@ class Data(Section):
     keep: Annotated[tuple[str, ...], BeforeValidator(as_tuple)] = ()
     """Columns that go along in the rows' notes: a dialect, a category, a difficulty."""
     sample: float = Field(default=1.0, gt=0.0, le=1.0)
-    """Share of the rows to keep, chosen by the hash of their content and `seed`."""
+    """Share of the rows to keep, chosen by the hash of their content and `seed`, after `skip` and `take`."""
     weight: float = Field(default=1.0, gt=0.0, le=100.0)
     """How often its rows come in a mix: 2 gives each row twice, 0.5 every other one, 2.5 each twice and half of them once more;
     which ones, their ids decide."""
@@ -162,7 +167,8 @@ class Data(Section):
     stop_above: Annotated[float, Execution()] = Field(default=0.5, gt=0.0, le=1.0)
     """Stop when more than this share of the records read so far, at least 1,000, cannot be used."""
     lang: str | None = None
-    """Language of the rows; none means what the target column of pairs is named after, else unknown. The world knows its own;
+    """Language of the rows; none means what the target column of pairs is named after, else unknown. Rows that hala wrote have
+    their own, as they have a licence: there it is refused. The world knows its own too;
     there it chooses the language of conversations and questions, `en` or `ar`."""
     arabic_share: float = Field(default=0.1, ge=0.0, le=1.0)
     """Share of Arabic statements in the world's running text."""

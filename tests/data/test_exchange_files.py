@@ -66,3 +66,23 @@ def test_torn_and_hostile_files(tmp_path: Path) -> None:
     bomb = f'<!DOCTYPE tmx [{entities}]><tmx><body><tu><tuv xml:lang="en"><seg>&b;</seg></tuv></tu></body></tmx>'
     with pytest.raises(InputError, match="entities"):
         read(tmp_path / "bomb.tmx", bomb)
+
+
+def test_memories_of_many_languages(tmp_path: Path) -> None:
+    """A unit keeps all its sides: the work's languages or `columns` choose, the first variant of a language is that language."""
+    sides = {"en-US": "color", "ar": "لون", "fr": "couleur", "en-GB": "colour"}
+    tuvs = "".join(f'<tuv xml:lang="{tag}"><seg>{text}</seg></tuv>' for tag, text in sides.items())
+    path = tmp_path / "many.tmx"
+    path.write_text(f"<tmx><body><tu>{tuvs}</tu></body></tmx>", encoding="utf-8")
+    for spec, wanted in (
+        (SourceSpec(path=str(path), languages=("en", "ar")), ("color", "لون")),
+        (SourceSpec(path=str(path), languages=("fr", "en")), ("couleur", "color")),
+        (SourceSpec(path=str(path), columns={"source": "en-GB", "target": "fr"}), ("colour", "couleur")),
+    ):
+        [row] = open_source(spec, print)
+        assert row.original and (row.original[0].content, row.text) == wanted
+    with pytest.raises(InputError, match="Columns found: ar, en, en-GB, fr"):
+        list(open_source(SourceSpec(path=str(path)), lambda bad: None))
+    path.write_text(f"<tmx><body><tu>{tuvs.replace('ar', 'en-CA').replace('fr', 'en-NZ')}</tu></body></tmx>", encoding="utf-8")
+    with pytest.raises(InputError, match="text in en, en-CA, en-NZ, en-GB alone"):
+        list(open_source(SourceSpec(path=str(path)), lambda bad: None))

@@ -9,8 +9,11 @@ from typing import Annotated
 
 import typer
 
-from hala.cli.words import JsonOption, QuietOption, SetOption, page, print_json, progress_of
+from hala.cli.words import JsonOption, QuietOption, SetOption, data_of, page, print_json, progress_of
 
+DataOption = Annotated[
+    list[str] | None, typer.Option("--set", metavar="data.KEY=VALUE", help="Say more about a file of data; repeat as needed.")
+]
 ONE_OR_ALL = "Folder of a run, or of one step made alone."
 
 
@@ -85,12 +88,14 @@ def show(
     rows: Annotated[Path, typer.Argument(help="A data step's folder, or a file of data.")],
     rejected: Annotated[bool, typer.Option("--rejected", help="Show what was rejected, with the reason.")] = False,
     count: Annotated[int | None, typer.Option("-n", min=0, help="How many rows; else all, page by page, or 5 in a pipe.")] = None,
+    overrides: DataOption = None,
 ) -> None:
     """Look through rows, the originals beside them."""
     from hala.verbs.report import show_rows
 
     paged = count is None and sys.stdout.isatty()
-    texts = show_rows(rows, rejected, None if paged else 5 if count is None else count)
+    data = data_of(rows, overrides) if overrides else None
+    texts = show_rows(rows, rejected, None if paged else 5 if count is None else count, data)
     first = next(texts, None)
     if first is None and count != 0:
         print("nothing was rejected." if rejected else "no row was kept; --rejected shows the others.", file=sys.stderr)
@@ -102,12 +107,14 @@ def show(
 
 
 def stats(
-    rows: Annotated[Path, typer.Argument(help="A data step's folder, or a file of data.")], as_json: JsonOption = False
+    rows: Annotated[Path, typer.Argument(help="A data step's folder, or a file of data.")],
+    as_json: JsonOption = False,
+    overrides: DataOption = None,
 ) -> None:
     """Count rows: reasons, languages, sources, lengths, duplicates, cost."""
     from hala.verbs.stats import stats_of, stats_text
 
-    found = stats_of(rows)
+    found = stats_of(rows, data_of(rows, overrides) if overrides else None)
     print_json(found) if as_json else print(stats_text(found))
 
 

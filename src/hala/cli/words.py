@@ -20,6 +20,7 @@ import typer
 
 if TYPE_CHECKING:
     from hala.progress import Progress
+    from hala.recipe import Data
 
 SetOption = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting; repeat as needed.")]
 OutOption = Annotated[Path, typer.Option("--out", help="Folder for the result.")]
@@ -48,6 +49,8 @@ def settings_of(overrides: list[str] | None, **given: Any) -> dict[str, Any]:
             raise RecipeError(f"--set {override!r} is not key=value.", "For example: --set epochs=2")
         target: Any = settings
         *parents, last = key.split(".")
+        if parents[:1] == ["data"] and isinstance(settings.get("data"), str):  # the file that was named, and more about it
+            settings["data"] = {"ref" if settings["data"].startswith("$") else "path": settings["data"]}
         for parent in parents:
             listed = isinstance(target, list) and parent.isdigit() and int(parent) < len(target)  # parts.0.end
             target = target[int(parent)] if listed else target.setdefault(parent, {}) if isinstance(target, dict) else None
@@ -65,6 +68,18 @@ def settings_of(overrides: list[str] | None, **given: Any) -> dict[str, Any]:
         except YAMLError as error:
             raise RecipeError(f"--set {key}: cannot read {value!r}: {getattr(error, 'problem', error)}.") from None
     return settings
+
+
+def data_of(place: Path, overrides: list[str] | None) -> Data:
+    """A file or folder with what `--set data.KEY=VALUE` says about it. Raises RecipeError for another key."""
+    from hala.errors import RecipeError
+    from hala.recipe_file import from_content
+
+    settings = settings_of(overrides, data=str(place))
+    if others := sorted(settings.keys() - {"data"}):
+        raise RecipeError(f"--set {others[0]} does nothing here.", "Say more about the data: --set data.KEY=VALUE")
+    data = from_content({"name": "single", "steps": {"filter": {"filter": settings}}}).steps["filter"].settings.data  # type: ignore[attr-defined]
+    return data[0]  # type: ignore[no-any-return]
 
 
 def exists(source: str) -> bool:

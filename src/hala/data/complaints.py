@@ -112,7 +112,7 @@ def table_hint(spec: SourceSpec) -> str:
         if all(name.isdigit() for name in record) and not (names and all(name.isdigit() for name in names)):
             return (
                 " The first line was read as data; set header: true if it names the columns,"
-                " else number them from 0: columns: {source: 0, target: 1}."
+                " else number them from 0: --set 'data.columns={source: 0, target: 1}'."
             )
         return ""
     return ""

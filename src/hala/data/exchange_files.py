@@ -19,7 +19,7 @@ HEAD = 1 << 16  # bytes in which a document type with entities of its own would 
 
 
 def read_pairs(file: IO[bytes], path: Path, broken: Callable[[int, str], None]) -> Records:
-    """Position and record of each unit that has two languages; `broken` hears of the others, and of where a file is torn."""
+    """Position and record of each unit that has two languages or more; `broken` hears of the others, and where a file is torn."""
     head = file.read(HEAD)
     if _DOCTYPE.search(head):  # entities that expand to gigabytes
         broken(0, "entities")
@@ -34,10 +34,11 @@ def read_pairs(file: IO[bytes], path: Path, broken: Callable[[int, str], None]) 
                     languages = _languages(element) or languages
             elif name in ("tu", "trans-unit", "unit"):
                 for record in _unit(element, name, languages):
-                    if len(record) == 2 and all(text.strip() for text in record.values()):
-                        yield position, record
+                    sides = {language: text for language, text in record.items() if text.strip()}
+                    if len({_primary(language) for language in sides}) > 1:
+                        yield position, sides
                     else:
-                        broken(position, "missing_field")
+                        broken(position, f"missing_field: text in {', '.join(sides) or 'no language'} alone")
                     position += 1
                 element.clear()
     except (ParseError, EOFError, OSError) as error:
@@ -47,11 +48,19 @@ def read_pairs(file: IO[bytes], path: Path, broken: Callable[[int, str], None]) 
 def _unit(element: Element, name: str, languages: tuple[str, str]) -> list[dict[str, str]]:
     """The texts of a unit by language; a unit of XLIFF 2 may hold several segments."""
     if name == "tu":
-        sides = [each for each in element if each.tag.rpartition("}")[2] == "tuv"]
-        return [{_primary(each.get(_LANG) or each.get("lang") or ""): _text(each, "seg") for each in sides}]
+        return [_variants([each for each in element if each.tag.rpartition("}")[2] == "tuv"])]
     holders = [element] if name == "trans-unit" else [each for each in element.iter() if each.tag.rpartition("}")[2] == "segment"]
     source, target = languages if languages[0] != languages[1] else ("source", "target")
     return [{source or "source": _text(each, "source"), target or "target": _text(each, "target")} for each in holders]
+
+
+def _variants(sides: list[Element]) -> dict[str, str]:
+    """The texts by language; of several variants (en-US, en-GB) the first goes by the language, the others by their own tags."""
+    found: dict[str, str] = {}
+    for side in sides:
+        tag = side.get(_LANG) or side.get("lang") or ""
+        found.setdefault(tag if _primary(tag) in found else _primary(tag), _text(side, "seg"))
+    return found
 
 
 def _languages(element: Element) -> tuple[str, str] | None:

@@ -140,8 +140,10 @@ def is_complete(shape: str, fields: Collection[str]) -> bool:
 
 def asks_for_label(record: Record) -> bool:
     """Whether the record is a multiple-choice question whose answer is the label of an option, such as `B` or `(2)`."""
+    if not _has_options(tuple(record)):
+        return False
     answer = next((record[name] for name in SHAPES["question"]["answer"] if name in record), None)
-    return isinstance(answer, str) and len(answer.strip(" ().:")) == 1 and _has_options(tuple(record))
+    return isinstance(answer, str) and len(answer.strip(" ().:")) == 1
 
 
 @lru_cache(maxsize=256)

@@ -21,6 +21,7 @@ from hala.data.selecting import Where, fits, is_among, is_sampled
 from hala.data.shapes import (
     SHAPES,
     RecordError,
+    Wanted,
     asks_for_label,
     clean,
     detect,
@@ -96,7 +97,7 @@ def open_source(spec: SourceSpec, reject: Reject) -> Iterator[Row]:
     Raises InputError when the source is missing, empty, in another encoding, or has no usable record at all.
     """
     _check(spec)
-    name, form = spec.name or _name(spec), _form(spec)
+    name, form = spec.name or _name(spec), (*_form(spec), (spec.languages[0], spec.lang or spec.languages[1]))
     bad, made = Complaints(spec), 0
 
     def count(each: BadRow) -> None:
@@ -276,15 +277,14 @@ def hub_records(name: str, config: str | None, split: str, revision: str | None)
         ) from error
 
 
-def _row(record: dict[str, Any], spec: SourceSpec, form: tuple[str, Mapping[str, str]], place: str, name: str) -> Row:
+def _row(record: dict[str, Any], spec: SourceSpec, form: tuple[str, Mapping[str, str], Wanted], place: str, name: str) -> Row:
     """The row of a record; its id is its place and the hash of what it says."""
     if spec.holdout and record.get(spec.holdout) is None:
         raise RecordError("missing_field", f"holdout: {spec.holdout}")
     if is_own(record):
         _refuse_idle(spec)
         return own_row(record)
-    (shape, columns), lang = form, spec.lang or ""
-    fields, wanted = record, (spec.languages[0], lang or spec.languages[1])
+    (shape, columns, wanted), lang, fields = form, spec.lang or "", record
     if not shape:
         shape = detect(record, wanted)
         if not shape and (names := plain_names(tuple(record))):

@@ -176,17 +176,18 @@ def status_text(root: Path) -> str:
     return f"{stage_table(found)}\n\n{done} of {len(found)} steps finished.{rest}"
 
 
-def show_rows(place: Path, rejected: bool, count: int | None) -> Iterator[str]:
+def show_rows(place: Path, rejected: bool, count: int | None, data: recipe.Data | None = None) -> Iterator[str]:
     """Up to `count` (none: all) kept or rejected rows as text for a terminal, originals above the translations.
 
-    `place` is a data step's folder, or data in any format that is read; what could not be read of it is said at the end.
+    `place` is a data step's folder, or data in any format that is read, of which `data` may say more; what could not be read of
+    it is said at the end.
     Raises InputError where there are no rows.
     """
     from hala.data.places import is_half_done
     from hala.data.rows import Collected
 
     bad = Collected()
-    for row, verdict in islice(_judged(place, rejected, bad), count):
+    for row, verdict in islice(_judged(place, rejected, bad, data), count):
         yield row_text(row, verdict)
     if bad.rows:
         first = bad.rows[0]
@@ -195,7 +196,9 @@ def show_rows(place: Path, rejected: bool, count: int | None) -> Iterator[str]:
         yield f"{place} is half done: run the same command again for the other rows."
 
 
-def _judged(place: Path, rejected: bool, bad: Callable[[BadRow], None]) -> Iterator[tuple[Row, Verdict]]:
+def _judged(
+    place: Path, rejected: bool, bad: Callable[[BadRow], None], data: recipe.Data | None
+) -> Iterator[tuple[Row, Verdict]]:
     if not place.exists():
         raise InputError(f"no file or folder {place}.", "Check the path.")
     if (place / "recipe.json").exists():
@@ -205,12 +208,14 @@ def _judged(place: Path, rejected: bool, bad: Callable[[BadRow], None]) -> Itera
         )
     if is_step(place) and not (place / "rows").is_dir() and (manifest := artifacts.read_manifest(place)):
         raise InputError(f"{place} was made by {manifest.verb} and holds no rows.", "Name a folder made by translate or filter.")
-    if is_step(place) or (place / "rows").is_dir():
+    if data is None and (is_step(place) or (place / "rows").is_dir()):
         return shards.read_rejected(place) if rejected else ((row, KEPT) for row in shards.read_rows(place))
     if rejected:
         raise InputError(
             f"{place} was not made by `hala translate` or `hala filter`: nothing was rejected.", "Leave out --rejected."
         )
+    from hala.data.rows import spec_of
     from hala.data.sources import SourceSpec, open_source
 
-    return ((row, KEPT) for row in open_source(SourceSpec(path=str(place)), bad))
+    spec = spec_of(data) if data else SourceSpec(path=str(place))
+    return ((row, KEPT) for row in open_source(spec, bad))

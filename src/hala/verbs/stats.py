@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hala import artifacts, shards
 from hala.data.places import is_half_done
@@ -15,20 +15,27 @@ from hala.errors import InputError
 from hala.records import KEPT, Row, Verdict
 from hala.verbs.redact import plain
 
+if TYPE_CHECKING:
+    from hala.recipe import Data
 
-def stats_of(place: Path) -> dict[str, Any]:
-    """What `describe` says of a data step (kept and rejected rows, and its rates) or of a file in any format that is read."""
+
+def stats_of(place: Path, data: Data | None = None) -> dict[str, Any]:
+    """What `describe` says of a data step (kept and rejected rows, and its rates) or of a file in any format that is read.
+
+    `data` says more about the file. Raises: InputError when nothing is there.
+    """
     if not place.exists():
         raise InputError(f"no file or folder {place}.", "Check the path.")
-    if (place / "rows").is_dir():
+    if (place / "rows").is_dir() and data is None:
         judged: Iterator[tuple[Row, Verdict]] = ((row, KEPT) for row in shards.read_rows(place))
         if any((place / "rejected").glob("*.parquet")):
             judged = chain(judged, shards.read_rejected(place))
         return describe(judged) | _cost(place) | ({"half_done": True} if is_half_done(place) else {})
+    from hala.data.rows import spec_of
     from hala.data.sources import SourceSpec, open_source
 
     malformed: Counter[str] = Counter()
-    rows = open_source(SourceSpec(path=str(place)), lambda bad: malformed.update([bad.reason]))
+    rows = open_source(spec_of(data) if data else SourceSpec(path=str(place)), lambda bad: malformed.update([bad.reason]))
     return describe((row, KEPT) for row in rows) | {"malformed": dict(sorted(malformed.items()))}
 
 

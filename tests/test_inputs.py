@@ -1,0 +1,38 @@
+"""A step reads what it says that it was made from, even where the source moves on in the middle."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hala import artifacts, pipeline, shards
+from hala.data import sources
+from hala.errors import DriftError
+from hala.progress import Progress
+
+
+def test_a_step_reads_one_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A branch of the hub that moves while a step runs is read at one commit: in its inputs, its ids and every pass."""
+    moves, read = iter("abcdefgh"), []
+
+    def about(*_: object, **__: object) -> Any:
+        return type("Info", (), {"sha": next(moves) * 40})()
+
+    def records(name: str, config: str | None, split: str, revision: str | None) -> Iterator[dict[str, Any]]:
+        read.append(revision)
+        yield from ({"text": f"Row {n} at {revision}."} for n in range(5))
+
+    monkeypatch.setattr("huggingface_hub.HfApi.dataset_info", about)
+    monkeypatch.setattr(sources, "hub_records", records)
+    settings = {"data": [{"hub": "some/set"}, {"hub": "some/set", "revision": "branch"}], "gates": "none", "near": 0.8}
+    pipeline.run_verb("filter", settings, tmp_path / "out", Progress(quiet=True))
+    manifest = artifacts.read_manifest(tmp_path / "out")
+    assert manifest is not None
+    first, second = "some/set@" + "a" * 40, "some/set@" + "b" * 40
+    assert list(manifest.inputs.values()) == [first, second] and read == ["a" * 40, "b" * 40] * 2
+    assert {row.id[:17] for row in shards.read_rows(tmp_path / "out")} == {first[:17], second[:17]}
+    with pytest.raises(DriftError, match="some/set"):
+        pipeline.run_verb("filter", settings, tmp_path / "out", Progress(quiet=True))
