@@ -118,3 +118,46 @@ def test_thirteen_words_convict_every_question_that_has_them() -> None:
     thirteen = "has seven fields and plants wheat in three of them, then sells one"
     assert [(leak.question, leak.rule) for leak in index.find_all(thirteen)] == [("a", "13-gram"), ("b", "13-gram")]
     assert index.find_all(thirteen.removeprefix("has ")) == []
+
+
+@pytest.mark.parametrize(
+    ("question", "text"),
+    [
+        (
+            "What is the name of the longest river in the whole world?",
+            "What is the name of the longest river in the entire world?",
+        ),
+        ("Which gas makes up most of the air we breathe?", "Tell me: what gas makes up most of the air we breathe, and why?"),
+        ("Which gas makes up most of the air we breathe?", "Which gas makes up most of the air we inhale? Explain."),
+        ("Who was the U.S. president during the civil war years?", "who was the US president during the civil war years"),
+        ("Who's the well-known author of the book about it?", "So: whos the wellknown author of the book about it?"),
+        ("ما هو الكوكب الأقرب إلى الشمس من بين هذه الكواكب؟", "ما هو الكوكب الأبعد إلى الشمس من بين هذه الكواكب؟"),
+        ("भारत के संविधान के अनुसार राष्ट्रपति का चुनाव कौन करता है?", "भारत के संविधान के अनुसार राष्ट्रपति को चुनाव कौन करता है?"),
+        ("می‌خواهم بدانم پایتخت ایران در قرن دهم کدام شهر بوده است", "می خواهم بدانم پایتخت ایران در قرن دهم کدام شهر بوده است"),
+    ],
+)
+def test_short_questions_are_found_almost_whole(question: str, text: str) -> None:
+    """One word of eight to twelve may be another, and dots, hyphens and spaces within words may come and go."""
+    assert Index({"q": question}).check(text).reason == "contaminated"
+
+
+def test_another_word_may_be_another_question() -> None:
+    """Of few words one is what is asked for, and two words of many; only the options tell that the question is the same."""
+    index = Index({"six": "Who is the founder of Sikhism?", "ten": "What is the name of the largest lake in Africa?"},
+                  {"six": ("Guru Nanak", "Kabir", "Tukaram", "Ramdas")})  # fmt: skip
+    assert index.check("Who is the founder of Apple? Nobody knows.").kept
+    assert index.check("What is the name of the longest river in Africa?").kept
+    assert not index.check("Who is the creator of Sikhism? A) Kabir B) Guru Nanak C) Tukaram D) Ramdas").kept
+    assert {leak.rule for leak in index.find_all("What is the name of the deepest lake in Africa?")} == {"near"}
+    assert {leak.rule for leak in index.find_all("What is the name of the largest lake in Africa?")} == {"whole"}
+
+
+def test_a_sibling_is_not_found_with_its_brother() -> None:
+    """Of questions that differ in a word, the one that a text holds is found and the others are not."""
+    index = Index(
+        {name: f"Which river runs through the {name} valley of the old kingdom?" for name in ("green", "white", "long")}
+    )
+    assert [leak.question for leak in index.find_all("Now: which river runs through the white valley of the old kingdom?")] == [
+        "white"
+    ]
+    assert len(index.find_all("Now: which river runs through the red valley of the old kingdom?")) == 3

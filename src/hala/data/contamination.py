@@ -1,9 +1,9 @@
 """Benchmark questions inside training data, found by shared word n-grams: one index in memory, one pass over the rows.
 
 A row leaks a question when they share 13 words in a row, or when the row covers half of the question's 8-grams, or, for a short
-question, when the whole question occurs in the row; one of less than six words must be all of the row, or be followed by half of
-its options. Runs that are common in ordinary text prove nothing, so n-grams that many questions share (their instructions) are
-left out of the first rule.
+question, when the whole question occurs in the row; from eight words on, one of them may be another. A question of less than six
+words must be all of the row, or be followed by half of its options; so must one of six or seven with another word. Runs that are
+common in ordinary text prove nothing, so n-grams that many questions share (their instructions) are left out of the first rule.
 
 >>> from hala.data.contamination import Index
 >>> index = Index({"q1": "What is the capital of the old kingdom by the river?"})
@@ -15,26 +15,24 @@ Source: the 13-gram rule of GPT-3 (Brown et al. 2020, appendix C); 8-gram covera
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
 from hala.data.normaliser import words
+from hala.data.short_questions import SHORTEST, ShortQuestions, anchor
 from hala.records import KEPT, Verdict, rejected
 
 LONG, SHORT = 13, 8
 COVERAGE = 0.5
 # An n-gram in more questions than this is part of their common wording.
 _COMMON = 10
-# Fewer words occur by chance inside other texts, so such a question must be the whole message.
-_INSIDE, _SHORTEST = 6, 3
 
 
 @dataclass(frozen=True, slots=True)
 class Leak:
-    """A question found in a text: how (`13-gram`, `coverage`, `whole`) and the words they share."""
+    """A question found in a text: how (`13-gram`, `coverage`, `whole`, `near`) and the words they share."""
 
     question: str
     rule: str
@@ -55,34 +53,21 @@ class Index:
     def __init__(self, questions: Mapping[str, str], options: Mapping[str, Sequence[str]] | None = None) -> None:
         self._grams: dict[int, list[str]] = defaultdict(list)  # of SHORT words
         self._size: dict[str, int] = {}
-        self._whole: dict[int, list[str]] = defaultdict(list)
-        self._lengths: dict[int, set[int]] = defaultdict(set)  # of whole questions, by their first words
+        self._short = ShortQuestions()
         self._starts: set[int] = set()
-        self._options: dict[str, tuple[str, ...]] = {}
         for name, text in questions.items():
             tokens = words(text)
             if len(tokens) < LONG:
-                self._add_whole(name, tokens, (options or {}).get(name, ()))
+                self._starts.update(self._short.add(name, tokens, (options or {}).get(name, ())))
             else:
                 self._add_grams(name, tokens)
         self.questions = len(questions)
 
-    def _add_whole(self, name: str, tokens: list[str], options: Sequence[str]) -> None:
-        """A question too short for n-grams is found only as a whole."""
-        if len(tokens) < _SHORTEST:
-            return
-        start = _start(*tokens[:_SHORTEST])
-        self._starts.add(start)
-        self._lengths[start].add(len(tokens))
-        self._whole[_hash(tokens)].append(name)
-        if len(tokens) < _INSIDE:
-            self._options[name] = tuple({f" {' '.join(found)} " for each in options if (found := words(each))})
-
     def _add_grams(self, name: str, tokens: list[str]) -> None:
         marks = set()
         for place in range(len(tokens) - SHORT + 1):
-            self._starts.add(_start(*tokens[place : place + _SHORTEST]))
-            marks.add(_hash(tokens[place : place + SHORT]))
+            self._starts.add(anchor(*tokens[place : place + SHORTEST]))
+            marks.add(hash(tuple(tokens[place : place + SHORT])))
         self._size[name] = len(marks)
         for mark in marks:
             self._grams[mark].append(name)
@@ -94,23 +79,12 @@ class Index:
             tokens = words(text)
             # Few three words of a text that leaks nothing stand in a row in any question: only there is looked closer.
             starts, threes = self._starts, zip(tokens, tokens[1:], tokens[2:], strict=False)
-            if places := [place for place, three in enumerate(threes) if hash(three) in starts]:
-                for leak in chain(self._find_whole(tokens, places), self._find_grams(tokens, places)):
-                    found.setdefault(leak.question, leak)
+            if places := [place for place, mark in enumerate(map(hash, threes)) if mark in starts]:
+                short = (Leak(*each) for each in self._short.find(tokens, places))
+                for leak in chain(short, self._find_grams(tokens, places)):
+                    if leak.question not in found or leak.rule == "whole":
+                        found[leak.question] = leak
         return list(found.values())
-
-    def _find_whole(self, tokens: list[str], places: list[int]) -> Iterator[Leak]:
-        for place in places:
-            for length in self._lengths.get(_start(*tokens[place : place + _SHORTEST]), ()):
-                gram = tokens[place : place + length]
-                for name in self._whole.get(_hash(gram), ()) if len(gram) == length else ():
-                    if length >= _INSIDE or len(tokens) == length or self._with_options(name, tokens[place + length :]):
-                        yield Leak(name, "whole", " ".join(gram))
-
-    def _with_options(self, name: str, rest: list[str]) -> bool:
-        """Whether at least half of a short question's options, and two of them, follow on it, in any order."""
-        options, text = self._options[name], f" {' '.join(rest)} "
-        return sum(option in text for option in options) >= max(2, (len(options) + 1) // 2)
 
     def _find_grams(self, tokens: list[str], places: list[int]) -> Iterator[Leak]:
         """Questions of which half the n-grams are in the text, one of them not common; then those with a run of LONG words."""
@@ -120,7 +94,7 @@ class Index:
         runs: dict[str, int] = {}  # by question, how many n-grams in a row up to here are its own
         before = -1
         for place in places:
-            mark = _hash(tokens[place : place + SHORT])
+            mark = hash(tuple(tokens[place : place + SHORT]))
             if (names := self._grams.get(mark)) is None:
                 continue
             runs = {name: runs.get(name, 0) + 1 for name in names} if place == before + 1 else dict.fromkeys(names, 1)
@@ -145,13 +119,3 @@ class Index:
             return KEPT
         more = f", and {len(found) - 1} more" if len(found) > 1 else ""
         return rejected("contaminated", found[0].told + more)
-
-
-def _start(first: str, second: str, third: str) -> int:
-    """A hash of three words, the same within a process: it only says where to look closer."""
-    return hash((first, second, third))
-
-
-def _hash(tokens: list[str]) -> int:
-    """64 bits of BLAKE2b, the same in every process."""
-    return int.from_bytes(hashlib.blake2b(" ".join(tokens).encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
