@@ -3,8 +3,8 @@
     python benchmarks/bitext.py --data FOLDER       # writes benchmarks/results/bitext.json
 
 A rule is looked at alone, as a score that grows with what is wrong: a length that is off, a language that is not the target's,
-numbers that differ, words of the source that stay, known words that are missing. Beside the curves stands what the gates reject of
-the same pairs, with the limits that they ship with. Only the report's half of the pairs is used (benchmarks/gates_sets.py).
+numbers that differ, words of the source that stay, known words that are missing. Beside the curves stands what the gates reject
+of the same pairs, with the limits that they ship with. Only the report's half of the pairs is used (benchmarks/gates_sets.py).
 """
 
 from __future__ import annotations

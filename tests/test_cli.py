@@ -486,4 +486,5 @@ def test_preview_says_which_step_is_missing(hala: Hala, tmp_path: Path) -> None:
         "name: r\nsteps:\n  mixed: {filter: {data: x.jsonl}}\n  sft: {tune: {base: some/model, data: $mixed}}\n", encoding="utf-8"
     )
     answer = hala("preview", recipe)
-    assert answer.code != 0 and "needs $mixed, which is not finished" in answer.err and f"hala run {recipe} --only mixed" in answer.err
+    assert answer.code != 0 and "needs $mixed, which is not finished" in answer.err
+    assert f"hala run {recipe} --only mixed" in answer.err

@@ -224,7 +224,7 @@ def test_set_creates_vars_that_the_file_leaves_empty(tmp_path: Path) -> None:
 
 def test_set_of_a_variable_that_nothing_uses_is_refused(tmp_path: Path) -> None:
     """A mistyped variable does not run the recipe with its defaults."""
-    with pytest.raises(RecipeError, match="uses no variable 'sise'. Did you mean 'size'"):
+    with pytest.raises(RecipeError, match=r"uses no variable 'sise'\. Did you mean 'size'"):
         load(write(tmp_path, GOOD), ["vars.sise=9"])
 
 

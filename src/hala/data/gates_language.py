@@ -41,8 +41,8 @@ def copy(pair: Pair) -> str:
     if source.text.isascii() and target.lettered and (not target.latin or target.marked > 0.6 * len(target.tokens)):
         return ""
     if source.natural == target.natural:
-        right = not source.lettered or only_names(source.natural) or _is_name(pair) or _stays(pair)
-        return "" if right else target.text[:60]
+        may = not source.lettered or only_names(source.natural) or _is_name(pair) or _stays(pair)
+        return "" if may else target.text[:60]
     shared = source.lower & target.lower
     if len(shared) < 0.5 * len(source.lower):
         return ""
