@@ -147,7 +147,7 @@ def test_mark_and_line_ends(tmp_path: Path) -> None:
 def test_torn_archive(tmp_path: Path, cut: int) -> None:
     """What a cut-off archive holds is read and then its end is an error; in a folder it is one bad record among good files."""
     packed = gzip.compress("".join(json.dumps({"text": f"number {n}"}) + "\n" for n in range(5_000)).encode())
-    rows = []
+    rows: list[Row] = []
     with pytest.raises(InputError, match=r"x\.jsonl\.gz is not whole.*what follows record"):
         rows += open_source(SourceSpec(path=write(tmp_path / "x.jsonl.gz", packed[:-cut])), print)
     write(tmp_path / "y.jsonl", lines({"text": "last"}))
@@ -298,11 +298,13 @@ def test_being_offline_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
         raise httpx.ConnectError("no route to host")
 
     monkeypatch.setattr(huggingface_hub.HfApi, "dataset_info", offline)
-    monkeypatch.setitem(sys.modules, "datasets", SimpleNamespace(load_dataset=offline))
+    tried: list[object] = []  # it would try six times, with a line on the terminal for each
+    monkeypatch.setitem(sys.modules, "datasets", SimpleNamespace(load_dataset=lambda *words, **_: tried.append(words)))
     with pytest.raises(InputError, match=r"owner/name.*no route.*path:"):
         resolve_revision(SourceSpec(hub="owner/name"))
     with pytest.raises(InputError, match=r"owner/name.*no route.*path:"):
         next(hub_records("owner/name", None, "train", None))
+    assert not tried
 
 
 def test_parallel_text(tmp_path: Path) -> None:

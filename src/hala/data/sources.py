@@ -269,12 +269,26 @@ def hub_records(name: str, config: str | None, split: str, revision: str | None)
     except ImportError as error:
         raise InputError("hub datasets need the package 'datasets'.", "Install it: pip install 'hala[hub]'.") from error
     try:
+        _reach(name)
         yield from load_dataset(name, config or None, split=split, revision=revision, streaming=True)
     except (httpx.HTTPError, OSError, ValueError) as error:
         raise InputError(
             f"cannot read dataset {name}: {str(error)[:300]}.",
             "Check hub, config, split and your connection; offline, give a local copy with path:.",
         ) from error
+
+
+def _reach(name: str) -> None:
+    """Raises httpx.ConnectError or ConnectTimeout where there is no way to the hub; load_dataset would try for half a minute."""
+    import httpx
+    from huggingface_hub import HfApi
+
+    try:
+        HfApi().dataset_info(name, timeout=20)
+    except (httpx.ConnectError, httpx.ConnectTimeout):
+        raise
+    except (httpx.HTTPError, OSError, ValueError):  # what the hub says itself, load_dataset says better
+        return
 
 
 def _row(record: dict[str, Any], spec: SourceSpec, form: tuple[str, Mapping[str, str], Wanted], place: str, name: str) -> Row:
