@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -131,3 +132,33 @@ def test_order_in_which_kept_rows_are_heard_does_not_matter() -> None:
 def test_no_rows_at_all() -> None:
     """Nothing is like nothing."""
     assert rejected_of([]) == {} == rejected_of([row("a", ["x"])])
+
+
+def test_a_large_cluster_decides_as_one_by_one() -> None:
+    """Many rows from one template, with exact copies among them: every decision is that of comparing with each kept row."""
+    base = text(11, 150)
+    rows = [row(str(i), changed(base, i % 7, i % 90)) for i in range(300)]
+    found = Near(rows, 0.85)
+    signatures = {each.id: Hasher().signatures([each.text])[0][0] for each in rows}
+    kept: list[str] = []
+    for each in rows:
+        alike = [(-float(np.mean(signatures[other] == signatures[each.id])), other) for other in kept]
+        likest = min(alike, default=(0.0, ""))
+        detail = f"target {-likest[0]:.2f} like {likest[1]}" if -likest[0] >= 0.85 else ""
+        assert found.check(each).detail == detail
+        if not detail:
+            kept.append(each.id)
+    assert 20 < len(kept) < 90
+
+
+def test_a_clustered_text_takes_little_memory() -> None:
+    """What is held for a text that is like another is its signature and some bytes, in arrays."""
+    base = text(12, 150)
+    rows = [row(str(i), changed(base, 1, i)) for i in range(3000)]
+    Near(rows[:20], 0.8)  # imports
+    tracemalloc.start()
+    found = Near(rows, 0.8)
+    held = tracemalloc.get_traced_memory()[0] / len(rows)
+    tracemalloc.stop()
+    assert not found.check(rows[0]).detail and found.check(rows[1]).detail
+    assert held < 2 * HASHES + 150
