@@ -71,7 +71,7 @@ def test_an_id_is_no_indonesian(tmp_path: Path) -> None:
 def test_verbs_hand_their_languages_on(tmp_path: Path) -> None:
     """A step with `--from ar --to en` keeps pairs of that direction."""
     (tmp_path / "x.jsonl").write_text('{"en": "A house.", "ar": "بيت."}\n', encoding="utf-8")
-    languages = {"source": "ar", "target": "en"}
+    languages: dict[str, Any] = {"source": "ar", "target": "en"}
     data = str(tmp_path / "x.jsonl")
     pipeline.run_verb("filter", {"data": data, "gates": "none", "near": 0.8}, tmp_path / "out", None, languages)
     [row] = shards.read_rows(tmp_path / "out")

@@ -15,7 +15,7 @@ from hala.data.sources import BadRow, SourceSpec, open_source
 from hala.errors import InputError
 from hala.recipe import Data
 
-OWN = {"id": "a", "messages": [{"role": "text", "content": "a"}], "lang": "en", "source": "s", "licence": "mit"}
+OWN: dict[str, Any] = {"id": "a", "messages": [{"role": "text", "content": "a"}], "lang": "en", "source": "s", "licence": "mit"}
 OWN |= {"original": None, "notes": {}}
 
 
@@ -49,11 +49,12 @@ def test_a_recipe_names_values_of_any_kind(tmp_path: Path) -> None:
     path = write(
         tmp_path / "x.jsonl", *({"text": f"t{n}", "good": n % 2 == 0, "level": float(n)} for n in range(6)), {"text": "t6"}
     )
-    for where, found in (
+    cases: list[tuple[dict[str, Any], list[str]]] = [
         ({"good": True}, ["t0", "t2", "t4"]),
         ({"good": True, "level": [2, 4, 5]}, ["t2", "t4"]),
         ({"level": None}, ["t6"]),
-    ):
+    ]
+    for where, found in cases:
         assert [row.text for row in open_rows(Data(path=path, where=where), Collected())] == found
 
 

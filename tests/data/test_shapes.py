@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from hala.data.shapes import RecordError, parse
+from hala.data.shapes import SHAPES, RecordError, parse
 
 ASK = {"role": "user", "content": "Weather in Cairo?"}
 
@@ -78,3 +80,17 @@ def test_content_in_parts_is_joined() -> None:
         with pytest.raises(RecordError) as caught:
             messages({"role": "assistant", "content": [part]})
         assert caught.value.reason == reason
+
+
+def test_the_page_names_every_field_and_reason() -> None:
+    """Whoever must map columns, or finds a reason in malformed.jsonl, can look it up."""
+    root = Path(__file__).parents[2]
+    page = (root / "docs/data.md").read_text(encoding="utf-8")
+    for shape, fields in SHAPES.items():
+        [line] = [line for line in page.splitlines() if line.startswith(f"| `{shape}` |")]
+        assert all(name in line for names in fields.values() for name in names), shape
+    rooms = ("shapes", "sources", "readers", "tables", "text_files", "exchange_files")
+    code = "".join((root / f"src/hala/data/{room}.py").read_text(encoding="utf-8") for room in rooms)
+    calls = re.findall(r"(?:RecordError\(|BadRow\(|_Unread\(|broken\(|reason = )([^\n]+)", code)
+    reasons = {reason for call in calls for reason in re.findall(r'"([a-z]\w+_\w+|nul|entities)[":]', call)}
+    assert len(reasons) >= 15 and not {reason for reason in reasons if f"`{reason}`" not in page}
