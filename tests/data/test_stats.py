@@ -12,6 +12,8 @@ from typer.testing import CliRunner
 from hala import artifacts, shards
 from hala.artifacts import Manifest
 from hala.cli import app
+from hala.data.readers import BadRow
+from hala.data.rows import Collected
 from hala.data.stats import MOST_NAMES, describe
 from hala.records import KEPT, Message, Row, Verdict, rejected
 
@@ -77,3 +79,22 @@ def test_every_malformed_row_of_a_file_is_counted(tmp_path: Path) -> None:
     (tmp_path / "data.jsonl").write_text('{"prompt": "a", "response": "b"}\n' + '{"prompt": 5, "response": "b"}\n' * 10_050)
     found = json.loads(CliRunner().invoke(app, ["stats", str(tmp_path / "data.jsonl"), "--json"]).stdout)
     assert found["rows"] == 1 and found["malformed"] == {"wrong_type": 10_050}
+
+
+def test_malformed_records_of_a_step_are_counted(tmp_path: Path) -> None:
+    """What a step could not read is told by reason, as for a file."""
+    shards.write_rows(tmp_path / "step/rows/000000.parquet", [(Row("a", (Message("text", "x"),)), KEPT)])
+    bad = Collected(keep=2)
+    for reason in ("wrong_type", "wrong_type", "empty"):
+        bad(BadRow("f.jsonl", 1, reason, "\udcff"))
+    bad.write(tmp_path / "step")
+    result = CliRunner().invoke(app, ["stats", str(tmp_path / "step"), "--json"])
+    assert json.loads(result.stdout)["malformed"] == {"empty": 1, "wrong_type": 2}
+
+
+def test_a_note_that_differs_in_each_row_takes_a_line() -> None:
+    """Of a note the most frequent values are listed, of one with nearly as many values as rows only how many there are."""
+    rows = [Row(str(n), (Message("user", "a"),), notes={"url": f"u{max(n, 3)}", "kind": f"k{n % 8}"}) for n in range(100)]
+    notes = describe((row, KEPT) for row in rows)["notes"]
+    assert notes["url"] == {"97 distinct values": 100}
+    assert notes["kind"] == {"k0": 13, "k1": 13, "k2": 13, "k3": 13, "k4": 12, "3 others": 36}

@@ -19,7 +19,7 @@ from hala.records import Row, Verdict
 
 QUANTILES = {"least": 0.0, "10%": 0.1, "median": 0.5, "90%": 0.9, "most": 1.0}
 OF_ONE_ROW = ("kept", "tools", "leak")  # notes whose value tells of no other row
-MOST_NAMES = 20  # values of a note or a source that are listed; the rest is added up
+MOST_NAMES, MOST_NOTES = 20, 5  # sources, and values of a note, that are listed; the rest is added up
 
 
 def describe(judged: Iterable[tuple[Row, Verdict]]) -> dict[str, Any]:
@@ -54,7 +54,7 @@ def describe(judged: Iterable[tuple[Row, Verdict]]) -> dict[str, Any]:
         "rejected": dict(outcomes.most_common()),
         "duplicates": kept - len(seen),
         **{name: _most(counter) for name, counter in counted.items()},
-        "notes": {name: _most(notes[name]) for name in sorted(notes)},
+        "notes": {name: _values(notes[name]) for name in sorted(notes)},
         "lengths": {role: _summary(lengths[role]) for role in sorted(lengths)},
     }
 
@@ -64,11 +64,18 @@ def _direction(row: Row) -> str:
     return (row.lang or "unknown") + (", with original" if row.original is not None else "")
 
 
-def _most(counter: Counter[str]) -> dict[str, int]:
+def _values(counter: Counter[str]) -> dict[str, int]:
+    """The most frequent values of a note; only their number where most rows have one of their own."""
+    if len(counter) > MOST_NAMES and 2 * len(counter) > counter.total():
+        return {f"{len(counter):,} distinct values": counter.total()}
+    return _most(counter, MOST_NOTES)
+
+
+def _most(counter: Counter[str], most: int = MOST_NAMES) -> dict[str, int]:
     """The most frequent values, and how many rows have another one."""
     listed = sorted(counter.items(), key=lambda item: (-item[1], item[0]))
-    rest = sum(count for _, count in listed[MOST_NAMES:])
-    return dict(listed[:MOST_NAMES]) | ({f"{len(listed) - MOST_NAMES} others": rest} if rest else {})
+    rest = sum(count for _, count in listed[most:])
+    return dict(listed[:most]) | ({f"{len(listed) - most} others": rest} if rest else {})
 
 
 def _summary(lengths: Counter[int]) -> dict[str, int]:

@@ -30,13 +30,22 @@ def stats_of(place: Path, data: Data | None = None) -> dict[str, Any]:
         judged: Iterator[tuple[Row, Verdict]] = ((row, KEPT) for row in shards.read_rows(place))
         if any((place / "rejected").glob("*.parquet")):
             judged = chain(judged, shards.read_rejected(place))
-        return describe(judged) | _cost(place) | ({"half_done": True} if is_half_done(place) else {})
+        return describe(judged) | _malformed(place) | _cost(place) | ({"half_done": True} if is_half_done(place) else {})
     from hala.data.rows import spec_of
     from hala.data.sources import SourceSpec, open_source
 
     malformed: Counter[str] = Counter()
     rows = open_source(spec_of(data) if data else SourceSpec(path=str(place)), lambda bad: malformed.update([bad.reason]))
     return describe((row, KEPT) for row in rows) | {"malformed": dict(sorted(malformed.items()))}
+
+
+def _malformed(step: Path) -> dict[str, Any]:
+    """Reasons of the records that the step could not read."""
+    from hala.data.rows import Collected
+
+    bad = Collected()
+    bad.read(step)
+    return {"malformed": dict(sorted(Counter(each.reason for each in bad).items()))}
 
 
 def _cost(step: Path) -> dict[str, Any]:
