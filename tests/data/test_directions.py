@@ -38,6 +38,7 @@ def found(path: Path, record: dict[str, Any], *languages: str) -> tuple[str, str
         (("de", "fr"), (), ("de", "fr")),
         (("en", "hi"), ("en", "ar"), ("en", "hi")),
         (("ar", "en", "fr"), ("en", "fr"), ("en", "fr")),
+        (("en", "ar", "fr"), (), ("en", "ar")),
         (("id", "en"), ("en", "id"), ("en", "id")),
         (("English", "Arabic"), (), ("English", "Arabic")),
         (("Arabic", "English"), ("ar", "en"), ("Arabic", "English")),

@@ -81,7 +81,9 @@ def test_memories_of_many_languages(tmp_path: Path) -> None:
     ):
         [row] = open_source(spec, print)
         assert row.original and (row.original[0].content, row.text) == wanted
-    with pytest.raises(InputError, match="Columns found: ar, en, en-GB, fr"):
+    assert [row.text for row in open_source(SourceSpec(path=str(path)), print)] == ["لون"]
+    with pytest.raises(InputError, match=r"unknown_shape.*Columns found: de, en, en-GB, fr"):
+        path.write_text(f"<tmx><body><tu>{tuvs.replace('ar', 'de')}</tu></body></tmx>", encoding="utf-8")
         list(open_source(SourceSpec(path=str(path)), lambda bad: None))
     path.write_text(f"<tmx><body><tu>{tuvs.replace('ar', 'en-CA').replace('fr', 'en-NZ')}</tu></body></tmx>", encoding="utf-8")
     with pytest.raises(InputError, match="text in en, en-CA, en-NZ, en-GB alone"):

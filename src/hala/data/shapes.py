@@ -77,7 +77,7 @@ def detect(record: Record, wanted: Wanted = ("", "")) -> str:
 @lru_cache(maxsize=256)
 def _shape_of(names: tuple[str, ...], wanted: Wanted) -> str:
     """The shape that goes by these field names alone; languages that nothing is known of come last, `it` may be no Italian."""
-    if language_pair(names, wanted, LANGUAGES):
+    if _two_of(names, wanted, LANGUAGES):
         return "pair"
     for shape, fields in SHAPES.items():
         if all(any(name in names for name in known) for field, known in fields.items() if not field.endswith("?")):
@@ -85,18 +85,19 @@ def _shape_of(names: tuple[str, ...], wanted: Wanted) -> str:
     return "pair" if language_pair(names, wanted) else ""
 
 
-def language_pair(
-    names: Collection[str], wanted: Wanted = ("", ""), codes: Collection[str] | None = None
-) -> tuple[str, str] | None:
-    """Source and target among fields that are named after languages: the wanted ones, or the only two.
+def language_pair(names: Collection[str], wanted: Wanted = ("", "")) -> tuple[str, str] | None:
+    """Source and target among fields that are named after languages: the wanted ones, else the only two that hala knows well,
+    else the only two.
 
     Of two, the target is the wanted one, else the one beside the wanted source, else the one that is not English.
-    `codes` are languages to look for; none means all that an identifier knows.
     """
+    return _two_of(names, wanted, LANGUAGES) or _two_of(names, wanted, _codes())
+
+
+def _two_of(names: Collection[str], wanted: Wanted, codes: Collection[str]) -> tuple[str, str] | None:
     source, target = wanted
     if source != target and source in names and target in names and source and target:
         return source, target
-    codes = _codes() if codes is None else codes
     found = [name for name in names if name in codes or (name and name in wanted)]
     if len(found) != 2:
         return None

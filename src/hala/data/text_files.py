@@ -40,11 +40,11 @@ def refusing_torn(reject: Reject) -> Reject:
 
     def refuse(bad: BadRow) -> None:
         if bad.reason == "torn_file":
-            lost = f"what follows record {bad.position - 1} is missing" if bad.position else "nothing can be read"
-            raise InputError(
-                f"{bad.file} is not whole (torn_file: {lost}; {bad.excerpt}).",
-                "Download or make it again; to use the part that is there, unpack it into a new file.",
-            )
+            lost, fix = "nothing can be read", "Check how it was made, or download it again."
+            if bad.position:
+                lost = f"what follows record {bad.position - 1} is missing"
+                fix = "Download or make it again; to use the part that is there, unpack it into a new file."
+            raise InputError(f"{bad.file} is not whole (torn_file: {lost}; {bad.excerpt}).", fix)
         reject(bad)
 
     return refuse
