@@ -79,8 +79,10 @@ class Index:
             tokens = words(text)
             # Few three words of a text that leaks nothing stand in a row in any question: only there is looked closer.
             starts, threes = self._starts, zip(tokens, tokens[1:], tokens[2:], strict=False)
-            if places := [place for place, mark in enumerate(map(hash, threes)) if mark in starts]:
-                short = (Leak(*each) for each in self._short.find(tokens, places))
+            if marked := [each for each in enumerate(map(hash, threes)) if each[1] in starts]:
+                ends = [place for place, mark in marked if mark in self._short.anchors]
+                short = (Leak(*each) for each in self._short.find(tokens, ends)) if ends else ()
+                places = [place for place, _ in marked]
                 for leak in chain(short, self._find_grams(tokens, places)):
                     if leak.question not in found or leak.rule == "whole":
                         found[leak.question] = leak

@@ -46,7 +46,7 @@ class ShortQuestions:
         self._less_one: dict[int, list[str]] = defaultdict(list)
         self._heads: dict[int, _Ends] = defaultdict(_Ends)
         self._tails: dict[int, _Ends] = defaultdict(_Ends)
-        self._anchors: set[int] = set()
+        self.anchors: set[int] = set()  # of three words each; `find` is to be asked about places that have one
         self._sizes: dict[str, int] = {}
         self._options: dict[str, tuple[str, ...]] = {}
         self._longest = 0
@@ -68,7 +68,7 @@ class ShortQuestions:
             for mark in {hash("".join(tokens[:place] + tokens[place + 1 :])) for place in range(len(tokens))}:
                 self._less_one[mark].append(name)
         marks = anchor(*tokens[:SHORTEST]), anchor(*tokens[-count:][:SHORTEST])
-        self._anchors.update(marks)
+        self.anchors.update(marks)
         return marks
 
     def find(self, tokens: list[str], places: Iterable[int]) -> list[Found]:
@@ -79,8 +79,7 @@ class ShortQuestions:
         whole: dict[str, tuple[int, int]] = {}
         near: dict[str, tuple[int, int]] = {}
         before: list[int] = []  # letters up to each word
-        anchored = [place for place in places if hash(tuple(tokens[place : place + SHORTEST])) in self._anchors]
-        for place, count in product(anchored, (_end_words(SHORTEST), _end_words(NEAR))):
+        for place, count in product(places, (_end_words(SHORTEST), _end_words(NEAR))):
             if place + count > len(tokens):
                 continue
             mark = hash(tuple(tokens[place : place + count]))
