@@ -22,7 +22,6 @@ import json
 import os
 import random
 import re
-import resource
 import statistics
 import subprocess
 import sys
@@ -63,7 +62,8 @@ def rows():
         yield Row(record["id"], (Message("text", record["text"]),))
 near = Near(rows(), 0.8)
 kept = sum(near.check(row).kept for row in rows())
-print(json.dumps({"kept": kept}))
+peak = next(line for line in open("/proc/self/status") if line.startswith("VmHWM"))  # ru_maxrss would count what its parent had
+print(json.dumps({"kept": kept, "peak_mb": round(int(peak.split()[1]) / 1024)}))
 """
 DATATROVE = """
 import json, sys
@@ -91,15 +91,15 @@ print(json.dumps({"kept": sum(1 for f in Path(work + "/o").rglob("*.jsonl") for 
 def sentences(data: Path) -> list[str]:
     """Sentences of real answers."""
     texts = [json.loads(line)["response"] for file in sorted(data.glob("dolly/*.jsonl")) for line in file.open(encoding="utf-8")]
-    return [each for text in texts for each in re.split(r"(?<=[.!?])\\s+", text.replace("\n", " ")) if 30 < len(each) < 400]
+    return [each for text in texts for each in re.split(r"(?<=[.!?])\s+", text.replace("\n", " ")) if 30 < len(each) < 400]
 
 
-def made(pool: list[str], rows: int, seed: int = 0) -> Iterator[dict[str, str]]:
-    """Rows of the wanted length, one in fifty of them nearly the one before."""
-    rng = random.Random(seed)
+def made(pool: list[str], rows: int, copies: int = 1, among: int = COPIES) -> Iterator[dict[str, str]]:
+    """Rows of the wanted length, so many among so many of them nearly the one before."""
+    rng = random.Random(0)
     text = ""
     for number in range(rows):
-        if number % COPIES == COPIES - 1:
+        if number % among >= among - copies:
             words = text.split(" ")
             for place in rng.sample(range(len(words)), max(1, len(words) // CHANGED)):
                 words[place] = f"other{number}"
@@ -110,6 +110,17 @@ def made(pool: list[str], rows: int, seed: int = 0) -> Iterator[dict[str, str]]:
                 parts.append(rng.choice(pool))
             text = f"{number} " + " ".join(parts)
         yield {"id": f"r{number}", "text": text}
+
+
+def from_template(pool: list[str], rows: int) -> Iterator[dict[str, str]]:
+    """Rows of 150 words that are all alike but for four words in chance places."""
+    rng = random.Random(0)
+    template = " ".join(rng.sample(pool, 60)).split()[:150]
+    for number in range(rows):
+        words = list(template)
+        for place in rng.sample(range(len(words)), 4):
+            words[place] = f"other{number}"
+        yield {"id": f"r{number}", "text": " ".join(words)}
 
 
 def pairs(data: Path, rows: int, seed: int = 0) -> Iterator[str]:
@@ -184,19 +195,29 @@ def contest(pool: list[str], rows: int, rounds: int, datatrove: Path) -> dict[st
 
 
 def scale(pool: list[str], rows: int) -> dict[str, Any]:
-    """One large run of hala alone, and what 4.5 million rows would take at the same rate."""
+    """Large runs of hala alone, with few copies and with many, and what 4.5 million rows would take at the same rate."""
+    results: dict[str, Any] = {}
+    for name, copies, among in (("one copy in fifty", 1, COPIES), ("three copies in ten", 3, 10)):
+        result = alone(made(pool, rows, copies, among))
+        rate = rows / result["seconds"]
+        results[name] = {
+            "rows": rows, "copies": rows * copies // among, **result, "rows_per_s": round(rate),
+            "minutes_for_4_500_000": round(4_500_000 / rate / 60, 1),
+            "gb_for_4_500_000": round((100 + (result["peak_mb"] - 100) * 4_500_000 / rows) / 1000, 2),
+        }  # fmt: skip
+    results["one template"] = {"rows": rows // 25, **alone(from_template(pool, rows // 25))}
+    return results
+
+
+def alone(rows: Iterator[dict[str, str]]) -> dict[str, float]:
+    """What hala's pass says of the rows, in a process of its own."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "rows.jsonl"
         with file.open("w", encoding="utf-8") as stream:
-            stream.writelines(json.dumps(each) + "\n" for each in made(pool, rows))
-        result = run([sys.executable, "-c", HALA, file])
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-    rate = rows / result["seconds"]
-    return {
-        "rows": rows, "copies": rows // COPIES, "kept": result["kept"], "seconds": result["seconds"], "rows_per_s": round(rate),
-        "peak_mb": round(peak), "minutes_for_4_500_000": round(4_500_000 / rate / 60, 1),
-        "gb_for_4_500_000": round((100 + (peak - 100) * 4_500_000 / rows) / 1000, 2),
-    }  # fmt: skip
+            stream.writelines(json.dumps(each) + "\n" for each in rows)
+        found = run([sys.executable, "-c", HALA, file])
+    print(found, flush=True)
+    return found
 
 
 def main() -> None:
