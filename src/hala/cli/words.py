@@ -73,13 +73,15 @@ def settings_of(overrides: list[str] | None, **given: Any) -> dict[str, Any]:
 def data_of(place: Path, overrides: list[str] | None) -> Data:
     """A file or folder with what `--set data.KEY=VALUE` says about it. Raises RecipeError for another key."""
     from hala.errors import RecipeError
+    from hala.recipe import Filter
     from hala.recipe_file import from_content
 
     settings = settings_of(overrides, data=str(place))
     if others := sorted(settings.keys() - {"data"}):
         raise RecipeError(f"--set {others[0]} does nothing here.", "Say more about the data: --set data.KEY=VALUE")
-    data = from_content({"name": "single", "steps": {"filter": {"filter": settings}}}).steps["filter"].settings.data  # type: ignore[attr-defined]
-    return data[0]  # type: ignore[no-any-return]
+    section = from_content({"name": "single", "steps": {"filter": {"filter": settings}}}).steps["filter"].settings
+    assert isinstance(section, Filter)
+    return section.data[0]
 
 
 def exists(source: str) -> bool:
