@@ -112,6 +112,30 @@ def test_files_that_are_no_recipe(tmp_path: Path, text: str | bytes, parts: list
     assert all(part in message for part in parts), message
 
 
+ANCHOR = """\
+name: shared
+vars:
+  sft: &sft
+    base: some/model
+    data: a.jsonl
+    epochs: 2
+steps:
+  one: {tune: {<<: *sft, seed: 1}}
+  two: {tune: {<<: *sft, epochs: 3}}
+"""
+
+
+def test_anchors_share_settings_between_steps(tmp_path: Path) -> None:
+    """Steps that differ in one value are written with `<<`; an error in what they share names the line where it stands."""
+    path = tmp_path / "r.yaml"
+    path.write_text(ANCHOR)
+    one, two = (step.settings for step in load(path).steps.values())
+    assert isinstance(one, Tune) and isinstance(two, Tune)
+    assert (one.epochs, one.seed, two.epochs, two.base) == (2, 1, 3, "some/model")
+    message = refused(tmp_path, ANCHOR.replace("epochs: 2", "epoch: 2"))
+    assert "unknown key 'epoch' in steps.one.tune" in message and "r.yaml:6" in message
+
+
 def test_missing_file_folder_and_unreadable_name(tmp_path: Path) -> None:
     """A recipe that is not there, is a folder, or has an impossible name is a plain error."""
     for path in (tmp_path / "none.yaml", tmp_path, tmp_path / ("x" * 300 + ".yaml")):

@@ -136,7 +136,7 @@ def _plain(value: Any, place: Place, lines: dict[Place, int]) -> Any:
     """The value without ruamel's wrappers; fills `lines` (1-based) on the way."""
     if isinstance(value, CommentedMap):
         for key in value:
-            lines[(*place, str(key))] = value.lc.key(key)[0] + 1
+            lines[(*place, str(key))] = _line(value, key)
         return {str(key): _plain(item, (*place, str(key)), lines) for key, item in value.items()}
     if isinstance(value, CommentedSeq):
         for index in range(len(value)):
@@ -146,6 +146,13 @@ def _plain(value: Any, place: Place, lines: dict[Place, int]) -> Any:
         if isinstance(value, kind):
             return kind(value)
     return value
+
+
+def _line(mapping: CommentedMap, key: Any) -> int:
+    """The line (1-based) of a key, or of the key in the anchor that `<<` brought it from."""
+    if key in (mapping.lc.data or {}):
+        return int(mapping.lc.key(key)[0]) + 1
+    return next((_line(merged, key) for merged in mapping.merge if key in merged), mapping.lc.line + 1)
 
 
 def _override(source: Source, override: str) -> None:
