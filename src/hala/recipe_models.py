@@ -121,10 +121,15 @@ class Tune(Section):
     """Length of a packed row; longer examples are split (text) or rejected (chat, translation), and counted."""
     too_long: Literal["reject", "split"] = "reject"
     """Conversations longer than that: `split` cuts them between exchanges, and each part keeps the system turn."""
+    packing: bool = True
+    """Examples share rows without seeing each other; `false` gives each a row of its own, padded to the longest of its forward
+    pass: the same learning for more time."""
     train_newline: bool = False
     """Learn the line break that chat templates write after the end of a turn. No model needs it: generation has stopped."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Arithmetic; masters stay float32. `auto` is bfloat16 where the hardware multiplies it natively."""
+    compile: bool = False
+    """Fuse each layer with torch.compile: half a minute once (and a C++ compiler on a CPU), then every step takes less."""
     processes: Annotated[int, Execution()] = Field(default=1, ge=1)
     """Processes of this machine that train together, one a GPU; each takes its share of `batch_tokens`."""
     shard: Annotated[bool, Execution()] = False
@@ -157,6 +162,8 @@ class Tune(Section):
             raise ValueError("lora needs a base and optimizer: adamw; random weights and muon are for training all weights")
         if self.shard and (self.lora is not None or self.optimizer == "muon"):
             raise ValueError("shard splits AdamW over all weights; leave it out with lora and with optimizer: muon")
+        if self.compile and not self.packing:
+            raise ValueError("compile needs rows of one length; leave out `packing: false`")
         if (self.patience or self.samples) and not self.eval_data:
             raise ValueError("patience and samples need eval_data")
         if self.patience and self.average == "last":

@@ -38,6 +38,11 @@ def test_rows_are_well_filled():
     assert pack(lengths, 512, 0) != pack(lengths, 512, 1)
 
 
+def test_the_fill_of_padded_rows_is_that_of_their_passes():
+    """Protects the figure for rows without packing: each pass is as wide as its longest row."""
+    assert measure([2, 8, 5, 5], [[0], [1], [2], [3]], None, in_pass=2).fill == 20 / (2 * 8 + 2 * 5)
+
+
 def test_a_document_longer_than_a_row_is_refused():
     """Protects against silent cutting."""
     with pytest.raises(InputError, match="33 tokens does not fit a row of 32"):

@@ -177,6 +177,31 @@ def test_every_epoch_sees_every_example(tiny):
     assert [doc.id for doc in again[per_epoch]] == [doc.id for doc in rows[per_epoch]]  # random access gives the same rows
 
 
+def test_without_packing_the_update_is_the_same(tiny, tmp_path):
+    """Protects `packing: false` as a check on packing: one update over the same examples has the same loss and the same norm."""
+    docs, records = tiny.documents([5, 12, 20, 31, 7, 16, 30, 7]), []
+    for packing in (True, False):
+        whole = changed(batch_tokens=160, micro_tokens=64, max_steps=1, log_steps=1, packing=packing)
+        result = train(tiny.model(spread=0.1), tiny.tokenizer, docs, whole, tmp_path / str(packing))
+        records.append(curve(tmp_path / str(packing))[0])
+    assert records[0]["loss"] == pytest.approx(records[1]["loss"], rel=1e-5)
+    assert records[0]["grad_norm"] == pytest.approx(records[1]["grad_norm"], rel=1e-4)
+    assert result.packing.rows == len(docs) and result.packing.fill < 0.9
+
+
+def test_without_packing_a_row_is_one_example(tiny):
+    """Protects `packing: false`: each epoch holds each example once, alone, and an update about as many tokens as when packed."""
+    docs = tiny.documents([5, 12, 20, 31, 7, 16] * 40)
+    settings = changed(max_steps=0, epochs=2, batch_tokens=512, packing=False)
+    rows = PackedRows(docs, settings)
+    epochs = [[doc.id for i in range(start, start + len(docs)) for doc in rows[i]] for start in (0, len(docs))]
+    assert len(rows) == 2 * len(docs) and sorted(epochs[0]) == sorted(epochs[1]) == sorted(doc.id for doc in docs)
+    assert epochs[0] != epochs[1]
+    assert rows.rows_per_step == 32 and rows.rows_in_pass(1) == 2  # 512 / 15.2 = 34 examples, shared evenly
+    given = PackedRows(docs, changed(max_steps=0, packing=False, order="given"))
+    assert [given[i][0].id for i in range(8)] == [doc.id for doc in docs[:8]]
+
+
 def test_the_given_order_reaches_the_updates(tiny):
     """Protects a curriculum: with `order: given` the mean place of an update's examples rises from update to update, every epoch
     alike; shuffled it does not."""

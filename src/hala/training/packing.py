@@ -85,18 +85,22 @@ class Packing:
     fill: float
 
 
-def measure(lengths: Sequence[int], rows: Sequence[Sequence[int]], row_length: int) -> Packing:
-    """The fill of packed rows."""
-    tokens = sum(lengths[index] for row in rows for index in row)
-    places = len(rows) * row_length
+def measure(lengths: Sequence[int], rows: Sequence[Sequence[int]], row_length: int | None, in_pass: int = 1) -> Packing:
+    """The fill of packed rows; without a length, that of rows as long as the longest of the `in_pass` that go together."""
+    sizes = [sum(lengths[index] for index in row) for row in rows]
+    tokens, places = sum(sizes), len(rows) * (row_length or 0)
+    if row_length is None:
+        passes = [sizes[start : start + in_pass] for start in range(0, len(sizes), in_pass)]
+        places = sum(max(each) * len(each) for each in passes)
     return Packing(len(rows), sum(map(len, rows)), tokens, tokens / places if places else 1.0)
 
 
-def collate(rows: Sequence[Sequence[Example]], row_length: int, pad_id: int) -> dict[str, torch.Tensor]:
-    """`input_ids labels position_ids seq_idx`, each (rows, row_length).
+def collate(rows: Sequence[Sequence[Example]], row_length: int | None, pad_id: int) -> dict[str, torch.Tensor]:
+    """`input_ids labels position_ids seq_idx`, each (rows, row_length); without a length, the longest row's.
 
     The unused end of a row is a document of its own without labels, so no position ever attends to nothing.
     """
+    row_length = row_length or max(1, *(sum(map(len, row)) for row in rows))
     shape = (len(rows), row_length)
     input_ids = np.full(shape, pad_id, dtype=np.int64)
     labels = np.full(shape, IGNORED, dtype=np.int64)

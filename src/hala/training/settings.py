@@ -26,6 +26,8 @@ class TrainSettings:
     """Updates in all; 0 lets `epochs` decide."""
     row_length: int = 512
     """Tokens a packed row holds; no example may be longer."""
+    packing: bool = True
+    """Examples share rows; else each has one of its own, padded to the longest of its pass."""
     batch_tokens: int = 8192
     """Tokens an update sees, over all devices."""
     micro_tokens: int = 4096

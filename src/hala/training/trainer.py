@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import Dataset, Sampler, SequentialSampler
@@ -91,7 +92,7 @@ def train(
             model=model,
             args=arguments,
             train_dataset=rows,
-            data_collator=functools.partial(collate, row_length=settings.row_length, pad_id=pad_of(tokenizer)),
+            data_collator=functools.partial(collate, row_length=rows.width, pad_id=pad_of(tokenizer)),
         )
         devices.check_split(trainer.accelerator, settings.shard)
         trainer.remove_callback(PrinterCallback)
@@ -123,6 +124,8 @@ class PackedRows(Dataset[list[Example]]):
     """All rows of the training in order; row i belongs to epoch i // rows_per_epoch.
 
     The order of an epoch is seeded by (seed, epoch); with `order: given` it is that of the examples, the same in all epochs.
+    Without packing a row is one example, and an update has as many as hold `batch_tokens` on average: a multiple of eight where
+    they are more, for passes and devices to share. `width` is the length of a row, or None for that of the longest in its pass.
     """
 
     def __init__(self, examples: Sequence[Example], settings: TrainSettings) -> None:
@@ -136,21 +139,37 @@ class PackedRows(Dataset[list[Example]]):
         self.examples = examples
         self.settings = settings
         self.lengths = [len(example) for example in examples]
+        self.width = settings.row_length if settings.packing else None
         self.rows_per_step = settings.batch_tokens // settings.row_length
+        if not settings.packing:
+            alone = max(1, round(settings.batch_tokens * len(self.lengths) / sum(self.lengths)))
+            self.rows_per_step = alone - alone % 8 or alone
         self.epoch = 0
         self.rows = self._pack(0)
-        self.packing = measure(self.lengths, self.rows, settings.row_length)
+        self.packing = measure(self.lengths, self.rows, self.width, self.rows_in_pass(1))
         wanted = settings.max_steps * self.rows_per_step or math.ceil(len(self.rows) * settings.epochs)
         self.total = self.places = max(1, wanted)
+
+    def rows_in_pass(self, processes: int) -> int:
+        """Rows of one forward pass on one device: at most `micro_tokens`, and the same number in every pass of an update."""
+        mine = self.rows_per_step // processes
+        micro = min(mine, max(1, self.settings.micro_tokens // self.settings.row_length))
+        while mine % micro:
+            micro -= 1
+        return micro
 
     def share(self, micro_rows: int) -> None:
         """Empty rows at the end, until the micro batches of all processes have one size."""
         self.places = -(-self.total // micro_rows) * micro_rows
 
     def _pack(self, epoch: int) -> list[list[int]]:
-        if self.settings.order == "given":  # inside an update no order matters
+        given, seed = self.settings.order == "given", (self.settings.seed, epoch)
+        if not self.settings.packing:
+            places = range(len(self.lengths)) if given else np.random.default_rng(seed).permutation(len(self.lengths)).tolist()
+            return [[place] for place in places]
+        if given:  # inside an update no order matters
             return pack_in_order(self.lengths, self.settings.row_length, max(WINDOW, self.rows_per_step))
-        return pack(self.lengths, self.settings.row_length, seed=(self.settings.seed, epoch))
+        return pack(self.lengths, self.settings.row_length, seed)
 
     def __len__(self) -> int:
         return self.places
@@ -289,11 +308,9 @@ def _arguments(settings: TrainSettings, out_dir: Path, rows: PackedRows) -> Trai
     if over:
         raise InputError(
             f"An update of {rows.rows_per_step} rows of {settings.row_length} tokens cannot be shared by {world} processes.",
-            f"Set batch_tokens to a multiple of {world * settings.row_length:,}.",
+            f"Set batch_tokens to a multiple of {world * settings.row_length:,}." if settings.packing else "Raise batch_tokens.",
         )
-    micro = min(per_device, max(1, settings.micro_tokens // settings.row_length))
-    while per_device % micro:  # so that an update is always the same number of rows
-        micro -= 1
+    micro = rows.rows_in_pass(world)
     arguments.per_device_train_batch_size = micro
     arguments.gradient_accumulation_steps = per_device // micro
     if world > 1:

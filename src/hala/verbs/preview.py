@@ -70,10 +70,11 @@ def _summary(settings: Tune, made: Examples, read: int, counts: Counter[str], ba
 
         lengths = [len(example) for example in made.examples]
         longest = max(made.examples, key=len)
-        fill = measure(lengths, pack(lengths, settings.max_length, settings.seed), settings.max_length).fill
         limit = f"of at most {settings.max_length:,}"
         yield f"lengths: median {median(lengths):,.0f}, longest {len(longest):,} ({longest.id}), {limit}"
-        yield f"packed into rows of {settings.max_length:,}: {fill:.1%} of their places are used"
+        if settings.packing:
+            fill = measure(lengths, pack(lengths, settings.max_length, settings.seed), settings.max_length).fill
+            yield f"packed into rows of {settings.max_length:,}: {fill:.1%} of their places are used"
     lost = Counter({key.partition("/")[2]: number for key, number in counts.items() if key.startswith("rejected/")})
     lost.update(made.counts)
     lost.update({f"malformed: {reason}": number for reason, number in Counter(each.reason for each in bad).items()})

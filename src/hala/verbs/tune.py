@@ -233,6 +233,8 @@ def _train_settings(settings: Tune) -> TrainSettings:
         "beta2",
         "epochs",
         "precision",
+        "compile",
+        "packing",
         "order",
         "lora",
         "on_bad_step",
