@@ -15,6 +15,7 @@ import signal
 import sys
 import time
 import warnings
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +33,11 @@ SETTINGS = TrainSettings(
     on_bad_step="rollback", spike=20, average="ema", patience=9, eval_steps=3,
 )  # fmt: skip
 
-ADAPTERS = dataclasses.replace(SETTINGS, optimizer="adamw", on_bad_step="skip", lora=Lora(rank=4, dropout=0.1))
+KINDS = {
+    "all weights": SETTINGS,
+    "lora": dataclasses.replace(SETTINGS, optimizer="adamw", on_bad_step="skip", lora=Lora(rank=4, dropout=0.1)),
+    "given order": dataclasses.replace(SETTINGS, order="given"),
+}
 
 
 class Tokenizer:
@@ -53,7 +58,7 @@ def work(folder: Path, pipe: int) -> None:
     documents = [rng.integers(3, 63, length).astype(np.int32) for length in rng.integers(4, 30, 60)]
     documents[17][1] = 63  # its updates are bad, and what came before them since the last checkpoint is undone
     examples = [Example(str(number), ids, np.where(np.arange(len(ids)) < 2, -100, ids)) for number, ids in enumerate(documents)]
-    limits = ADAPTERS if "lora" in sys.argv else SETTINGS
+    limits = KINDS[sys.argv[3]]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         result = train(model, Tokenizer(), examples, limits, folder, lambda *_: os.write(pipe, b"."), examples[:8])
@@ -79,8 +84,8 @@ def start(folder: Path) -> tuple[int, int]:
     return child, read
 
 
-def attempt(folder: Path, steps: int, delay: float, in_save: bool) -> bool:
-    """Whether the attempt was killed: `delay` seconds after its step number `steps`, or earlier, inside a save."""
+def attempt(folder: Path, steps: int, delay: float, in_save: bool) -> str:
+    """How the attempt ended: `killed` `delay` seconds after its step number `steps`, earlier `in a save`, or not (empty)."""
     child, pipe = start(folder)
     made = 0
     try:
@@ -88,7 +93,7 @@ def attempt(folder: Path, steps: int, delay: float, in_save: bool) -> bool:
             done, status = os.waitpid(child, os.WNOHANG)
             if done:
                 assert os.waitstatus_to_exitcode(status) == 0, "the training failed"
-                return False
+                return ""
             with contextlib.suppress(BlockingIOError):
                 made += len(os.read(pipe, 64))
             saving = in_save and any((folder / "checkpoints").glob("*.tmp/*"))
@@ -96,23 +101,30 @@ def attempt(folder: Path, steps: int, delay: float, in_save: bool) -> bool:
                 time.sleep(0 if saving else delay)
                 os.kill(child, signal.SIGKILL)
                 os.waitpid(child, 0)
-                return True
+                return "in a save" if saving else "killed"
             time.sleep(0.0005)
     finally:
         os.close(pipe)
 
 
 def main(root: Path, kills: int) -> None:
+    """One training is left alone; others are killed, and begun anew where one was done before all kills."""
     never = 10**9
     attempt(root / "whole", never, 0, False)
-    rng, killed, broken = random.Random(0), 0, root / "broken"
-    while killed < kills and attempt(broken, rng.randint(1, 5), rng.uniform(0, 0.1), in_save=killed % 2 == 1):
-        killed += 1
-    attempt(broken, never, 0, False)
+    rng, ends, done = random.Random(0), Counter[str](), 0
+    while ends.total() < kills:
+        end = attempt(root / f"broken {done}", rng.randint(1, 5), rng.uniform(0, 0.1), in_save=ends.total() % 2 == 1)
+        if end:
+            ends[end] += 1
+        else:
+            done += 1
+    attempt(root / f"broken {done}", never, 0, False)
     same = all(
-        (root / "whole" / name).read_bytes() == (broken / name).read_bytes() for name in ("final.safetensors", "curve.jsonl")
+        (root / "whole" / name).read_bytes() == (root / f"broken {number}" / name).read_bytes()
+        for name in ("final.safetensors", "curve.jsonl")
+        for number in range(done + 1)
     )
-    print(json.dumps({"killed": killed, "identical": same}))
+    print(json.dumps({"kills": ends.total(), "in a save": ends["in a save"], "trainings": done + 1, "identical": same}))
 
 
 if __name__ == "__main__":

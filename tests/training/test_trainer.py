@@ -152,18 +152,18 @@ def test_checkpoints_of_another_training_are_refused(tiny, tmp_path):
         train(other, tiny.tokenizer, tiny.documents([12] * 20), SMALL, tmp_path)
 
 
-@pytest.mark.parametrize("kind", ["all weights", "lora"])
-def test_killed_trainings_end_in_the_same_bits(tmp_path, kind):
+@pytest.mark.parametrize(("kind", "kills"), [("all weights", 20), ("lora", 6), ("given order", 6)])
+def test_killed_trainings_end_in_the_same_bits(tmp_path, kind, kills):
     """Protects bit-exact resume: SIGKILL at random moments and inside saves, then weights and curve equal byte by byte; with bad
     updates rolled back (skipped), averaged and best weights, and dropout in adapters."""
     script = Path(__file__).with_name("kill_and_resume.py")
-    kills = os.environ.get("HALA_KILLS", "3")
+    kills = int(os.environ.get("HALA_KILLS", kills))
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, str(script), str(tmp_path), kills, *kind.split()]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=280, check=False)
+    command = [sys.executable, str(script), str(tmp_path), str(kills), kind]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=280 + 5 * kills, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     result = json.loads(done.stdout.splitlines()[-1])
-    assert result["identical"] and result["killed"] >= 2
+    assert result["identical"] and result["kills"] == kills and result["in a save"] >= kills // 4, result
 
 
 def test_every_epoch_sees_every_example(tiny):
