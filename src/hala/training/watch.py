@@ -80,6 +80,7 @@ class Watch(TrainerCallback):  # type: ignore[misc]
             )
         self.tokens, self.first_step, self.last_loss = state["tokens"], state["step"], state["last_loss"]
         self.losses, self.left_out, self.first_tokens = state["losses"], state["left_out"], state["tokens"]
+        self.grad_norm = state["grad_norm"]
         self.guard.restore(state["guard"])
         self.average.count, self.stopped = state["averaged"], state["stopped"]
         self.best.restore(state["best"])
@@ -239,7 +240,7 @@ class Watch(TrainerCallback):  # type: ignore[misc]
             "step": step, "tokens": self.tokens, "last_loss": self.last_loss, "losses": self.losses,
             "records": len(_lines(self.curve)), "samples": len(_lines(self.samples)), "fingerprint": self.fingerprint,
             "left_out": self.left_out, "guard": self.guard.state(), "averaged": self.average.count, "best": self.best.state(),
-            "stopped": self.stopped,
+            "stopped": self.stopped, "grad_norm": self.grad_norm,
         }  # fmt: skip
         scheduler = {key: value for key, value in self.trainer.lr_scheduler.state_dict().items() if key != "lr_lambdas"}
         documents = {
