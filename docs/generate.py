@@ -73,6 +73,7 @@ PARTS: dict[str, tuple[type[recipe.Section], str]] = {
     "other": (recipe.Other, "The key `other` of `translate`; engine keys too."),
     "part": (recipe.Part, "The key `parts` of `mix`. A string is short for `data` alone."),
     "new": (recipe.New, "The key `new` of `tune`."),
+    "directions": (recipe.Directions, "The key `directions` of `tune`."),
     "lora": (recipe.Lora, "The key `lora` of `tune`; also [tune.md](tune.md)."),
 }
 

@@ -28,7 +28,7 @@ from hala.recipe_data import (
     Section,
     as_tuple,
 )
-from hala.recipe_models import Evaluate, Lora, New, Tune
+from hala.recipe_models import Directions, Evaluate, Lora, New, Tune
 from hala.recipe_rows import Filter, Judge, Mix, Other, Part, Translate
 from hala.recipe_weights import Compress, Export, Merge, Recovery, Schedule, Search
 
@@ -38,6 +38,7 @@ __all__ = [
     "Compress",
     "Data",
     "Described",
+    "Directions",
     "EngineSettings",
     "Evaluate",
     "Export",

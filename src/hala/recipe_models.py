@@ -54,6 +54,15 @@ class Lora(Section):
     """Of the frozen weights while training: bfloat16 takes half the memory, and what a float32 base has beyond it is lost."""
 
 
+class Directions(Section):
+    """Which way a translator learns to translate; each number is the share of all pairs that it learns that way."""
+
+    forward: float = Field(default=1.0, ge=0, le=1)
+    """From the source language to the target."""
+    backward: float = Field(default=0.0, ge=0, le=1)
+    """From the target to the source, asked with the same prompt for the other language. 0.5 and 0.5 take each pair one way."""
+
+
 class Tune(Section):
     """Rows in, a trained checkpoint out."""
 
@@ -71,6 +80,8 @@ class Tune(Section):
     """`chat` and `translation` train the answer only, `text` every token. Among chats, sentence pairs are asked with `prompt`."""
     prompt: str | None = None
     """Translation prompt with `{text}`; none means the released Hala translator's."""
+    directions: Directions = Directions()
+    """Of a translation: one, the other or both, and how much of each."""
     mask: bool = True
     """Replace code, URLs, formulas and placeholders of sentence pairs by sentinels, as `translate` does."""
     eval_data: DataList = ()
@@ -162,6 +173,11 @@ class Tune(Section):
             raise ValueError("lora needs a base and optimizer: adamw; random weights and muon are for training all weights")
         if self.shard and (self.lora is not None or self.optimizer == "muon"):
             raise ValueError("shard splits AdamW over all weights; leave it out with lora and with optimizer: muon")
+        if self.directions != Directions():
+            if self.task != "translation":
+                raise ValueError("directions are those of task: translation")
+            if not (self.directions.forward or self.directions.backward):
+                raise ValueError("directions leave nothing to learn; give forward, backward or both a share")
         if self.compile and not self.packing:
             raise ValueError("compile needs rows of one length; leave out `packing: false`")
         if (self.patience or self.samples) and not self.eval_data:
@@ -178,6 +194,8 @@ class Evaluate(LocalSettings):
     """Checkpoints to compare; the first is the baseline."""
     pairs: DataList = ()
     """Sentence pairs: quality of the models as translators, by `metrics`."""
+    directions: Annotated[tuple[Literal["forward", "backward"], ...], BeforeValidator(as_tuple)] = ("forward",)
+    """Which way the pairs are translated: `forward` into the target language, `backward` into the source; both make two sets."""
     metrics: Annotated[tuple[str, ...], BeforeValidator(as_tuple)] = ("bleu-13a", "bleu-intl", "chrf++")
     """For sentence pairs: `bleu-` with a tokenizer of sacrebleu's, `chrf++`, `ter`, `rouge-l` (words of any script), and
     `rouge-l-latin`, what the package rouge_score measures: it sees a-z and 0-9 alone. See [evaluate.md](evaluate.md)."""

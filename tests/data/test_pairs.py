@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hala.data.masks import mask
-from hala.data.pairs import training_pairs
+from hala.data.pairs import directed, training_pairs
 from hala.data.segments import split
 from hala.records import Message, Row
 
@@ -24,6 +24,25 @@ def sides(row: Row, masked: bool = True) -> list[tuple[str, str, str]]:
         ((made.original or made.messages)[0].content, made.messages[0].content, verdict.reason)
         for made, verdict in training_pairs(row, masked)
     ]
+
+
+@given(st.lists(st.text(min_size=1, max_size=8), max_size=40, unique=True), st.floats(0, 1))
+def test_shares_that_add_up_take_each_pair_one_way(names: list[str], share: float) -> None:
+    """Protects the weights of directions: forward and 1 - forward use each pair once, and 1 and 1 both ways."""
+    rows = [Row(name, (Message("text", "قديم"),), "ar", original=(Message("text", "old"),)) for name in names]
+    once = [each for row in rows for each in directed(row, share, 1 - share, "en")]
+    assert [each.id.removesuffix("/back") for each in once] == names
+    for each in once:
+        back = each.id.endswith("/back")
+        assert (each.messages[0].content, each.lang) == (("old", "en") if back else ("قديم", "ar"))
+    assert sum(1 for row in rows for _ in directed(row, 1.0, 1.0, "en")) == 2 * len(rows)
+
+
+def test_a_share_is_that_part_of_the_pairs() -> None:
+    """Protects against a share that means nothing: a quarter of many pairs is about a quarter, chosen by their ids alone."""
+    rows = [Row(f"r{n}", (Message("text", "b"),), "ar", original=(Message("text", "a"),)) for n in range(4000)]
+    chosen = [each.id for row in rows for each in directed(row, 0.25, 0.0, "en")]
+    assert 900 < len(chosen) < 1100 and chosen == [each.id for row in rows for each in directed(row, 0.25, 0.0, "en")]
 
 
 def test_spans_become_sentinels_on_both_sides() -> None:

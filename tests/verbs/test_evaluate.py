@@ -75,6 +75,27 @@ def test_sets_of_one_name_are_all_measured(tmp_path: Path, tiny: Path, pairs_fil
     assert {(each["set"], each["n"]) for each in outcome.facts["scores"]} == {("pairs.jsonl", 3), ("pairs.jsonl (2)", 2)}
 
 
+def test_pairs_in_both_directions(tmp_path: Path, tiny: Path, pairs_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Backward is a set of its own: sides swapped, asked for in the source language, failures judged by its script."""
+    from hala.verbs import score_pairs
+
+    asked: dict[str, tuple[str, list[str]]] = {}
+
+    def speak_english(where: str, loaded: object, sources: list[str], settings: Evaluate, languages: Languages) -> list[str]:
+        asked[languages.target] = (languages.source, sources)
+        return ["plain words"] * len(sources)
+
+    monkeypatch.setattr(score_pairs, "translations", speak_english)
+    facts = evaluate(
+        tmp_path / "out", {"base": tiny}, models="$base", pairs=str(pairs_file), directions=["forward", "backward"]
+    ).facts
+    assert asked["ar"][0] == "en" and asked["en"][0] == "ar" and set(asked["ar"][1]).isdisjoint(asked["en"][1])
+    scores = {(each["set"], each["metric"]): each for each in facts["scores"]}
+    assert {name for name, _ in scores} == {"pairs.jsonl", "pairs.jsonl ar-en"}
+    assert [scores[name, "wrong_script"]["value"] for name in ("pairs.jsonl", "pairs.jsonl ar-en")] == [100.0, 0.0]
+    assert scores["pairs.jsonl ar-en", "chrf++"]["lang"] == "en"
+
+
 def test_unique_names() -> None:
     """First come keeps the name."""
     assert unique(["a", "b", "a", "a"]) == ["a", "b", "a (2)", "a (3)"]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hala import shards
-from hala.errors import InputError
+from hala.errors import InputError, RecipeError
 from hala.progress import Progress
 from hala.recipe import Languages, Tune
 from hala.records import KEPT, Message, Row
@@ -38,6 +38,47 @@ def test_new_translator_from_pairs(tmp_path: Path, pairs_file: Path) -> None:
     assert outcome.facts["parameters"] == sum(each.numel() for each in model.parameters()) and len(tokenizer) <= 320
     assert outcome.counts["pairs"] == 8 == outcome.counts["examples"] and outcome.facts["steps"] == 2
     assert (tmp_path / "out/curve.jsonl").read_text(encoding="utf-8").count("\n") >= 1
+
+
+def test_a_translator_of_both_directions(tmp_path: Path, tiny: Path, pairs_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each direction is asked for by its own language, counted, and known to the checkpoint and to those who use it."""
+    from hala.training import examples
+    from hala.verbs import learnt_prompt, trained_for
+    from hala.verbs.translators import translation_facts
+
+    seen: list[str] = []
+    render = examples.render
+
+    def look(row: Row, tokenizer: object, form: examples.Form) -> object:
+        pieces = render(row, tokenizer, form)  # type: ignore[arg-type]
+        seen.append("".join(text for text, _ in pieces[0]))  # type: ignore[index]
+        return pieces
+
+    monkeypatch.setattr(examples, "render", look)
+    words = {"data": str(pairs_file), "base": str(tiny), "task": "translation", "prompt": "Into {language}: {text}"}
+    outcome = tune(tmp_path / "both", **words, directions={"backward": 1.0})
+    assert (outcome.counts["forward"], outcome.counts["backward"], outcome.counts["examples"]) == (8, 8, 16)
+    assert sum("Into Arabic: " in text for text in seen) == sum("Into English: " in text for text in seen) == 8
+    about = trained_for(str(tmp_path / "both"))
+    assert (learnt_prompt(about, "ar"), learnt_prompt(about, "en")) == ("Into Arabic: {text}", "Into English: {text}")
+    assert translation_facts(str(tmp_path / "both"), "ar", "en")["prompt"] == "Into English: {text}"
+    tune(tmp_path / "back", **words, directions={"forward": 0.0, "backward": 1.0})
+    assert (
+        trained_for(str(tmp_path / "back")).items() >= {"prompt": "Into English: {text}", "source": "ar", "target": "en"}.items()
+    )
+    with pytest.raises(RecipeError, match="does not say which is wanted"):
+        tune(tmp_path / "unclear", **words | {"prompt": "{text}"}, directions={"backward": 0.5})
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [({"directions": {"backward": 1}}, "those of task: translation"),
+     ({"directions": {"forward": 0}, "task": "translation"}, "nothing to learn")],
+)  # fmt: skip
+def test_directions_that_mean_nothing_are_refused(words: dict[str, object], said: str) -> None:
+    """A chat has no direction, and a translator has at least one."""
+    with pytest.raises(ValueError, match=said):
+        Tune(data="x.jsonl", base="b", **words)
 
 
 def test_everything_left_out_is_counted(tmp_path: Path, tiny: Path, pairs_file: Path) -> None:

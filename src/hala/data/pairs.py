@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from hashlib import blake2b
 
 from hala.data.masks import mask_pair
 from hala.data.segments import split
@@ -38,6 +39,19 @@ def training_pairs(row: Row, mask: bool = True, max_chars: int = 1200) -> Iterat
             else:
                 pair = replace(row, id=name, messages=(Message("text", both[1]),), original=(Message("text", both[0]),))
                 yield pair, KEPT
+
+
+def directed(pair: Row, forward: float, backward: float, source: str) -> Iterator[Row]:
+    """The pair, and the pair the other way round (`.../back`, in the language `source`), each for that share of all pairs.
+
+    A hash of the id decides, and where the shares add up to one every pair goes exactly one way.
+    """
+    place = int.from_bytes(blake2b(pair.id.encode(), digest_size=8).digest(), "big") / 2**64
+    if place < forward:
+        yield pair
+    if place >= 1 - backward:
+        assert pair.original is not None
+        yield replace(pair, id=f"{pair.id}/back", messages=pair.original, original=pair.messages, lang=source)
 
 
 def _aligned(source: str, target: str, max_chars: int) -> list[tuple[str, str]]:

@@ -11,7 +11,7 @@ text) or rejected with a reason, and counted.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Literal
@@ -58,6 +58,8 @@ class Form:
     """A conversation that is too long: rejected, or split between its exchanges, each part with the system turn."""
     newline: bool = False
     """Learn what the template writes after the token that ends a turn, a line break as a rule."""
+    prompts: Mapping[str, str] = field(default_factory=dict)
+    """The user turn of translations into other languages, by the language of the row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +94,8 @@ def make_examples(rows: Iterable[Row], tokenizer: PreTrainedTokenizerBase, form:
 
     Raises: InputError when the task needs a chat template and the tokenizer has none, or the prompt lacks `{text}`.
     """
-    if form.task == "translation" and "{text}" not in form.prompt:
-        raise InputError(f"The prompt {form.prompt!r} has no place for the text.", "Write {text} where the segment goes.")
+    if form.task == "translation" and (bad := [each for each in (form.prompt, *form.prompts.values()) if "{text}" not in each]):
+        raise InputError(f"The prompt {bad[0]!r} has no place for the text.", "Write {text} where the segment goes.")
     if form.task != "text" and not tokenizer.chat_template:
         raise InputError("The tokenizer has no chat template.", "Use a base with one, or task: text.")
     made = Examples()
@@ -143,7 +145,8 @@ def render(row: Row, tokenizer: PreTrainedTokenizerBase, form: Form) -> list[Pie
     if as_pair:
         if len(row.messages) != 1 or not row.original:
             return rejected("not_a_pair", "a translation example needs one message and its original")
-        user = Message("user", form.prompt.replace("{text}", row.original[0].content))
+        prompt = form.prompts.get(row.lang or "", form.prompt)
+        user = Message("user", prompt.replace("{text}", row.original[0].content))
         return _chat_pieces((user, Message("assistant", row.messages[0].content)), tokenizer, form)
     if form.task == "text":
         return _text_pieces(row, tokenizer)

@@ -59,6 +59,15 @@ def trained_for(model: str) -> dict[str, str]:
     return {key: value for key, value in content.items() if isinstance(value, str) and value}
 
 
+def learnt_prompt(about: dict[str, str], target: str) -> str:
+    """The prompt by which a checkpoint (`trained_for`) learnt to translate into `target`; empty where nothing says so."""
+    if about.get("task") != "translation":
+        return ""
+    if about.get("target", target) == target:
+        return about.get("prompt", "")
+    return about.get("back_prompt", "") if about.get("source") == target else ""
+
+
 def open_engine(settings: EngineSettings, model: str, revision: str | None = None, languages: Languages | None = None) -> Engine:
     """A ready engine; close it after use. `languages` are those of a translation, which some translators must be told.
 

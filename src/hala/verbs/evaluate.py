@@ -15,10 +15,10 @@ from hala.recipe import Evaluate
 from hala.verbs import Context, Outcome
 from hala.verbs.leaks import leaks_in
 from hala.verbs.score_files import write_exports
-from hala.verbs.score_pairs import metrics_of, score_pairs
+from hala.verbs.score_pairs import metrics_of, pair_sets_of, score_pairs
 from hala.verbs.score_questions import question_sets_of, score_questions, score_suite
 from hala.verbs.sheet import Contestant, Sheet, Turn, correct_for_many
-from hala.verbs.testsets import read_pairs, set_name, told_apart, unique
+from hala.verbs.testsets import told_apart, unique
 
 
 def run(settings: Evaluate, context: Context) -> Outcome:
@@ -30,11 +30,7 @@ def run(settings: Evaluate, context: Context) -> Outcome:
     found = list(contestants(settings, context))
     models = [replace(each, name=name) for each, name in zip(found, unique([each.name for each in found]), strict=True)]
     bad = Collected()
-    pair_names = unique([set_name(data) for data in settings.pairs])
-    pair_sets = {
-        name: read_pairs(data, context.inputs, bad, settings.limit, context.languages)
-        for name, data in zip(pair_names, settings.pairs, strict=True)
-    }
+    pair_sets = dict(pair_sets_of(settings, context, bad))
     if pair_sets:
         metrics_of(settings, "")  # what is unknown or missing is said before a model is loaded
     question_sets = {name: (about, told_apart(items)) for name, (about, items) in question_sets_of(settings, bad)}
@@ -49,8 +45,8 @@ def run(settings: Evaluate, context: Context) -> Outcome:
         for name, (benchmark, items) in question_sets.items():
             score_questions(sheet, turn, (name, benchmark, items), leaks[name])
         score_suite(sheet, turn, question_sets)
-        for name, rows in pair_sets.items():
-            score_pairs(sheet, turn, name, rows)
+        for name, (languages, rows) in pair_sets.items():
+            score_pairs(sheet, turn, name, rows, languages)
         del loaded, turn  # two models at once may not fit
         gc.collect()
     correct_for_many(sheet.scores)

@@ -2,29 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+from hala.data.pairs import directed
 from hala.errors import InputError
-from hala.recipe import Evaluate
+from hala.recipe import Evaluate, Languages
 from hala.records import Row
+from hala.verbs import Context
 from hala.verbs.sheet import Sheet, Turn, entry
-from hala.verbs.testsets import translations
+from hala.verbs.testsets import read_pairs, set_name, translations, unique
 
 EXAMPLES = 8
 
 
-def score_pairs(sheet: Sheet, turn: Turn, name: str, rows: Sequence[Row]) -> None:
+def pair_sets_of(settings: Evaluate, context: Context, bad: Any) -> Iterator[tuple[str, tuple[Languages, list[Row]]]]:
+    """(name, (languages, pairs)) of each set in each direction that is asked for; backward is `NAME ar-en`, its sides swapped."""
+    names = unique([set_name(data) for data in settings.pairs])
+    there = context.languages
+    back = there.model_copy(update={"source": there.target, "target": there.source})
+    for name, data in zip(names, settings.pairs, strict=True):
+        rows = read_pairs(data, context.inputs, bad, settings.limit, there)
+        if "forward" in settings.directions:
+            yield name, (there, rows)
+        if "backward" in settings.directions:
+            turned = [each for row in rows for each in directed(row, 0.0, 1.0, there.source)]
+            yield f"{name} {back.source}-{back.target}", (back, turned)
+
+
+def score_pairs(sheet: Sheet, turn: Turn, name: str, rows: Sequence[Row], languages: Languages) -> None:
     """Quality and failures of one model's translations of one set, with its differences to the baseline's."""
     from hala.evals.translation import compare_translations, score_translations
     from hala.languages import language
 
     settings, context, model = turn.settings, turn.context, turn.model
-    target = language(context.languages.target)
+    target = language(languages.target)
     sources = [m.content for row in rows for m in row.original or ()]
     references = [m.content for row in rows for m in row.messages]
     context.progress.update(0, None, "segments", f"translating {len(sources):,} texts of {name}")
-    outputs = translations(model.where, turn.loaded, sources, settings, context.languages)
+    outputs = translations(model.where, turn.loaded, sources, settings, languages)
     metrics = metrics_of(settings, target.iso)
     documents = _documents(settings, name, rows)
     result = score_translations(outputs, references, sources, metrics, documents)

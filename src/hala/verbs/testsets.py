@@ -143,12 +143,10 @@ def translations(
     from hala.engines.local import LocalEngine
     from hala.languages import language
     from hala.records import Sampling
-    from hala.verbs import trained_for
+    from hala.verbs import learnt_prompt, trained_for
 
-    about = trained_for(where)
-    trained = about.get("prompt") if about.get("task") == "translation" else None
     plan = Plan(
-        prompt=settings.prompt or trained or "default",
+        prompt=settings.prompt or learnt_prompt(trained_for(where), languages.target) or "default",
         source=language(languages.source),
         target=language(languages.target),
         sampling=Sampling(settings.max_tokens),

@@ -148,6 +148,8 @@ def translation_facts(model: str, source: str, target: str) -> dict[str, str]:
     """What a translator that hala made says about itself. Raises RecipeError when it learnt other languages."""
     trained = trained_for(model)
     trained = trained if trained.get("task") == "translation" else {}
+    if trained.get("back_prompt") and (source, target) == (trained.get("target"), trained.get("source")):
+        return trained | {"prompt": trained["back_prompt"], "source": source, "target": target}
     for key, wanted in (("source", source), ("target", target)):
         if trained.get(key, wanted) != wanted:
             learnt = f"{trained.get('source', source)} -> {trained.get('target', target)}"

@@ -10,11 +10,11 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hala.data.pairs import training_pairs
+from hala.data.pairs import directed, training_pairs
 from hala.data.prompts import for_languages
 from hala.data.rows import Collected, open_all
-from hala.errors import InputError
-from hala.recipe import Data, New, Tune
+from hala.errors import InputError, RecipeError
+from hala.recipe import Data, Directions, New, Tune
 from hala.records import Row
 from hala.verbs import Context, Outcome, workers
 
@@ -117,6 +117,7 @@ def learn(
 
 def training_rows(settings: Tune, datas: Iterable[Data], context: Context, counts: Counter[str], bad: Collected) -> Iterator[Row]:
     """Rows as they are, or segment pairs for a translator; everything left out is counted."""
+    ways = settings.directions
     for row in open_all(tuple(datas), context.inputs, bad, context.languages):
         counts["rows"] += 1
         if settings.task != "translation":
@@ -125,7 +126,9 @@ def training_rows(settings: Tune, datas: Iterable[Data], context: Context, count
         for pair, verdict in training_pairs(row, settings.mask):
             counts["pairs"] += 1
             if verdict.kept:
-                yield pair
+                for each in directed(pair, ways.forward, ways.backward, context.languages.source):
+                    counts["forward" if each is pair else "backward"] += ways != Directions()
+                    yield each
             else:
                 counts[f"rejected/{verdict.reason}"] += 1
 
@@ -197,15 +200,24 @@ def _texts(rows: Iterable[Row]) -> Iterator[str]:
             yield message.content
 
 
-def _prompt(settings: Tune, context: Context) -> str:
-    return for_languages(settings.prompt or "default", context.languages.target, context.languages.source)
+def _prompt(settings: Tune, context: Context, backward: bool = False) -> str:
+    ends = (context.languages.target, context.languages.source)
+    return for_languages(settings.prompt or "default", *(reversed(ends) if backward else ends))
 
 
 def form_of(settings: Tune, context: Context) -> Form:
     """How rows are written for the model."""
     from hala.training.examples import Form
 
-    return Form(settings.task, _prompt(settings, context), settings.max_length, settings.too_long, settings.train_newline)
+    ways, languages = settings.directions, context.languages
+    prompts = {languages.source: _prompt(settings, context, backward=True)} if ways.backward else {}
+    if ways.forward and _prompt(settings, context) in prompts.values():
+        raise RecipeError(
+            f"step {context.step} learns both directions, and its prompt {settings.prompt!r} does not say which is wanted.",
+            "Write {language} in it where the language that is wanted stands.",
+        )
+    prompt = _prompt(settings, context)
+    return Form(settings.task, prompt, settings.max_length, settings.too_long, settings.train_newline, prompts)
 
 
 def _check(made: Examples, counts: Counter[str], context: Context) -> None:
@@ -262,7 +274,12 @@ def _about(settings: Tune, licences: set[str], context: Context) -> dict[str, An
     """hala.json: what the checkpoint is for, and the licences of what it learned from."""
     about: dict[str, Any] = {"task": settings.task, "data_licences": sorted(licences)}
     if settings.task == "translation":
-        about |= {"prompt": _prompt(settings, context), "source": context.languages.source, "target": context.languages.target}
+        ways, ends = settings.directions, (context.languages.source, context.languages.target)
+        prompts = (_prompt(settings, context), _prompt(settings, context, backward=True))
+        about |= {"prompt": prompts[not ways.forward]}
+        about |= dict(zip(("source", "target"), ends if ways.forward else reversed(ends), strict=True))
+        if ways.forward and ways.backward:
+            about["back_prompt"] = prompts[1]
     return about
 
 
