@@ -124,7 +124,8 @@ def _digest(kind: str, value: str | Data, revision: str | None) -> str:
     if kind == "benchmark":
         from hala.evals.benchmarks import find_suite
 
-        parts = [path, *(Path(each.source) for each in find_suite(value) if os.path.exists(each.source))]
+        named = [each for one in find_suite(value) for each in (one, one.original) if each is not None]
+        parts = [path, *(Path(each.source) for each in named if os.path.exists(each.source))]
         return artifacts.digest_of([artifacts.digest_tree(part) for part in parts])
     if kind == "rows" and os.path.exists(path):
         made = artifacts.read_manifest(path)

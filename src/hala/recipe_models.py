@@ -194,6 +194,11 @@ class Evaluate(LocalSettings):
     """Checkpoints to compare; the first is the baseline."""
     pairs: DataList = ()
     """Sentence pairs: quality of the models as translators, by `metrics`."""
+    question_pairs: Annotated[tuple[str, ...], BeforeValidator(as_tuple), Described()] = ()
+    """Benchmarks that were translated from another: their questions are sentence pairs. `mmmlu_ar`, `arbmmlu_ht`, or a file that
+    names its `original`."""
+    question_options: bool = False
+    """Of these, translate each question with its options, a line each."""
     directions: Annotated[tuple[Literal["forward", "backward"], ...], BeforeValidator(as_tuple)] = ("forward",)
     """Which way the pairs are translated: `forward` into the target language, `backward` into the source; both make two sets."""
     metrics: Annotated[tuple[str, ...], BeforeValidator(as_tuple)] = ("bleu-13a", "bleu-intl", "chrf++")

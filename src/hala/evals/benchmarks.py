@@ -13,7 +13,7 @@ hub, a local file or a test's list. A row that cannot be used is listed with its
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -114,6 +114,10 @@ def find_suite(name: str) -> tuple[Benchmark, ...]:
         if form.columns is None:
             raise RecipeError(f"{name} has no [columns].", "docs/evaluate.md shows a benchmark's file.")
         FORMS[form.name] = form
+        if form.original.endswith(".toml"):  # beside the file
+            other = read_form(Path(name).parent / form.original)
+            FORMS[other.name] = other
+            form = replace(form, original=other.name)
         return (_benchmark(form),)
     if name in SUITES:
         return SUITES[name]

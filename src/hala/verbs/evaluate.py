@@ -25,8 +25,8 @@ def run(settings: Evaluate, context: Context) -> Outcome:
     """Scores of every model on every set, also in `scores.json`; `records.jsonl` beside it holds each single answer."""
     from hala.data.rows import Collected
 
-    if not (settings.pairs or settings.questions or settings.suite):
-        raise InputError(f"step {context.step} has nothing to evaluate on.", "Give pairs, questions or suite.")
+    if not (settings.pairs or settings.question_pairs or settings.questions or settings.suite):
+        raise InputError(f"step {context.step} has nothing to evaluate on.", "Give pairs, question_pairs, questions or suite.")
     found = list(contestants(settings, context))
     models = [replace(each, name=name) for each, name in zip(found, unique([each.name for each in found]), strict=True)]
     bad = Collected()

@@ -7,22 +7,26 @@ from typing import Any
 
 from hala.data.pairs import directed
 from hala.errors import InputError
-from hala.recipe import Evaluate, Languages
+from hala.recipe import Data, Evaluate, Languages
 from hala.records import Row
 from hala.verbs import Context
+from hala.verbs.question_pairs import question_pairs
 from hala.verbs.sheet import Sheet, Turn, entry
-from hala.verbs.testsets import read_pairs, set_name, translations, unique
+from hala.verbs.testsets import read_pairs, set_name, spread, translations, unique
 
 EXAMPLES = 8
 
 
 def pair_sets_of(settings: Evaluate, context: Context, bad: Any) -> Iterator[tuple[str, tuple[Languages, list[Row]]]]:
     """(name, (languages, pairs)) of each set in each direction that is asked for; backward is `NAME ar-en`, its sides swapped."""
-    names = unique([set_name(data) for data in settings.pairs])
+    names = unique([*(set_name(data) for data in settings.pairs), *settings.question_pairs])
     there = context.languages
     back = there.model_copy(update={"source": there.target, "target": there.source})
-    for name, data in zip(names, settings.pairs, strict=True):
-        rows = read_pairs(data, context.inputs, bad, settings.limit, there)
+    for name, place in zip(names, (*settings.pairs, *settings.question_pairs), strict=True):
+        if isinstance(place, Data):
+            rows = read_pairs(place, context.inputs, bad, settings.limit, there)
+        else:
+            rows = spread(question_pairs(str(place), settings.question_options, bad), settings.limit)
         if "forward" in settings.directions:
             yield name, (there, rows)
         if "backward" in settings.directions:
