@@ -92,11 +92,7 @@ def score_translations(
     scores = []
     for name, normaliser in _wanted(settings):
         counts = _counts(name, hypotheses, references, normaliser, settings)
-        found = float(value(name, counts.stats.sum(0, keepdims=True))[0])
-        low, high = _percentiles(value(name, _resample(_units(counts.stats, documents), settings)), found)
-        scores.append(
-            Score(_shown(name, normaliser), found, len(references), low, high, _sign(counts, normaliser, settings, documents))
-        )
+        scores.append(_score(name, normaliser, counts, settings, documents))
     own = value("chrf++", _counts("chrf++", hypotheses, references, settings.normalise[0], settings).stats)
     failures = [_failure(text, source, want, settings) for text, source, want in _triples(hypotheses, sources, references)]
     segments = tuple(Segment(at, float(chrf), failure) for at, (chrf, failure) in enumerate(zip(own, failures, strict=True)))
@@ -119,25 +115,62 @@ def compare_translations(
     settings = metrics or Metrics()
     _check(base, references, settings)
     _check(system, references, settings)
-    first, n = settings.normalise[0], len(references)
+    first = settings.normalise[0]
     own = [value("chrf++", _counts("chrf++", texts, references, first, settings).stats) for texts in (base, system)]
     gains = own[1] - own[0]
-    wins, losses = int((gains > 1e-9).sum()), int((gains < -1e-9).sum())
     found = []
     for name, normaliser in _wanted(settings):
-        before, after = (_counts(name, texts, references, normaliser, settings) for texts in (base, system))
-        gain = float((value(name, after.stats.sum(0, keepdims=True)) - value(name, before.stats.sum(0, keepdims=True)))[0])
-        old, new = _units(before.stats, documents), _units(after.stats, documents)
-        # The same seed and length give both systems the same draws.
-        drawn = value(name, _resample(new, settings)) - value(name, _resample(old, settings))
-        low, high = _percentiles(drawn, gain)
-        signed = _sign(before, normaliser, settings, documents).replace("ci:percentile", "ci:paired-percentile")
-        if settings.paired == "randomisation":
-            p, signed = _randomisation_p(name, old, new, gain, settings), f"{signed}|p:ar|ar:{settings.trials}"
-        else:
-            p = _bootstrap_p(drawn, gain)
-        found.append(Difference(_shown(name, normaliser), gain, low, high, p, n, wins, losses, n - wins - losses, signed))
+        both = [_counts(name, texts, references, normaliser, settings) for texts in (base, system)]
+        found.append(_difference(name, normaliser, (both[0], both[1]), gains, settings, documents))
     return tuple(found)
+
+
+def score_values(
+    name: str, values: Sequence[float], signature: str, settings: Metrics, documents: Sequence[str] | None = None
+) -> Score:
+    """The mean of one value a sentence, such as a learned metric gives, with its interval by the same draws as the others'."""
+    return _score(name, "", _mean_counts(values, signature), settings, documents)
+
+
+def compare_values(
+    name: str, base: Sequence[float], system: Sequence[float], signature: str, settings: Metrics,
+    documents: Sequence[str] | None = None, lower_is_better: bool = False,
+) -> Difference:  # fmt: skip
+    """System minus base of such a mean; `wins` and `losses` count sentences that are better by it."""
+    both = _mean_counts(base, signature), _mean_counts(system, signature)
+    gains = (both[1].stats[:, 0] - both[0].stats[:, 0]) * (-1 if lower_is_better else 1)
+    return _difference(name, "", both, gains, settings, documents)
+
+
+def _mean_counts(values: Sequence[float], signature: str) -> Counts:
+    import numpy as np
+
+    return Counts(np.array([(each / 100, 1.0) for each in values]), signature)  # `value` makes percent of a share
+
+
+def _score(name: str, normaliser: str, counts: Counts, settings: Metrics, documents: Sequence[str] | None) -> Score:
+    found = float(value(name, counts.stats.sum(0, keepdims=True))[0])
+    low, high = _percentiles(value(name, _resample(_units(counts.stats, documents), settings)), found)
+    return Score(_shown(name, normaliser), found, len(counts.stats), low, high, _sign(counts, normaliser, settings, documents))
+
+
+def _difference(
+    name: str, normaliser: str, both: tuple[Counts, Counts], gains: Floats, settings: Metrics, documents: Sequence[str] | None
+) -> Difference:
+    """The second's minus the first's; `gains` are the sentences' own, of which wins and losses are counted."""
+    before, after = (counts.stats for counts in both)
+    gain = float((value(name, after.sum(0, keepdims=True)) - value(name, before.sum(0, keepdims=True)))[0])
+    old, new = _units(before, documents), _units(after, documents)
+    # The same seed and length give both systems the same draws.
+    drawn = value(name, _resample(new, settings)) - value(name, _resample(old, settings))
+    low, high = _percentiles(drawn, gain)
+    signed = _sign(both[0], normaliser, settings, documents).replace("ci:percentile", "ci:paired-percentile")
+    if settings.paired == "randomisation":
+        p, signed = _randomisation_p(name, old, new, gain, settings), f"{signed}|p:ar|ar:{settings.trials}"
+    else:
+        p = _bootstrap_p(drawn, gain)
+    wins, losses, n = int((gains > 1e-9).sum()), int((gains < -1e-9).sum()), len(gains)
+    return Difference(_shown(name, normaliser), gain, low, high, p, n, wins, losses, n - wins - losses, signed)
 
 
 def _bootstrap_p(drawn: Floats, gain: float) -> float:
@@ -199,7 +232,7 @@ def _wanted(settings: Metrics) -> Iterator[tuple[str, str]]:
 
 
 def _shown(name: str, normaliser: str) -> str:
-    return name if normaliser == "none" else f"{name} ({normaliser})"
+    return name if normaliser in ("", "none") else f"{name} ({normaliser})"
 
 
 def _counts(name: str, texts: Sequence[str | None], references: Sequence[str], normaliser: str, settings: Metrics) -> Counts:
@@ -242,7 +275,8 @@ def _percentiles(drawn: Floats, value: float) -> tuple[float, float]:
 
 def _sign(counts: Counts, normaliser: str, settings: Metrics, documents: Sequence[str] | None) -> str:
     drawn = "" if documents is None else f"|documents:{len(set(documents))}"
-    return f"{counts.signature}|normalise:{normaliser}|ci:percentile|bs:{settings.samples}|seed:{settings.seed}{drawn}"
+    spelt = f"|normalise:{normaliser}" if normaliser else ""
+    return f"{counts.signature}{spelt}|ci:percentile|bs:{settings.samples}|seed:{settings.seed}{drawn}"
 
 
 def _triples(hypotheses: Sequence[str | None], sources: Sequence[str] | None, references: Sequence[str]) -> Any:

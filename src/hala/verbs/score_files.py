@@ -16,7 +16,7 @@ from typing import Any
 
 from hala import artifacts
 from hala.verbs.card import front_matter
-from hala.verbs.results import lower_is_better
+from hala.verbs.results import falls
 from hala.verbs.sheet import CLEAN, MEAN
 
 Z95 = 1.959963984540054
@@ -113,7 +113,7 @@ def lm_eval_results(model: str, own: Scores, parts: Scores) -> dict[str, Any]:
         key, unit = _key(score, norm), _unit(score)
         mine = results.setdefault(task, {"name": task, "alias": task, "sample_len": int(score["n"])})
         mine |= {f"{key},none": unit * score["value"], f"{key}_stderr,none": unit * error_of(score)}
-        higher.setdefault(task, {})[key] = not lower_is_better(key)
+        higher.setdefault(task, {})[key] = not falls(score)
         samples[task] = {"original": int(score["n"]), "effective": int(score["n"])}
         if "subset" in score:
             groups.setdefault(str(score["set"]), []).append(task)

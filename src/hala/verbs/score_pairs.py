@@ -46,7 +46,7 @@ def score_pairs(sheet: Sheet, turn: Turn, name: str, rows: Sequence[Row], langua
     context.progress.update(0, None, "segments", f"translating {len(sources):,} texts of {name}")
     outputs = translations(model.where, turn.loaded, sources, settings, languages)
     metrics = metrics_of(settings, target.iso)
-    documents = _documents(settings, name, rows)
+    documents = documents_of(settings, name, rows)
     result = score_translations(outputs, references, sources, metrics, documents)
     sheet.answers[name, model.name] = outputs
     entries = [entry(model, name, score.name, score, target.code) for score in (*result.scores, *result.failures)]
@@ -82,7 +82,7 @@ def metrics_of(settings: Evaluate, script: str) -> Any:
     )
 
 
-def _documents(settings: Evaluate, name: str, rows: Sequence[Row]) -> list[str] | None:
+def documents_of(settings: Evaluate, name: str, rows: Sequence[Row]) -> list[str] | None:
     """The document of each message of each row, where the recipe says which note tells it."""
     if settings.documents is None:
         return None
