@@ -21,8 +21,8 @@ from record import RESULTS, machine
 from transformers import AutoTokenizer
 
 from hala.evals.benchmarks import BENCHMARKS, Item, read
+from hala.evals.encoding import encode
 from hala.evals.profiles import PROFILES, render
-from hala.evals.scoring import _encode_all
 
 NUMBERED = {"Question": "أي مما يلي طائر؟", "Option 1": "القط", "Option 2": None, "Option 3": "الصقر", "Option 4": "الحوت",
             "Option 5": "النمر", "Answer Key": "C", "Context": "نص عن الحيوان.\nسطر ثان ", "Subject": "Biology"}  # fmt: skip
@@ -85,7 +85,7 @@ def compare(tokenizer: Any, items: list[tuple[Item, Any]], chat: bool) -> dict[s
     prompts = [render(profile, item) for item, _ in items]
     found: dict[str, Any] = {"rows": len(items), "prompts": 0, "gold": 0, "token_ids": 0, "first_difference": ""}
     digest = hashlib.sha256()
-    for (item, doc), prompt, ours in zip(items, prompts, _encode_all(tokenizer, prompts, 1 << 30), strict=True):
+    for (item, doc), prompt, ours in zip(items, prompts, encode(tokenizer, prompts, 1 << 30), strict=True):
         text = manager.prepare_prompt(doc)
         mine = prompt.text
         if prompt.messages:

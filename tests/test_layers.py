@@ -32,8 +32,8 @@ TOP = {"pipeline", "cli", "studio", "__init__", "__main__"}
 HEAVY = {"torch", "transformers", "vllm", "ray", "datasets", "pyarrow", "accelerate", "safetensors", "tokenizers", "sacrebleu"}
 HEAVY |= {"markdown_it", "gguf", "numpy", "huggingface_hub", "compressed_tensors", "httpx"}
 # Modules about nothing else: they are imported inside the functions of verbs, never by a light module at its top.
-ALL_TORCH = ("training", "evals/scoring.py", "engines/local.py", "engines/decoding.py", "engines/chat.py", "engines/lfm2.py")
-ALL_TORCH += ("weights/fused.py", "weights/linears.py", "weights/unpacking.py")
+ALL_TORCH = ("training", "engines/local.py", "engines/decoding.py", "engines/chat.py", "engines/lfm2.py")
+ALL_TORCH += ("evals/likelihood.py", "evals/trees.py", "weights/fused.py", "weights/linears.py", "weights/unpacking.py")
 ALL_HTTP = ("engines/server.py", "engines/exchange.py", "engines/connection.py")
 
 

@@ -75,16 +75,47 @@ def test_batch_size_and_order_do_not_matter(loaded, order, batch_tokens):
             assert answer.prediction == base[answer.id].prediction
 
 
-def test_one_token_labels_cost_one_row(loaded):
-    """Letters that differ in their last token share one forward position; full texts need a row each."""
+@pytest.fixture(params=["trees", "rows"])
+def way(request, monkeypatch):
+    """Both layouts of a batch: trees, and the padded rows that unknown models get."""
+    if request.param == "rows":
+        monkeypatch.setattr("hala.evals.likelihood.takes_trees", lambda model: False)
+    return request.param
+
+
+def test_padded_rows_give_the_same(loaded, monkeypatch):
+    """A model that takes no trees gets a row for each text, and the same log-probabilities."""
+    expected = {name: score(loaded, _items(), PROFILES[name]) for name in PROFILES}
+    monkeypatch.setattr("hala.evals.likelihood.takes_trees", lambda model: False)
+    for name, answers in expected.items():
+        for answer, other in zip(answers, score(loaded, _items(), PROFILES[name], batch_tokens=500), strict=True):
+            assert other.logprobs == pytest.approx(answer.logprobs, rel=1e-5, abs=1e-5)
+            assert (other.prediction, other.tokens) == (answer.prediction, answer.tokens)
+
+
+def _places_computed(model, work):
+    """How many places of how many rows the model computes meanwhile."""
     seen = []
+    watch = model.get_input_embeddings().register_forward_hook(lambda _module, _args, out: seen.append(tuple(out.shape[:2])))
+    work()
+    watch.remove()
+    return seen
+
+
+def test_what_texts_share_is_computed_once(loaded):
+    """Letters that differ in their last token cost one forward over the question; longer options add their own tokens only."""
+    model, tokenizer = loaded
     item = _items()[1]
     digits = dataclasses.replace(item, labels=("1", "2", "3", "4"))
-    score(loaded, [digits], PROFILES["oall-v2"], progress=lambda done, total: seen.append((done, total)))
-    assert seen == [(1, 1)]
-    seen.clear()
-    score(loaded, [item], PROFILES["cloze"], progress=lambda done, total: seen.append((done, total)))
-    assert seen[-1] == (4, 4)
+    prompt = len(tokenizer(render(PROFILES["oall-v2"], digits).text)["input_ids"])
+    assert _places_computed(model, lambda: score(loaded, [digits], PROFILES["oall-v2"])) == [(1, prompt)]
+    twin = dataclasses.replace(digits, question=dataclasses.replace(digits.question, id="twin", options=("3", "4", "5", "6")))
+    ((_, both),) = _places_computed(model, lambda: score(loaded, [digits, twin], PROFILES["oall-v2"]))
+    assert prompt < both < 2 * prompt
+    answer = score(loaded, [item], PROFILES["cloze"])[0]
+    ((rows, places),) = _places_computed(model, lambda: score(loaded, [item], PROFILES["cloze"]))
+    alone = len(tokenizer(render(PROFILES["cloze"], item).messages[0].content)["input_ids"])
+    assert rows == 1 and places < alone + 20 + sum(answer.tokens)
 
 
 def test_norms(loaded):
@@ -133,31 +164,36 @@ def test_long_prompts_lose_tokens_on_the_left_and_say_so(loaded, monkeypatch):
 
 
 class _SmallDevice:
-    """The output layer's caller: passes on, but refuses batches above `rows`, as a full device would."""
+    """A model that refuses batches of more than `places`, as a full device would."""
 
-    def __init__(self, model, rows):
-        self.model, self.rows, self.refused = model, rows, 0
+    def __init__(self, model, places):
+        self.model, self.places, self.refused = model, places, 0
+
+    def eval(self):
+        return self
 
     def __getattr__(self, name):
         return getattr(self.model, name)
 
     def __call__(self, input_ids, **rest):
-        if len(input_ids) > self.rows:
+        if input_ids.numel() > self.places:
             self.refused += 1
             raise torch.OutOfMemoryError("full")
         return self.model(input_ids=input_ids, **rest)
 
 
-def test_out_of_memory_halves_and_continues(loaded):
-    """A full device makes batches smaller, not answers different; a device too small for one row is an error."""
+def test_out_of_memory_halves_and_continues(loaded, way):
+    """A full device makes batches smaller, not answers different; a device too small for one prompt is an error."""
     model, tokenizer = loaded
-    small = _SmallDevice(model, rows=3)
+    shapes = _places_computed(model, lambda: [score(loaded, [item], PROFILES["cloze"]) for item in _items()])
+    largest = max(rows * places for rows, places in shapes)
+    small = _SmallDevice(model, largest)
     answers = score((small, tokenizer), _items(), PROFILES["cloze"])
     assert small.refused > 0
     for answer, expected in zip(answers, score(loaded, _items(), PROFILES["cloze"]), strict=True):
         assert answer.logprobs == pytest.approx(expected.logprobs, abs=1e-4)
     with pytest.raises(EngineError, match="no memory for one prompt"):
-        score((_SmallDevice(model, rows=0), tokenizer), _items()[:1], PROFILES["cloze"])
+        score((_SmallDevice(model, 0), tokenizer), _items()[:1], PROFILES["cloze"])
 
 
 def test_output_layer_sees_only_what_is_needed(loaded):
@@ -169,26 +205,6 @@ def test_output_layer_sees_only_what_is_needed(loaded):
     watch.remove()
     assert sum(shape[1] for shape in shapes) <= 4 * 4
     assert model(torch.tensor([[1, 2, 3]])).logits.shape[:2] == (1, 3)
-
-
-def test_softcapped_logits_are_the_models_own():
-    """Models that cap or scale their logits are scored as they predict, because their own forward does it."""
-    from transformers import Gemma2Config, Gemma2ForCausalLM
-
-    from hala.evals.scoring import _forward, _Row
-
-    torch.manual_seed(0)
-    config = Gemma2Config(
-        vocab_size=50, hidden_size=16, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2, num_key_value_heads=1,
-        head_dim=8, final_logit_softcapping=0.5,
-    )  # fmt: skip
-    model = Gemma2ForCausalLM(config).float().eval()
-    ids = [3, 7, 11, 2]
-    with torch.no_grad():
-        expected = torch.log_softmax(model(torch.tensor([ids])).logits[0], dim=-1)
-    values = _forward(model, [_Row(0, ids, [(1, 5, 0), (3, 9, 0)]), _Row(1, ids[:2], [(1, 5, 0)])])
-    assert values[0] == pytest.approx([expected[1, 5].item(), expected[3, 9].item()], abs=1e-5)
-    assert values[1] == pytest.approx([expected[1, 5].item()], abs=1e-5)
 
 
 def test_missing_chat_template_says_what_to_do(loaded, monkeypatch):
