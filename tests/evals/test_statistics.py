@@ -10,6 +10,7 @@ from hala.errors import InputError
 from hala.evals.statistics import (
     accuracy,
     bootstrap_accuracy,
+    bootstrap_mean,
     chi_square_p,
     clustered_accuracy,
     holm,
@@ -17,6 +18,7 @@ from hala.evals.statistics import (
     marginal_homogeneity,
     mcnemar,
     paired_difference,
+    paired_means,
     wilson,
 )
 
@@ -278,3 +280,30 @@ def test_swapping_passages_is_calibrated():
         calls[0] += paired_difference(base, system, clusters=clusters, samples=20).p < 0.05
         calls[1] += paired_difference(base, system, samples=20).p < 0.05
     assert calls[0] <= 7 < 9 <= calls[1]
+
+
+def test_the_interval_of_a_mean_is_the_normal_one_for_many_items() -> None:
+    """With a thousand draws of a thousand items, the percentile bootstrap lies close to mean ± 1.96 standard errors."""
+    values = [float(k % 10) for k in range(1000)]
+    mean, se = 4.5, math.sqrt(8.25 / 1000)
+    assert bootstrap_mean(values, 4000) == pytest.approx((mean - 1.96 * se, mean + 1.96 * se), abs=0.02)
+    assert bootstrap_mean([3.0] * 5) == (3.0, 3.0)
+    with pytest.raises(InputError, match="nothing"):
+        bootstrap_mean([])
+
+
+def test_paired_means_see_what_unpaired_ones_cannot() -> None:
+    """A small gain on every item is certain although the items differ widely; without a gain p is 1, and order changes the sign."""
+    base = [float(k * k) for k in range(40)]
+    gain = paired_means("words", base, [each + 1 for each in base])
+    assert (gain.value, gain.low, gain.high) == (1.0, 1.0, 1.0) and gain.p < 0.001 and (gain.wins, gain.losses) == (40, 0)
+    assert paired_means("words", base, base).p == 1.0
+    back = paired_means("words", [each + 1 for each in base], base)
+    assert (back.value, back.p) == (-gain.value, gain.p)
+    with pytest.raises(InputError, match="the same items"):
+        paired_means("words", base, base[1:])
+
+
+def test_swapping_means_is_the_exact_sign_test_where_all_gains_are_alike() -> None:
+    """Of 2^8 ways to swap eight equal gains, two are as far out: p = 1/128, but for the draws."""
+    assert paired_means("words", [0.0] * 8, [2.0] * 8).p == pytest.approx(1 / 128, abs=0.003)
