@@ -100,11 +100,11 @@ def outside(section: Section) -> Iterator[tuple[str, str | Data, str | None]]:
 
 
 def _kind_of_name(item: str, marks: list[Any]) -> str:
-    """What a string names beside checkpoints: a folder of rows, the file of a benchmark, or nothing that is read."""
+    """What a string names beside checkpoints: a folder of rows, the file of a benchmark or of probes, or nothing that is read."""
     if any(isinstance(mark, Accepts) and "rows" in mark.kinds for mark in marks):
         return "rows"
-    described = any(isinstance(mark, Described) for mark in marks)
-    return "benchmark" if described and item.endswith(".toml") else ""
+    kind = next((mark.kind for mark in marks if isinstance(mark, Described)), "")
+    return kind if item.endswith(".toml") else ""
 
 
 def _revision(section: Section, field: str) -> str | None:
@@ -127,6 +127,8 @@ def _digest(kind: str, value: str | Data, revision: str | None) -> str:
         named = [each for one in find_suite(value) for each in (one, one.original) if each is not None]
         parts = [path, *(Path(each.source) for each in named if os.path.exists(each.source))]
         return artifacts.digest_of([artifacts.digest_tree(part) for part in parts])
+    if kind == "probes":
+        return artifacts.digest_tree(path)
     if kind == "rows" and os.path.exists(path):
         made = artifacts.read_manifest(path)
         return made.digest if made is not None else artifacts.digest_tree(path)

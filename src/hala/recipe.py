@@ -28,7 +28,7 @@ from hala.recipe_data import (
     Section,
     as_tuple,
 )
-from hala.recipe_models import Directions, Evaluate, Lora, New, Tune
+from hala.recipe_models import Directions, Evaluate, Learned, Lora, New, Referee, Tune
 from hala.recipe_rows import Filter, Judge, Mix, Other, Part, Translate
 from hala.recipe_weights import Compress, Export, Merge, Recovery, Schedule, Search
 
@@ -45,6 +45,7 @@ __all__ = [
     "Filter",
     "Judge",
     "Languages",
+    "Learned",
     "LocalSettings",
     "Lora",
     "Merge",
@@ -54,6 +55,7 @@ __all__ = [
     "Part",
     "Recipe",
     "Recovery",
+    "Referee",
     "Release",
     "Report",
     "Schedule",

@@ -48,7 +48,11 @@ class Execution:
 
 
 class Described:
-    """Marks a field whose values may be files of benchmarks (`mine.toml`): what they hold is part of the step's identity."""
+    """Marks a field whose values may be files of benchmarks or of probes (`mine.toml`): what they hold is part of the step's
+    identity."""
+
+    def __init__(self, kind: Literal["benchmark", "probes"] = "benchmark") -> None:
+        self.kind = kind
 
 
 def as_tuple(value: Any) -> Any:

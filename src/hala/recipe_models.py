@@ -11,7 +11,18 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from hala.recipe_data import Accepts, DataList, Described, Execution, LocalSettings, ModelRef, QuestionList, Section, as_tuple
+from hala.recipe_data import (
+    Accepts,
+    DataList,
+    Described,
+    EngineSettings,
+    Execution,
+    LocalSettings,
+    ModelRef,
+    QuestionList,
+    Section,
+    as_tuple,
+)
 
 
 class New(Section):
@@ -187,6 +198,45 @@ class Tune(Section):
         return self
 
 
+class Learned(Section):
+    """A learned metric of translations, computed by a program in an environment of its own after all models have translated."""
+
+    metric: str
+    """`comet`, `metricx` (MetricX-24), or a name of your own with a `command`."""
+    model: str = ""
+    """Hub id or place of the metric's weights; none means wmt22-comet-da and metricx-24-hybrid-large. Mind their licences."""
+    tokenizer: str = ""
+    """Of metricx, whose weights come without one: `google/mt5-xl`."""
+    python: Annotated[str | None, Execution()] = None
+    """The Python of the environment, for example `.venv-comet/bin/python`; none means the one that runs hala."""
+    command: Annotated[tuple[str, ...], BeforeValidator(as_tuple)] = ()
+    """A program of your own. It is called with two paths more: JSON lines of `source`, `translation` and `reference`, and the file
+    for one number of each."""
+    lower_is_better: bool = False
+    """Of your own program's numbers."""
+    batch_size: Annotated[int, Execution()] = Field(default=8, ge=1)
+    """Translations in one pass of the metric's model."""
+
+
+class Referee(EngineSettings):
+    """A language model that compares each model's answers to probes with the baseline's, asked in both orders."""
+
+    model: ModelRef
+    """The referee; best a larger model of another family than those compared."""
+    revision: str | None = None
+    """Revision of a hub checkpoint."""
+    engine: Literal["local", "vllm", "server"] = "local"
+    """`local` is transformers, `vllm` is for GPUs, `server` any OpenAI-compatible endpoint."""
+    max_tokens: int = Field(default=8, ge=1)
+    """The verdict is one word."""
+
+    @model_validator(mode="after")
+    def _reachable(self) -> Referee:
+        if self.engine == "server" and not self.url:
+            raise ValueError("a referee on a server needs its url, for example http://HOST:PORT/v1")
+        return self
+
+
 class Evaluate(LocalSettings):
     """Checkpoints in, scores with 95% intervals out."""
 
@@ -204,6 +254,8 @@ class Evaluate(LocalSettings):
     metrics: Annotated[tuple[str, ...], BeforeValidator(as_tuple)] = ("bleu-13a", "bleu-intl", "chrf++")
     """For sentence pairs: `bleu-` with a tokenizer of sacrebleu's, `chrf++`, `ter`, `rouge-l` (words of any script), and
     `rouge-l-latin`, what the package rouge_score measures: it sees a-z and 0-9 alone. See [evaluate.md](evaluate.md)."""
+    learned: Annotated[tuple[Learned, ...], BeforeValidator(as_tuple)] = ()
+    """Learned metrics of the same translations, such as COMET: the keys of [learned](#learned)."""
     normalise: Annotated[tuple[Literal["none", "arabic-light", "arabic-fold"], ...], BeforeValidator(as_tuple)] = ("none",)
     """Give every metric after each of these, side by side: `none`, `arabic-light` (no vowel marks, no tatweel) and `arabic-fold`
     (also one alef, one ya, one ha, ASCII digits)."""
@@ -221,6 +273,13 @@ class Evaluate(LocalSettings):
     leaks: Annotated[tuple[str, ...], BeforeValidator(as_tuple), Accepts("rows")] = ()
     """Filter steps that looked for benchmark questions in the training data: sets of which they found some are scored without
     these too, as `NAME (clean)`."""
+    probes: Annotated[tuple[str, ...], BeforeValidator(as_tuple), Described("probes")] = ()
+    """Prompts that the models answer in chat: `ar`, or a file of your own (`mine.toml`). Scored are script, code-switching,
+    repetition, length, end of turn and instructions that a program can check. See [evaluate.md](evaluate.md#generation-probes)."""
+    probe_tokens: int = Field(default=256, ge=1)
+    """Longest such answer in tokens; one that is cut off there has not ended its turn."""
+    referee: Referee | None = None
+    """A language model that compares each model's answers to the probes with the baseline's."""
     profile: str | None = None
     """How questions become prompts; none means `oall-v2` for that suite and `cloze` for own questions."""
     shuffle_options: int | None = None
@@ -240,3 +299,9 @@ class Evaluate(LocalSettings):
     score counts items, not subsets."""
     seed: int = 12345
     """Seed of the bootstrap."""
+
+    @model_validator(mode="after")
+    def _something_to_judge(self) -> Evaluate:
+        if self.referee is not None and not self.probes:
+            raise ValueError("a referee compares answers to probes; give probes, for example `probes: ar`")
+        return self

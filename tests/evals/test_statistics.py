@@ -293,7 +293,7 @@ def test_the_interval_of_a_mean_is_the_normal_one_for_many_items() -> None:
 
 
 def test_paired_means_see_what_unpaired_ones_cannot() -> None:
-    """A small gain on every item is certain although the items differ widely; without a gain p is 1, and order changes the sign."""
+    """A small gain on every item is certain although the items differ widely; no gain has p = 1, and order changes the sign."""
     base = [float(k * k) for k in range(40)]
     gain = paired_means("words", base, [each + 1 for each in base])
     assert (gain.value, gain.low, gain.high) == (1.0, 1.0, 1.0) and gain.p < 0.001 and (gain.wins, gain.losses) == (40, 0)

@@ -14,8 +14,11 @@ from hala.errors import InputError
 from hala.recipe import Evaluate
 from hala.verbs import Context, Outcome
 from hala.verbs.leaks import leaks_in
+from hala.verbs.referee import compare_answers
 from hala.verbs.score_files import write_exports
+from hala.verbs.score_learned import check_learned, score_learned
 from hala.verbs.score_pairs import metrics_of, pair_sets_of, score_pairs
+from hala.verbs.score_probes import can_be_asked, probe_sets_of, score_probes
 from hala.verbs.score_questions import question_sets_of, score_questions, score_suite
 from hala.verbs.sheet import Contestant, Sheet, Turn, correct_for_many
 from hala.verbs.testsets import told_apart, unique
@@ -25,15 +28,20 @@ def run(settings: Evaluate, context: Context) -> Outcome:
     """Scores of every model on every set, also in `scores.json`; `records.jsonl` beside it holds each single answer."""
     from hala.data.rows import Collected
 
-    if not (settings.pairs or settings.question_pairs or settings.questions or settings.suite):
-        raise InputError(f"step {context.step} has nothing to evaluate on.", "Give pairs, question_pairs, questions or suite.")
+    if not (settings.pairs or settings.question_pairs or settings.questions or settings.suite or settings.probes):
+        raise InputError(
+            f"step {context.step} has nothing to evaluate on.", "Give pairs, question_pairs, questions, suite or probes."
+        )
     found = list(contestants(settings, context))
     models = [replace(each, name=name) for each, name in zip(found, unique([each.name for each in found]), strict=True)]
     bad = Collected()
     pair_sets = dict(pair_sets_of(settings, context, bad))
     if pair_sets:
+        check_learned(settings)
         metrics_of(settings, "")  # what is unknown or missing is said before a model is loaded
     question_sets = {name: (about, told_apart(items)) for name, (about, items) in question_sets_of(settings, bad)}
+    probe_sets = probe_sets_of(settings)
+    can_be_asked(models, context, probe_sets)
     steps = [Path(context.locate(reference)) for reference in settings.leaks]
     leaks, about_leaks = leaks_in(question_sets, steps, context.progress.say)
     sheet, described = Sheet(), []
@@ -47,16 +55,18 @@ def run(settings: Evaluate, context: Context) -> Outcome:
         score_suite(sheet, turn, question_sets)
         for name, (languages, rows) in pair_sets.items():
             score_pairs(sheet, turn, name, rows, languages)
+        score_probes(sheet, turn, probe_sets)
         del loaded, turn  # two models at once may not fit
         gc.collect()
+    score_learned(sheet, settings, context, models, pair_sets)
+    compare_answers(sheet, settings, context, models, probe_sets)
     correct_for_many(sheet.scores)
     _store(sheet, context)
     if settings.export:
         write_exports(context.out / "exports", described, sheet.scores, sheet.tasks)
     bad.write(context.out)
     facts: dict[str, Any] = {"baseline": models[0].name, "models": described, "scores": sheet.scores, "examples": sheet.examples}
-    if about_leaks:
-        facts["leaks"] = about_leaks
+    facts |= {key: value for key, value in (("leaks", about_leaks), ("probes", sheet.probes)) if value}
     counts = {"models": len(models), "scores": len(sheet.scores), "malformed": bad.count}
     return Outcome(counts=counts, facts=facts)
 

@@ -28,6 +28,7 @@ NAMES = {
     "rouge-l-latin": "ROUGE-L (Latin words)",
     "wrong_script": "wrong script",
 }
+LEARNED = "learned"  # the kind of scores that a program of their own computed
 FAMILIES = ("bleu-flores200", "bleu", "chrf", "ter", "rouge-l-latin", "rouge-l")
 LOWER_IS_BETTER = ("ter", "empty", "copied", "copy", "wrong_script")
 
@@ -73,7 +74,7 @@ def measured(score: Score | None, best: bool = False, digits: int = 1) -> Cell:
     if score.get("delta") is None:
         return Cell(f"{score['value']:.{digits}f}", interval, best=best)
     low, high = score.get("delta_low"), score.get("delta_high")
-    sign = -1 if lower_is_better(str(score.get("metric", ""))) else 1
+    sign = -1 if falls(score) else 1
     clear = low is not None and high is not None and (low > 0 or high < 0)
     clear = clear if score.get("p_holm") is None else score["p_holm"] < 0.05
     verdict = ("better" if sign * score["delta"] > 0 else "worse") if clear else ""
@@ -106,10 +107,12 @@ def translation_tables(stage: Stage) -> Iterator[Table]:
     scores = scores_of(stage)
     for name in _ordered(score["set"] for score in scores if _is_translation(score)):
         here = [score for score in scores if score["set"] == name]
-        metrics = _headline_metrics(_ordered(score["metric"] for score in here if _is_translation(score)))
+        named = _ordered(score["metric"] for score in here if _is_translation(score))
+        learned = _ordered(score["metric"] for score in here if score.get("kind") == LEARNED)
+        metrics = [*_headline_metrics([name for name in named if name not in learned]), *learned]
         columns = [(metric_name(metric), [s for s in here if s["metric"] == metric]) for metric in metrics]
         failures = _ordered(s["metric"] for s in here if s["metric"] in ("empty", "copied", "copy", "wrong_script"))
-        note = f"{_items(here)} sentences. Bold: {'best' if any(map(lower_is_better, metrics)) else 'highest'} value."
+        note = f"{_items(here)} sentences. Bold: {'best' if any(map(falls, here)) else 'highest'} value."
         columns += [(f"{metric_name(metric)} %", [s for s in here if s["metric"] == metric]) for metric in failures]
         yield _table(f"Translation: {name}", stage, columns, note)
 
@@ -149,7 +152,7 @@ def _table(title: str, stage: Stage, columns: list[tuple[str, list[Score]]], not
             values = [s["value"] for s in column.values() if s.get("value") is not None]
             score = column.get(name)
             differ = bool(values) and min(values) < max(values) and not heading.endswith("%")
-            lower = any(lower_is_better(str(s.get("metric", ""))) for s in column.values())
+            lower = any(map(falls, column.values()))
             best = differ and score is not None and score.get("value") == (min if lower else max)(values)
             cells.append(measured(score, best))
         rows.append(tuple(cells))
@@ -238,7 +241,12 @@ def _rate(value: float | None) -> str:
 
 
 def _is_translation(score: Score) -> bool:
-    return str(score.get("metric", "")).startswith(FAMILIES)
+    return str(score.get("metric", "")).startswith(FAMILIES) or score.get("kind") == LEARNED
+
+
+def falls(score: Score) -> bool:
+    """Whether less of it is better: as a learned metric says itself, else by the metric's name."""
+    return bool(score.get("lower_is_better", lower_is_better(str(score.get("metric", "")))))
 
 
 def lower_is_better(metric: str) -> bool:

@@ -43,8 +43,8 @@ class Turn:
 class Sheet:
     """Everything measured so far.
 
-    `answers` maps (set, model) to what paired comparisons need: the translations, or the answered questions. `tasks` holds the
-    scores of the subsets of sets that have several.
+    `answers` maps (set, model) to what paired comparisons need: the translations, the answered questions or probes. `tasks` holds
+    the scores of the subsets of sets that have several, `probes` the records of a few answers to show.
     """
 
     scores: list[dict[str, Any]] = field(default_factory=list)
@@ -52,6 +52,7 @@ class Sheet:
     examples: list[dict[str, str]] = field(default_factory=list)
     answers: dict[tuple[str, str], Any] = field(default_factory=dict)
     records: list[dict[str, Any]] = field(default_factory=list)
+    probes: list[dict[str, Any]] = field(default_factory=list)
 
 
 def entry(model: Contestant, name: str, metric: str, score: Any, lang: str) -> dict[str, Any]:
