@@ -182,6 +182,19 @@ def test_page_shows_every_part(tmp_path: Path) -> None:
     assert order == sorted(order)
 
 
+def test_page_shows_subsets_and_positions(tmp_path: Path) -> None:
+    """What a mean hides stands on the page as on the terminal: the subsets that gained and lost, and favourite positions."""
+    root = whole_run(tmp_path)
+    facts = artifacts.read_manifest(root / "scores").facts
+    facts["scores"][0]["positions"] = {"chosen": [9, 1, 1, 1], "right": [3, 3, 3, 3], "p": 0.0123}
+    finish(root, "scores", facts=facts)
+    tasks = [{"model": "student", "set": "arabic", "subset": f"subject {n}", "delta": 4.0 - n, "n": 50} for n in range(9)]
+    (root / "scores" / "tasks.json").write_text(json.dumps(tasks), encoding="utf-8")
+    page = report.render(root)
+    assert "4 up, 4 down" in page and "subject 8" in page and "9 1 1 1" in page and "0.0123" in page
+    assert "Positions of answers" not in report.render(whole_run(tmp_path / "other"))
+
+
 def test_invisible_characters_are_chips_and_cells_are_isolated(tmp_path: Path) -> None:
     """A reordering character in data is shown by name and never reaches the reader's browser as such."""
     page = report.render(whole_run(tmp_path))

@@ -23,6 +23,7 @@ from hala.verbs.mix_words import mix_table
 from hala.verbs.report_charts import Line, bar, line_chart
 from hala.verbs.report_page import data_cell, details, grid, messages_cell, paragraph, score_table, text
 from hala.verbs.results import all_scores, curve_table, curves, evaluations, headline_tables
+from hala.verbs.scoreboard import positions_table, tasks_of, tasks_table
 from hala.verbs.search_results import curve_lines, place, search_tables, searches
 from hala.verbs.status import Stage, compact, outcome, read_curve, rejections, size
 
@@ -37,6 +38,9 @@ def results(found: list[Stage]) -> str:
     parts = []
     for stage in evaluations(found):
         parts += [score_table(table) for table in headline_tables(stage)]
+        for table in (tasks_table(stage, tasks_of(stage)), positions_table(stage)):
+            if table.rows:
+                parts.append(details(f"{text(table.title)}: <bdi>{text(stage.name)}</bdi>", score_table(table)))
         parts.append(details(f"Every score of <bdi>{text(stage.name)}</bdi>, with signatures", score_table(all_scores(stage))))
     return "".join(parts)
 

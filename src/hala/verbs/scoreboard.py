@@ -25,9 +25,13 @@ LEGEND = (
 
 def comparison_tables(stage: Stage) -> list[Table]:
     """All that a comparison shows on the terminal: the board, subsets and positions; a table without rows is left out."""
+    return [table for table in (board(stage), tasks_table(stage, tasks_of(stage)), positions_table(stage)) if table.rows]
+
+
+def tasks_of(stage: Stage) -> list[dict[str, Any]]:
+    """The scores of subsets that the step left; none where no set has several."""
     path = stage.folder / "tasks.json"
-    tasks = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
-    return [table for table in (board(stage), tasks_table(stage, tasks), positions_table(stage)) if table.rows]
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
 
 
 def board(stage: Stage) -> Table:
