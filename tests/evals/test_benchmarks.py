@@ -122,3 +122,16 @@ def test_find_suite():
     assert find_suite("exams") == (EXAMS,)
     with pytest.raises(RecipeError, match="Did you mean 'aratrust'"):
         find_suite("aratrusts")
+
+
+def test_questions_that_begin_with_one_passage_are_one_cluster():
+    """Protects the intervals of AlGhafa's reading tasks: their passages stand in the question, so those that begin alike belong
+    together, within a subset; short questions stand alone."""
+    passage = "نص طويل عن مدينة قديمة. " * 6
+    rows = [
+        {"query": text, "sol1": "أ", "sol2": "ب", "label": "0"}
+        for text in (passage + "أين هي؟", passage + "متى بنيت؟", "نص آخر. " * 20 + "لماذا؟", "قصير", "قصير")
+    ]
+    items = read(ALGHAFA, lambda benchmark, subset: rows if subset.startswith("meta") else []).items
+    clusters = [item.cluster for item in items]
+    assert clusters[0] == clusters[1] != clusters[2] and clusters[3:5] == ["", ""] and len(set(clusters)) == 5

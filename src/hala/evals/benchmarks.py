@@ -59,6 +59,8 @@ class Item:
     schema: str
     labels: tuple[str, ...]
     context: str | None = None
+    cluster: str = ""
+    """What it shares with others that are no independent draws, where that is not the context."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,10 +138,12 @@ def _item(benchmark: Benchmark, subset: str, index: int, row: Mapping[str, Any])
     topic = _text(row, columns.topic) if columns.needs_topic else str(row.get(columns.topic) or "") if columns.topic else ""
     place = f"{benchmark.name}/{subset}/{index}" if subset else f"{benchmark.name}/{index}"
     question = Question(place, _text(row, columns.question), options, answer, benchmark.lang, topic)
+    start = question.question[: FORMS[benchmark.schema].passages]
+    cluster = f"{subset}: {start}" if len(start) < len(question.question) and start else ""
     if places[-1] >= len(benchmark.labels):
         raise InputError(f"option {places[-1] + 1} has no label; there are {len(benchmark.labels)}")
     labels = tuple(benchmark.labels[each] for each in places)
-    return Item(question, benchmark.name, subset, benchmark.schema, labels, None if context is None else str(context))
+    return Item(question, benchmark.name, subset, benchmark.schema, labels, None if context is None else str(context), cluster)
 
 
 def _text(row: Mapping[str, Any], column: str) -> str:

@@ -83,6 +83,8 @@ class Form:
     revision: str = "main"
     lang: str = "ar"
     original: str = ""
+    passages: int = 0
+    """Questions of a subset that begin with the same so many characters are on one passage; 0 where passages have a column."""
 
 
 def _filled(text: str, words: Mapping[str, str]) -> str:
@@ -144,7 +146,7 @@ def _fits(value: Any, kind: str) -> bool:
         return isinstance(value, tuple) and all(isinstance(each, str) for each in value)
     if kind.startswith("Literal"):
         return isinstance(value, str) and repr(value) in kind
-    return isinstance(value, {"str": str, "bool": bool}.get(kind, object))
+    return isinstance(value, {"str": str, "bool": bool, "int": int}.get(kind, object))
 
 
 FORMS: dict[str, Form] = {path.stem: read_form(path) for path in sorted(SETS.glob("*.toml"))}

@@ -71,7 +71,7 @@ def profile_of(settings: Evaluate, benchmark: Any) -> Any:
 
 def cluster_of(item: Any) -> str:
     """What a question shares with others that are no independent draws: its cluster, else its passage, else nothing."""
-    return str(getattr(item, "cluster", None) or item.context or item.question.id)
+    return str(item.cluster or item.context or item.question.id)
 
 
 # Accuracy ---------------------------------------------------------------------------------------------------------------
