@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from hala.errors import InputError, RecipeError
 from hala.evals.checks import met
-from hala.evals.probes import find_probes, foreign_words, read_probes
+from hala.evals.probes import find_probes, foreign_words, read_probes, tail_loop
 from hala.languages import language, script_letters, script_share
 
 AR = language("ar")
@@ -123,6 +125,7 @@ def test_unknown_names() -> None:
         ("السماء 蓝 اليوم", "", ["蓝"]),
         ("كلمة mixедня", "", ["mixедня"]),
         ("2024 😀 !!!", "", []),
+        ("The hall هنا", "ترجم: The hall", ["The", "hall"]),
     ],
 )
 def test_foreign_words(text: str, prompt: str, found: list[str]) -> None:
@@ -135,3 +138,26 @@ def test_foreign_words_in_a_latin_language() -> None:
     assert foreign_words("The sky السماء is blue", "", language("en")) == ["السماء"]
     assert foreign_words("anything السماء", "", language("xx")) == []
     assert script_share("", AR) == 1.0  # why an empty answer is looked at by itself
+
+
+@pytest.mark.parametrize(
+    ("text", "piece"),
+    [
+        ("لشبونة" + "عل" * 30, "عل"),
+        ("كان يا ما كان. " + "ذهب الولد إلى السوق. " * 3, "ذهب الولد إلى السوق."),
+        ("هههههه", ""),
+        ("ذهب الولد. ذهب الولد. وعاد.", ""),
+        ("واحد\n" + "-" * 60, ""),
+        ("", ""),
+    ],
+)
+def test_an_answer_that_ends_in_a_loop(text: str, piece: str) -> None:
+    """Three copies at the end are a loop, also within words; a ruler, a laugh or a phrase said twice is none."""
+    found = tail_loop(text)
+    assert bool(found) == bool(piece) and set(found) <= set(piece) and len(found) <= max(len(piece), 1)
+
+
+@given(st.text(min_size=1, max_size=40).filter(lambda text: any(map(str.isalpha, text))), st.integers(12, 20))
+def test_any_piece_said_often_enough_is_a_loop(piece: str, times: int) -> None:
+    """Whatever is repeated, a dozen times at the end is found."""
+    assert tail_loop("x " + (piece.strip() + " ") * times)

@@ -23,11 +23,12 @@ from typing import Any
 
 from hala.errors import InputError, RecipeError, nearest
 from hala.evals.checks import KINDS, read_value
-from hala.languages import Language, script_letters
+from hala.languages import Language, script_letters, script_share
 
 SETS = Path(__file__).parent / "probe_sets"
 _KEYS = ("id", "kind", "prompt", "lang", "checks")
 _WORD = re.compile(r"[^\W\d_]+(?:['’\-][^\W\d_]+)*")
+MOST_PERIOD, LEAST_LOOP = 300, 24  # characters of the piece that is repeated, and of all its copies
 _HELP = "docs/evaluate.md shows a file of probes."
 
 
@@ -110,14 +111,27 @@ def _probe(entry: Mapping[str, Any], number: int, lang: str, path: Path) -> Prob
 def foreign_words(text: str, prompt: str, target: Language) -> list[str]:
     """Words of an answer with letters of another script than its language's, but those that the prompt holds too.
 
-    Names of products and acronyms (XML, iOS) and single Latin or Greek letters belong to no language and are none. `text` is
-    the natural language of the answer: code and addresses are the caller's to leave out. Empty for an unknown script.
+    In an answer that is mostly in another script the prompt excuses none. Names of products and acronyms (XML, iOS) and single
+    Latin or Greek letters belong to no language. `text` is the natural language of the answer: code and addresses are the
+    caller's to leave out. Empty for an unknown script.
     """
     if not target.script:
         return []
-    known = {word.casefold() for word in _WORD.findall(prompt)}
+    mostly = script_share(text, target) >= 0.5
+    known = {word.casefold() for word in _WORD.findall(prompt)} if mostly else set()
     foreign = (word for word in _WORD.findall(text) if script_letters(word, target.script) < sum(map(str.isalpha, word)))
     return [word for word in foreign if word.casefold() not in known and not _of_no_language(word)]
+
+
+def tail_loop(text: str) -> str:
+    """The piece that a text ends in three times or more, over at least 24 characters; empty where it does not."""
+    text = text.rstrip()
+    for size in range(1, min(MOST_PERIOD, len(text) // 3) + 1):
+        times = max(3, -(-LEAST_LOOP // size))
+        piece = text[-size:]
+        if text.endswith(piece * times) and any(map(str.isalpha, piece)):
+            return piece.strip()
+    return ""
 
 
 def _of_no_language(word: str) -> bool:

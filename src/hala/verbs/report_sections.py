@@ -34,15 +34,45 @@ MOST_REJECTED_READ = 20_000
 
 
 def results(found: list[Stage]) -> str:
-    """Translation and question tables of each evaluation, every score with its signature folded."""
+    """Translation, question and probe tables of each evaluation; a few answers and every score with its signature folded."""
     parts = []
     for stage in evaluations(found):
         parts += [score_table(table) for table in headline_tables(stage)]
+        parts += _probed(stage)
         for table in (tasks_table(stage, tasks_of(stage)), positions_table(stage)):
             if table.rows:
                 parts.append(details(f"{text(table.title)}: <bdi>{text(stage.name)}</bdi>", score_table(table)))
         parts.append(details(f"Every score of <bdi>{text(stage.name)}</bdi>, with signatures", score_table(all_scores(stage))))
     return "".join(parts)
+
+
+def _probed(stage: Stage) -> Iterator[str]:
+    """What every model answered to a few probes, and what was seen in the answers, folded under each prompt."""
+    groups: dict[tuple[str, str], list[Mapping[str, Any]]] = defaultdict(list)
+    for record in stage.facts.get("probes", []):
+        groups[str(record["set"]), str(record["prompt"])].append(record)
+    for (name, prompt), records in groups.items():
+        rows = (
+            f'<td dir="auto"><bdi>{text(each["model"])}</bdi></td>'
+            + data_cell(each["output"])
+            + data_cell("\n".join(_seen(each)))
+            for each in records
+        )
+        asked = f'<p class="data" dir="auto">{text(prompt)}</p>'
+        yield details(f"Answers to {text(name)}: <bdi>{text(prompt, 90)}</bdi>", asked + grid(("model", "answer", "seen"), rows))
+
+
+def _seen(answer: Mapping[str, Any]) -> Iterator[str]:
+    """What was measured in one answer, in words."""
+    yield f"{answer['words']:,} words"
+    if not answer["ended"]:
+        yield answer.get("error") or "cut off at the limit"
+    for kind, met in answer["instructions"].items():
+        yield f"{kind}: {'met' if met else 'not met'}"
+    if answer["switches"]:
+        yield f"switches: {' '.join(answer['switches'][:8])}"
+    if answer["repeats"]:
+        yield f"repeats: {answer['repeats']}"
 
 
 def merge_curves(found: list[Stage]) -> str:

@@ -27,10 +27,24 @@ NAMES = {
     "rouge-l": "ROUGE-L",
     "rouge-l-latin": "ROUGE-L (Latin words)",
     "wrong_script": "wrong script",
+    "script": "target script",
+    "switches": "code-switching",
+    "repeats": "repetition",
+    "ended": "ended its turn",
+    "instructions": "instructions met",
+    "words": "words an answer",
+    "referee_wins": "wins",
+    "referee_ties": "ties",
+    "referee_losses": "losses",
+    "referee_inconsistent": "inconsistent",
+    "referee_unparsed": "unparsed",
 }
 LEARNED = "learned"  # the kind of scores that a program of their own computed
 FAMILIES = ("bleu-flores200", "bleu", "chrf", "ter", "rouge-l-latin", "rouge-l")
-LOWER_IS_BETTER = ("ter", "empty", "copied", "copy", "wrong_script")
+PROBES = ("script", "switches", "repeats", "ended", "instructions", "words")
+REFEREE = ("referee_wins", "referee_ties", "referee_losses", "referee_inconsistent", "referee_unparsed")
+LOWER_IS_BETTER = ("ter", "empty", "copied", "copy", "wrong_script", "switches", "repeats", *REFEREE[2:])
+NEITHER_IS_BETTER = ("words", "referee_ties")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +91,7 @@ def measured(score: Score | None, best: bool = False, digits: int = 1) -> Cell:
     sign = -1 if falls(score) else 1
     clear = low is not None and high is not None and (low > 0 or high < 0)
     clear = clear if score.get("p_holm") is None else score["p_holm"] < 0.05
-    verdict = ("better" if sign * score["delta"] > 0 else "worse") if clear else ""
+    verdict = ("better" if sign * score["delta"] > 0 else "worse") if clear and directed(score) else ""
     inside = f" ({_between(low, high, digits, '+')})" if low is not None and high is not None else ""
     return Cell(f"{score['value']:.{digits}f}", interval, f"{score['delta']:+.{digits}f}{inside}", verdict, best)
 
@@ -97,9 +111,10 @@ def evaluations(found: Iterable[Stage]) -> list[Stage]:
 
 
 def headline_tables(stage: Stage) -> Iterator[Table]:
-    """The step's tables of translation quality, one for each set, then its table of questions."""
+    """The step's tables of translation quality, one for each set, its table of questions, and those of probes."""
     yield from translation_tables(stage)
     yield from question_tables(stage)
+    yield from probe_tables(stage)
 
 
 def translation_tables(stage: Stage) -> Iterator[Table]:
@@ -123,6 +138,31 @@ def question_tables(stage: Stage) -> Iterator[Table]:
     if columns:
         counts = ", ".join(f"{_items(column):,} ({title})" for title, column in columns)
         yield _table("Questions: accuracy in percent", stage, columns, f"Questions: {counts}. Bold: highest value.")
+
+
+def probe_tables(stage: Stage) -> Iterator[Table]:
+    """What was measured of the answers to each set of probes, and under it what a referee said of them."""
+    scores = [score for score in scores_of(stage) if str(score.get("signature", "")).startswith("probes:")]
+    for name in _ordered(score["set"] for score in scores):
+        for title, metrics in ((f"Answers: {name}", PROBES), (f"Referee: {name}", REFEREE)):
+            here = [score for score in scores if score["set"] == name and score["metric"] in metrics]
+            columns = [
+                (metric_name(metric) + ("" if metric == "words" else " %"), [s for s in here if s["metric"] == metric])
+                for metric in metrics
+                if any(score["metric"] == metric for score in here)
+            ]
+            prompts = _items([score for score in here if score["metric"] != "instructions"])
+            if columns:
+                yield _table(title, stage, columns, f"{prompts} prompts{_told(here)}.")
+
+
+def _told(scores: list[Score]) -> str:
+    """What a table of probes or of a referee must say to be understood."""
+    if any(score["metric"] in REFEREE for score in scores):
+        against = str(scores[0]["signature"]).partition("|against:")[2].partition("|")[0]
+        return f", each asked in both orders against {against}; a win or a loss is what both orders agree on"
+    told = _items([score for score in scores if score["metric"] == "instructions"])
+    return f", {told} instructions that a program can check" if told else ""
 
 
 def question_columns(stage: Stage) -> list[tuple[str, list[Score]]]:
@@ -151,7 +191,8 @@ def _table(title: str, stage: Stage, columns: list[tuple[str, list[Score]]], not
         for (heading, _), column in zip(columns, by_column, strict=True):
             values = [s["value"] for s in column.values() if s.get("value") is not None]
             score = column.get(name)
-            differ = bool(values) and min(values) < max(values) and not heading.endswith("%")
+            ranked = not heading.endswith("%") and all(map(directed, column.values()))
+            differ = ranked and bool(values) and min(values) < max(values)
             lower = any(map(falls, column.values()))
             best = differ and score is not None and score.get("value") == (min if lower else max)(values)
             cells.append(measured(score, best))
@@ -247,6 +288,11 @@ def _is_translation(score: Score) -> bool:
 def falls(score: Score) -> bool:
     """Whether less of it is better: as a learned metric says itself, else by the metric's name."""
     return bool(score.get("lower_is_better", lower_is_better(str(score.get("metric", "")))))
+
+
+def directed(score: Score) -> bool:
+    """Whether more or less of it is better at all: of a length nobody can say."""
+    return str(score.get("metric", "")) not in NEITHER_IS_BETTER
 
 
 def lower_is_better(metric: str) -> bool:

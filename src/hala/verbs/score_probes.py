@@ -15,7 +15,7 @@ from hala.data.gates_content import repetition
 from hala.data.payloads import thinking_span
 from hala.errors import InputError
 from hala.evals.checks import met, words
-from hala.evals.probes import Probe, ProbeSet, find_probes, foreign_words
+from hala.evals.probes import Probe, ProbeSet, find_probes, foreign_words, tail_loop
 from hala.evals.statistics import accuracy, bootstrap_mean, clustered_accuracy, paired_difference, paired_means
 from hala.languages import language, script_share
 from hala.recipe import Evaluate
@@ -121,9 +121,22 @@ def _seen(probe: Probe, completion: Completion) -> Answer:
         tokens=completion.tokens,
         share=script_share(plain, target) if text.strip() else 0.0,
         foreign=tuple(foreign_words(plain, probe.prompt, target)),
-        loop=repetition(Pair(probe.prompt, text, target, target)) if text.strip() else "",
+        loop=_loop(probe, text),
         met=tuple((kind, met(kind, wanted, text, target)) for kind, wanted in probe.checks),
     )
+
+
+def _loop(probe: Probe, text: str) -> str:
+    """What is repeated in an answer, by the gate on translations and by how the answer ends; empty where nothing is.
+
+    The gate compares with a source: here it is one word of the prompt, which repeats nothing.
+    """
+    if not text.strip():
+        return ""
+    target, tail = language(probe.lang), tail_loop(text)
+    if tail:
+        return f"ends in {tail[:40]!r} again and again"
+    return repetition(Pair(next(iter(words(probe.prompt))), text, target, target))
 
 
 def _record(answer: Answer) -> dict[str, Any]:

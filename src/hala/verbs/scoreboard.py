@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hala.languages import language
-from hala.verbs.results import Cell, Table, falls, metric_name, scores_of
+from hala.verbs.results import Cell, Table, directed, falls, metric_name, scores_of
 from hala.verbs.sheet import CLEAN
 from hala.verbs.status import Stage
 
@@ -49,7 +49,7 @@ def board(stage: Stage) -> Table:
                 Cell(language(score["lang"]).name if score.get("lang") and at == 0 else ""),
                 Cell(f"{score.get('n') or 0:,}" if at == 0 else ""),
                 Cell(metric_name(metric) if at == 0 else ""),
-                Cell(("↓" if falls(score) else "↑") if at == 0 else ""),
+                Cell(("↓" if falls(score) else "↑") if at == 0 and directed(score) else ""),
             )
             shown = name
             rows.append((*lead, *_measured(score)))
