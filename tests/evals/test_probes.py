@@ -18,14 +18,14 @@ GOOD = {
     "rain": "تسخّن الشمس ماء البحر فيصعد بخارًا. يبرد البخار في الأعلى فيصير قطرات صغيرة. وحين تكبر القطرات تسقط مطرًا.",
     "plants": "يأخذ النبات الماء من التربة والهواء من الجو. وبفضل الكلوروفيل في أوراقه يصنع السكر من ضوء الشمس.",
     "git": "يحفظ الأمر git commit حالة ملفاتك في تاريخ المشروع. ومعه رسالة قصيرة تقول ماذا تغيّر.",
-    "dna": "هو الحمض النووي الذي يحمل صفات الكائن الحي، وينتقل من الآباء إلى الأبناء.",
+    "dna": "هو حمض في نواة كل خلية يحمل صفات الكائن الحي، وينتقل من الآباء إلى الأبناء.",
     "fruit": "- بطيخ\n- عنب\n- تين\n- خوخ\n- مشمش",
     "sleep": "1. نم في موعد ثابت.\n2. أطفئ الهاتف.\n3. قلّل القهوة.\n4. أظلم الغرفة.",
-    "nile": "القاهرة، الخرطوم، أسوان",
+    "nile": "القاهرة\nالخرطوم\nأسوان",
     "japan": "طوكيو",
     "leap-year": "٣٦٦",
     "office": "في رأيي العمل من البيت أهدأ، لكن المكتب يقرّب الزملاء.",
-    "coffee": "انتقلت القهوة من اليمن إلى مدن العرب ثم إلى إسطنبول وأوروبا، وصارت بيوتها مكان لقاء.",
+    "coffee": "انتقلت القهوة من اليمن إلى مدن العرب ثم إلى أوروبا. وصارت بيوتها مكانًا يلتقي فيه الناس.",
     "desalination": "تحلية البحر تسد نقص المياه، لكنها تستهلك طاقة وتضر البحر، فيبحث المهندسون عن طرق أفضل.",
     "formal": "السيد أحمد، أرجو ألا تنسى إحضار الأوراق غدًا، فالمدير في حاجة إليها.",
     "museum": "متى يفتح المتحف أبوابه؟",
@@ -57,6 +57,13 @@ def test_the_checks_can_be_met(name: str, answer: str) -> None:
     assert {kind: met(kind, wanted, answer, language(probe.lang)) for kind, wanted in probe.checks} == dict.fromkeys(
         [kind for kind, _ in probe.checks], True
     )
+
+
+@pytest.mark.parametrize("answer", ["لا أعرف.", "نعم", "ذهب الولد إلى السوق."])
+def test_an_answer_to_nothing_meets_little(answer: str) -> None:
+    """The same short answer to every prompt meets less than a quarter of the instructions."""
+    checks = [(probe, *check) for probe in find_probes("ar").probes for check in probe.checks]
+    assert sum(met(kind, wanted, answer, language(probe.lang)) for probe, kind, wanted in checks) < len(checks) / 4
 
 
 def test_every_checked_probe_has_a_good_answer() -> None:

@@ -195,6 +195,27 @@ def test_page_shows_subsets_and_positions(tmp_path: Path) -> None:
     assert "Positions of answers" not in report.render(whole_run(tmp_path / "other"))
 
 
+def test_page_shows_answers_to_probes(tmp_path: Path) -> None:
+    """A prompt, each model's answer and what was seen in it stand together, hostile text harmless; the table is above them."""
+    root = whole_run(tmp_path)
+    facts = artifacts.read_manifest(root / "scores").facts
+    seen = {"words": 2, "ended": False, "instructions": {"json": False, "ends": True}, "switches": ["word"], "repeats": ""}
+    facts["probes"] = [
+        {"set": "probes ar", "id": "x", "prompt": "ما اسمك؟", "model": name, "output": EVIL, **seen}
+        for name in ("base", "student")
+    ]
+    facts["scores"] += [
+        score(name, None, 12.5, set="probes ar", metric="repeats", signature="probes:ar|metric:repeats")
+        for name in ("base", "student")
+    ]
+    finish(root, "scores", facts=facts)
+    page = report.render(root)
+    parsed(page)
+    assert page.index("Answers: probes ar") < page.index("Answers to probes ar")
+    assert all(said in page for said in ("ما اسمك؟", "2 words", "cut off", "json: not met", "ends: met", "switches: word"))
+    assert "repetition %" in page and "Answers to" not in report.render(whole_run(tmp_path / "other"))
+
+
 def test_invisible_characters_are_chips_and_cells_are_isolated(tmp_path: Path) -> None:
     """A reordering character in data is shown by name and never reaches the reader's browser as such."""
     page = report.render(whole_run(tmp_path))

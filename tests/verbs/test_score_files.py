@@ -30,6 +30,7 @@ SCORES = [
     score("oall-v2 (mean)", "accuracy", 45.0),
     score("flores", "bleu-13a", 33.7, signature="nrefs:1"),
     score("flores", "ter", 52.0, signature="nrefs:1"),
+    score("probes ar", "repeats", 10.0, signature="probes:ar|metric:repeats"),
     score("flores", "empty", 1.0, signature="failure:empty|ci:wilson"),
 ]
 TASKS = [{**SCORES[0], "subset": subset, "value": value} for subset, value in (("Law", 60.0), ("Math", 40.0))]
@@ -75,6 +76,7 @@ def test_model_index_is_read_by_the_hub_library(tmp_path: Path) -> None:
         ("own.jsonl", None, "multiple-choice", "accuracy", 40.0),
         ("flores", None, "translation", "bleu", 33.7),
         ("flores", None, "translation", "ter", 52.0),
+        ("probes ar", None, "text-generation", "repeats", 10.0),
     ]
 
 

@@ -52,14 +52,12 @@ def _probed(stage: Stage) -> Iterator[str]:
     for record in stage.facts.get("probes", []):
         groups[str(record["set"]), str(record["prompt"])].append(record)
     for (name, prompt), records in groups.items():
+        said = [(str(each["model"]), str(each["output"]), "\n".join(_seen(each))) for each in records]
         rows = (
-            f'<td dir="auto"><bdi>{text(each["model"])}</bdi></td>'
-            + data_cell(each["output"])
-            + data_cell("\n".join(_seen(each)))
-            for each in records
+            f'<td dir="auto"><bdi>{text(who)}</bdi></td>' + data_cell(what) + data_cell(seen)
+            for who, what, seen in [("prompt", prompt, ""), *said]
         )
-        asked = f'<p class="data" dir="auto">{text(prompt)}</p>'
-        yield details(f"Answers to {text(name)}: <bdi>{text(prompt, 90)}</bdi>", asked + grid(("model", "answer", "seen"), rows))
+        yield details(f"Answers to {text(name)}: <bdi>{text(prompt, 90)}</bdi>", grid(("", "text", "seen"), rows))
 
 
 def _seen(answer: Mapping[str, Any]) -> Iterator[str]:

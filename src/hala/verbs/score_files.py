@@ -141,6 +141,7 @@ def model_index(model: str, own: Scores) -> list[dict[str, Any]]:
         here = [score for score in own if score["set"] == name]
         about = dict(next((score["dataset"] for score in here if score.get("dataset")), {}))
         task = "multiple-choice" if any(score["metric"] == "accuracy" for score in here) else "translation"
+        task = "text-generation" if str(here[0]["signature"]).startswith("probes:") else task
         dataset = {"name": name, "type": about.pop("id", name), **about}
         metrics = [
             {
