@@ -2,8 +2,8 @@
 
 The one idea: what texts share is computed once. Continuations are a trie below their prompt, prompts that begin alike are one
 above, and a batch is such trees laid flat (`hala.evals.trees`): letters that differ in their last token cost one forward in all,
-and nothing is padding. Only the hidden states that predict a wanted token reach the output layer, and the log-softmax over them is
-float32 whatever the model's dtype. Token ids are made in a thread while the model computes.
+and nothing is padding. Only the hidden states that predict a wanted token reach the output layer, and the log-softmax over them
+is float32 whatever the model's dtype. Token ids are made in a thread while the model computes.
 
 >>> from hala.evals.likelihood import log_probabilities
 >>> log_probabilities(load_model("LiquidAI/LFM2-350M"), prompts)[0].logprobs   # doctest: +SKIP
@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, MutableMapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,7 +27,7 @@ from hala.evals.profiles import Prompt
 from hala.evals.trees import Tree, as_rows, reading, takes_trees
 
 BATCH_TOKENS = 16_384
-ROW_TOKENS = 1024
+ROW_TOKENS = 512
 """Attention compares all pairs of a row; on a CPU a row is a batch, for what it needs should stay in the cache."""
 # Positions whose logits are alive at once: 1024 over a vocabulary of 65k are 134 MB in bfloat16.
 BATCH_POSITIONS = 1024
@@ -226,12 +226,14 @@ def _forward(model: Any, batch: _Batch, trees: bool) -> list[list[float]] | None
     """The log-probability of each option, prompt by prompt; `None` when the device ran out of memory."""
     device = model.get_input_embeddings().weight.device
     tasks = [task for group in batch for task in group]
-    places, call = _as_trees(model, batch) if trees else _as_rows(batch, device)
+    lines: Any
+    places, lines = _as_trees(batch) if trees else _as_rows(batch)
     distinct = sorted({(row, place) for found in places for row, place, _, _ in found})
+    wanted = torch.tensor(distinct, device=device)
     index = {place: at for at, place in enumerate(distinct)}
     targets = [(index[row, place], token) for found in places for row, place, token, _ in found]
     try:
-        with call as inputs, _only(model, torch.tensor(distinct, device=device)):
+        with reading(model, as_rows(lines, device), wanted) if trees else _padded(lines, device) as inputs, _only(model, wanted):
             logits = model(**inputs).logits[0]  # (N, V)
         flat = iter(_logprobs(logits, torch.tensor(targets, device=device)).tolist())
     except torch.OutOfMemoryError:
@@ -248,7 +250,7 @@ def _forward(model: Any, batch: _Batch, trees: bool) -> list[list[float]] | None
 _Places = list[list[tuple[int, int, int, int]]]  # for each prompt what to read: (row, place in it, token, option)
 
 
-def _as_trees(model: Any, batch: _Batch) -> tuple[_Places, Any]:
+def _as_trees(batch: _Batch) -> tuple[_Places, list[Tree]]:
     """A tree for each group."""
     trees, places = [], []
     for number, group in enumerate(batch):
@@ -257,23 +259,28 @@ def _as_trees(model: Any, batch: _Batch) -> tuple[_Places, Any]:
             paths = [(row, tree.add(row.ids)) for row in task.rows]
             places.append([(number, path[at], token, option) for row, path in paths for at, token, option in row.wanted])
         trees.append(tree)
-    return places, reading(model, as_rows(trees, model.get_input_embeddings().weight.device))
+    return places, trees
 
 
-def _as_rows(batch: _Batch, device: torch.device) -> tuple[_Places, Any]:
-    """A row for each text, padded on the right."""
-    tasks = [task for group in batch for task in group]
-    rows = [row for task in tasks for row in task.rows]
-    ids, mask = torch.zeros(2, len(rows), max(len(row.ids) for row in rows), dtype=torch.long).unbind()
+def _as_rows(batch: _Batch) -> tuple[_Places, list[list[int]]]:
+    """A row for each text."""
+    places: _Places = []
+    ids: list[list[int]] = []
+    for task in (task for group in batch for task in group):
+        numbered = list(enumerate(task.rows, start=len(ids)))
+        places.append([(number, at, token, option) for number, row in numbered for at, token, option in row.wanted])
+        ids += [row.ids for row in task.rows]
+    return places, ids
+
+
+@contextmanager
+def _padded(rows: list[list[int]], device: torch.device) -> Iterator[dict[str, Any]]:
+    """What to call a model with that takes no trees: rows padded on the right."""
+    ids, mask = torch.zeros(2, len(rows), max(map(len, rows)), dtype=torch.long).unbind()
     for number, row in enumerate(rows):
-        ids[number, : len(row.ids)] = torch.tensor(row.ids)
-        mask[number, : len(row.ids)] = 1
-    numbers = iter(range(len(rows)))
-    places = [
-        [(number, at, token, option) for row in task.rows for number in [next(numbers)] for at, token, option in row.wanted]
-        for task in tasks
-    ]
-    return places, nullcontext({"input_ids": ids.to(device), "attention_mask": mask.to(device), "use_cache": False})
+        ids[number, : len(row)] = torch.tensor(row)
+        mask[number, : len(row)] = 1
+    yield {"input_ids": ids.to(device), "attention_mask": mask.to(device), "use_cache": False}
 
 
 def _logprobs(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:

@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -109,14 +110,20 @@ def _kinds(config: Any) -> set[str]:
 
 
 @contextmanager
-def reading(model: Any, rows: Rows) -> Iterator[dict[str, Any]]:
-    """What to call the model with; within the context its short convolutions read along the ancestors."""
+def reading(model: Any, rows: Rows, wanted: torch.Tensor) -> Iterator[dict[str, Any]]:
+    """What to call the model with, for hidden states that are right at the `wanted` (row, place) pairs, (n, 2).
+
+    Within the context short convolutions read along the ancestors, and what mixes no places in the last layers works only where
+    something wanted depends on it.
+    """
     with ExitStack() as stack:
         convs = [module for module in model.modules() if type(module).__name__ in SHORT_CONVS]
-        if convs:
-            above = ancestors(rows.parents, max(module.conv.kernel_size[0] for module in convs) - 1)
-            for module in convs:
-                stack.enter_context(_convolving(module, above))
+        taps = max((module.conv.kernel_size[0] for module in convs), default=1)
+        above = ancestors(rows.parents, taps - 1)
+        for module in convs:
+            stack.enter_context(_instead(module, partial(_convolve, module, above)))
+        for module, needed in _last(model, wanted[:, 0] * rows.ids.shape[1] + wanted[:, 1], above):
+            stack.enter_context(_instead(module, partial(_only_at, needed, module.forward)))
         yield {"input_ids": rows.ids, "position_ids": rows.depths, "attention_mask": masks(model, rows), "use_cache": False}
 
 
@@ -161,28 +168,57 @@ def ancestors(parents: torch.Tensor, count: int) -> list[tuple[torch.Tensor, tor
     return found
 
 
+def _convolve(conv: Any, above: list[tuple[torch.Tensor, torch.Tensor]], hidden_states: torch.Tensor, **_: Any) -> torch.Tensor:
+    """An LFM2 short convolution: `out[t] = c[t] * sum_j w[k-1-j] * (b * x)[ancestor j of t]`."""
+    b, c, x = conv.in_proj(hidden_states).chunk(3, dim=-1)
+    u = (b * x).flatten(0, 1)  # (places, hidden)
+    taps = conv.conv.weight.squeeze(1).float()  # (hidden, k)
+    y = u * taps[:, -1]
+    for lag, (place, there) in enumerate(above[: taps.shape[1] - 1], start=1):
+        y.addcmul_(u[place] * there, taps[:, -1 - lag])
+    if conv.conv.bias is not None:
+        y += conv.conv.bias
+    out: torch.Tensor = conv.out_proj(c * y.to(c.dtype).view_as(c))
+    return out
+
+
+def _last(model: Any, needed: torch.Tensor, above: list[tuple[torch.Tensor, torch.Tensor]]) -> Iterator[tuple[Any, torch.Tensor]]:
+    """Modules of the last layers with the places of the flattened batch at which they are needed, from the end back to attention.
+
+    Attention looks everywhere, so of all that comes before it everything is needed.
+    """
+    for layer in reversed(model.get_decoder().layers):
+        yield layer.feed_forward if hasattr(layer, "feed_forward") else layer.mlp, needed
+        if not hasattr(layer, "conv"):
+            attention = layer.self_attn
+            yield attention.q_proj, needed
+            yield attention.out_proj if hasattr(attention, "out_proj") else attention.o_proj, needed
+            return
+        yield layer.conv.out_proj, needed
+        marks = torch.zeros(above[0][0].numel(), dtype=torch.bool, device=needed.device)
+        marks[torch.cat([needed, *(place[needed] for place, _ in above)])] = True
+        needed = marks.nonzero().squeeze(1)
+        yield layer.conv.in_proj, needed
+
+
+def _only_at(needed: torch.Tensor, stock: Any, hidden_states: torch.Tensor) -> torch.Tensor:
+    """What a module that mixes no places gives at the places `needed` of the flattened batch, 0 elsewhere."""
+    batch, length, _ = hidden_states.shape
+    made: torch.Tensor = stock(hidden_states.flatten(0, 1)[needed].unsqueeze(0))
+    out = made.new_zeros(batch * length, made.shape[-1])
+    out[needed] = made[0]
+    return out.view(batch, length, -1)
+
+
 @contextmanager
-def _convolving(module: nn.Module, above: list[tuple[torch.Tensor, torch.Tensor]]) -> Iterator[None]:
-    """Within it an LFM2 short convolution is `out[t] = c[t] * sum_j w[k-1-j] * (b * x)[ancestor j of t]`."""
-    conv: Any = module
-
-    def forward(hidden_states: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
-        b, c, x = conv.in_proj(hidden_states).chunk(3, dim=-1)
-        u = (b * x).flatten(0, 1)  # (places, hidden)
-        taps = conv.conv.weight.squeeze(1).float()  # (hidden, k)
-        y = u * taps[:, -1]
-        for lag, (place, there) in enumerate(above[: taps.shape[1] - 1], start=1):
-            y.addcmul_(u[place] * there, taps[:, -1 - lag])
-        if conv.conv.bias is not None:
-            y += conv.conv.bias
-        out: torch.Tensor = conv.out_proj(c * y.to(c.dtype).view_as(c))
-        return out
-
+def _instead(module: nn.Module, forward: Any) -> Iterator[None]:
+    """Within it this instance computes `forward`."""
+    own: Any = module
     before = module.__dict__.get("forward")
-    conv.forward = forward
+    own.forward = forward
     try:
         yield
     finally:
-        del conv.forward  # the class's own method shows again
+        del own.forward  # the class's own method shows again
         if before is not None:
-            conv.forward = before
+            own.forward = before
