@@ -210,7 +210,7 @@ class Learned(Section):
     python: Annotated[str | None, Execution()] = None
     """The Python of the environment, for example `.venv-comet/bin/python`; none means the one that runs hala."""
     command: Annotated[tuple[str, ...], BeforeValidator(as_tuple)] = ()
-    """A program of your own. It is called with two paths more: JSON lines of `source`, `translation` and `reference`, and the file
+    """A program of your own. It is called with two paths more: JSON lines of `source`, `translation` and `reference`, and a file
     for one number of each."""
     lower_is_better: bool = False
     """Of your own program's numbers."""
@@ -275,7 +275,7 @@ class Evaluate(LocalSettings):
     these too, as `NAME (clean)`."""
     probes: Annotated[tuple[str, ...], BeforeValidator(as_tuple), Described("probes")] = ()
     """Prompts that the models answer in chat: `ar`, or a file of your own (`mine.toml`). Scored are script, code-switching,
-    repetition, length, end of turn and instructions that a program can check. See [evaluate.md](evaluate.md#generation-probes)."""
+    repetition, length, end of turn and instructions that a program can check: [evaluate.md](evaluate.md#probes)."""
     probe_tokens: int = Field(default=256, ge=1)
     """Longest such answer in tokens; one that is cut off there has not ended its turn."""
     referee: Referee | None = None

@@ -100,6 +100,7 @@ def evaluate(
     suite: Annotated[str | None, typer.Option(help="Named benchmarks, for example oall-v2.")] = None,
     pairs: Annotated[list[str] | None, typer.Option(help="File of sentence pairs (BLEU, chrF++).")] = None,
     questions: Annotated[list[str] | None, typer.Option(help="File of multiple-choice questions.")] = None,
+    probes: Annotated[list[str] | None, typer.Option(help="Prompts to answer: ar, or a file of your own (mine.toml).")] = None,
     leaks: Annotated[list[str] | None, typer.Option(help="Filter step that looked for questions in training data.")] = None,
     to: Annotated[str, typer.Option(help="Target language.")] = "ar",
     start: Annotated[str, typer.Option("--from", help="Source language.")] = "en",
@@ -107,8 +108,8 @@ def evaluate(
     overrides: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Compare checkpoints on questions and translations, with 95% intervals."""
-    given = {"suite": suite, "pairs": pairs, "questions": questions, "leaks": leaks, "export": export or None}
+    """Compare checkpoints on questions, translations and answers, with 95% intervals."""
+    given = {"suite": suite, "pairs": pairs, "questions": questions, "probes": probes, "leaks": leaks, "export": export or None}
     settings = settings_of(overrides, models=models, **given)
     run_verb("evaluate", out, settings, as_json, source=start, target=to)
 

@@ -121,12 +121,12 @@ def _seen(probe: Probe, completion: Completion) -> Answer:
         tokens=completion.tokens,
         share=script_share(plain, target) if text.strip() else 0.0,
         foreign=tuple(foreign_words(plain, probe.prompt, target)),
-        loop=_loop(probe, text),
+        loop=loop_in(probe, text),
         met=tuple((kind, met(kind, wanted, text, target)) for kind, wanted in probe.checks),
     )
 
 
-def _loop(probe: Probe, text: str) -> str:
+def loop_in(probe: Probe, text: str) -> str:
     """What is repeated in an answer, by the gate on translations and by how the answer ends; empty where nothing is.
 
     The gate compares with a source: here it is one word of the prompt, which repeats nothing.
