@@ -74,7 +74,7 @@ PARTS: dict[str, tuple[type[recipe.Section], str]] = {
     "part": (recipe.Part, "The key `parts` of `mix`. A string is short for `data` alone."),
     "new": (recipe.New, "The key `new` of `tune`."),
     "directions": (recipe.Directions, "The key `directions` of `tune`."),
-    "referee": (recipe.Referee, "The key `referee` of `evaluate`; also [evaluate.md](evaluate.md#probes)."),
+    "referee": (recipe.Referee, "The key `referee` of `evaluate`; also [evaluate.md](evaluate.md)."),
     "learned": (recipe.Learned, "The key `learned` of `evaluate`; also [evaluate.md](evaluate.md)."),
     "lora": (recipe.Lora, "The key `lora` of `tune`; also [tune.md](tune.md)."),
 }

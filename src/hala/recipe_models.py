@@ -275,7 +275,7 @@ class Evaluate(LocalSettings):
     these too, as `NAME (clean)`."""
     probes: Annotated[tuple[str, ...], BeforeValidator(as_tuple), Described("probes")] = ()
     """Prompts that the models answer in chat: `ar`, or a file of your own (`mine.toml`). Scored are script, code-switching,
-    repetition, length, end of turn and instructions that a program can check: [evaluate.md](evaluate.md#probes)."""
+    repetition, length, end of turn and instructions that a program can check: [evaluate.md](evaluate.md)."""
     probe_tokens: int = Field(default=256, ge=1)
     """Longest such answer in tokens; one that is cut off there has not ended its turn."""
     referee: Referee | None = None
