@@ -36,3 +36,17 @@ def test_a_step_reads_one_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert {row.id[:17] for row in shards.read_rows(tmp_path / "out")} == {first[:17], second[:17]}
     with pytest.raises(DriftError, match="some/set"):
         pipeline.run_verb("filter", settings, tmp_path / "out", Progress(quiet=True))
+
+
+def test_a_file_of_probes_is_an_input(tmp_path: Path, tiny: Path) -> None:
+    """What a model was asked is part of what its scores are: the file is digested, and a change of it is a change of the step."""
+    file = tmp_path / "mine.toml"
+    file.write_text('lang = "ar"\n[[probe]]\nprompt = "ما اسمك؟"\n', encoding="utf-8")
+    settings = {"models": [str(tiny)], "probes": str(file), "probe_tokens": 2, "dtype": "float32", "resamples": 100}
+    pipeline.run_verb("evaluate", settings, tmp_path / "out", Progress(quiet=True))
+    manifest = artifacts.read_manifest(tmp_path / "out")
+    assert manifest is not None and any(key.startswith("probes:") for key in manifest.inputs)
+    pipeline.run_verb("evaluate", settings, tmp_path / "out", Progress(quiet=True))  # the same: kept
+    file.write_text('lang = "ar"\n[[probe]]\nprompt = "من أنت؟"\n', encoding="utf-8")
+    with pytest.raises(DriftError, match=r"mine\.toml"):
+        pipeline.run_verb("evaluate", settings, tmp_path / "out", Progress(quiet=True))
