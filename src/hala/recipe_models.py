@@ -135,9 +135,9 @@ class Tune(Section):
     """Of `last`: how many updates at the end."""
     batch_tokens: int = Field(default=65_536, ge=64)
     """Tokens in one optimizer step, over all devices."""
-    micro_tokens: int | None = Field(default=None, ge=64)
+    micro_tokens: Annotated[int | None, Execution()] = Field(default=None, ge=64)
     """Tokens in one forward pass; none means the whole step up to 4,096 tokens, and at least one packed row, on any device."""
-    gradient_checkpointing: bool = False
+    gradient_checkpointing: Annotated[bool, Execution()] = False
     """Compute activations again in the backward pass instead of keeping them: less memory, about a third more time."""
     max_length: int = Field(default=4096, ge=16)
     """Length of a packed row; longer examples are split (text) or rejected (chat, translation), and counted."""
@@ -150,7 +150,7 @@ class Tune(Section):
     """Learn the line break that chat templates write after the end of a turn. No model needs it: generation has stopped."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Arithmetic; masters stay float32. `auto` is bfloat16 where the hardware multiplies it natively."""
-    compile: bool = False
+    compile: Annotated[bool, Execution()] = False
     """Fuse each layer with torch.compile: half a minute once (and a C++ compiler on a CPU), then every step takes less."""
     processes: Annotated[int, Execution()] = Field(default=1, ge=1)
     """Processes of this machine that train together, one a GPU; each takes its share of `batch_tokens`."""
@@ -184,6 +184,10 @@ class Tune(Section):
             raise ValueError("lora needs a base and optimizer: adamw; random weights and muon are for training all weights")
         if self.shard and (self.lora is not None or self.optimizer == "muon"):
             raise ValueError("shard splits AdamW over all weights; leave it out with lora and with optimizer: muon")
+        if self.packing and self.batch_tokens < self.max_length:
+            raise ValueError(
+                f"batch_tokens ({self.batch_tokens:,}) is less than max_length ({self.max_length:,}): an update holds whole rows"
+            )
         if self.directions != Directions():
             if self.task != "translation":
                 raise ValueError("directions are those of task: translation")

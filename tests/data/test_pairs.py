@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hala.data.masks import mask
-from hala.data.pairs import directed, training_pairs
+from hala.data.pairs import in_share, training_pairs, turned
 from hala.data.segments import split
 from hala.records import Message, Row
 
@@ -29,20 +29,23 @@ def sides(row: Row, masked: bool = True) -> list[tuple[str, str, str]]:
 @given(st.lists(st.text(min_size=1, max_size=8), max_size=40, unique=True), st.floats(0, 1))
 def test_shares_that_add_up_take_each_pair_one_way(names: list[str], share: float) -> None:
     """Protects the weights of directions: forward and 1 - forward use each pair once, and 1 and 1 both ways."""
-    rows = [Row(name, (Message("text", "قديم"),), "ar", original=(Message("text", "old"),)) for name in names]
-    once = [each for row in rows for each in directed(row, share, 1 - share, "en")]
-    assert [each.id.removesuffix("/back") for each in once] == names
-    for each in once:
-        back = each.id.endswith("/back")
-        assert (each.messages[0].content, each.lang) == (("old", "en") if back else ("قديم", "ar"))
-    assert sum(1 for row in rows for _ in directed(row, 1.0, 1.0, "en")) == 2 * len(rows)
+    assert all(sum(in_share(name, share, 1 - share)) == 1 for name in names)
+    assert all(in_share(name, 1.0, 1.0) == (True, True) and in_share(name, 1.0, 0.0) == (True, False) for name in names)
 
 
 def test_a_share_is_that_part_of_the_pairs() -> None:
     """Protects against a share that means nothing: a quarter of many pairs is about a quarter, chosen by their ids alone."""
-    rows = [Row(f"r{n}", (Message("text", "b"),), "ar", original=(Message("text", "a"),)) for n in range(4000)]
-    chosen = [each.id for row in rows for each in directed(row, 0.25, 0.0, "en")]
-    assert 900 < len(chosen) < 1100 and chosen == [each.id for row in rows for each in directed(row, 0.25, 0.0, "en")]
+    chosen = [n for n in range(4000) if in_share(f"r{n}", 0.25, 0.0)[0]]
+    assert 900 < len(chosen) < 1100 and chosen == [n for n in range(4000) if in_share(f"r{n}", 0.25, 0.5)[0]]
+
+
+def test_a_turned_pair_is_what_translate_asks_the_other_way() -> None:
+    """Protects the order of sentinels: they are numbered along the side that is read, whichever that is."""
+    row = pair("Run `a` in `b`.", "في `b` نفّذ `a`.")
+    assert sides(row) == [("Run ⟦1⟧ in ⟦2⟧.", "في ⟦2⟧ نفّذ ⟦1⟧.", "")]
+    back = turned(row, "en")
+    assert sides(back) == [("في ⟦1⟧ نفّذ ⟦2⟧.", "Run ⟦2⟧ in ⟦1⟧.", "")] and (back.lang, back.id) == ("en", "p/back")
+    assert mask("في `b` نفّذ `a`.").text == "في ⟦1⟧ نفّذ ⟦2⟧."
 
 
 def test_spans_become_sentinels_on_both_sides() -> None:

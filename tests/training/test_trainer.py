@@ -46,7 +46,7 @@ def test_training_learns_and_reports(tiny, tmp_path, optimizer):
     records = curve(tmp_path)
     assert records[-1]["loss"] < records[0]["loss"] - 0.5
     assert [record["step"] for record in records] == list(range(2, 31, 2))
-    assert (result.steps, result.tokens, records[-1]["tokens"]) == (30, 30 * 128, 30 * 128)
+    assert (result.steps, result.tokens, records[-1]["tokens"]) == (30, 30 * 96, 30 * 96)  # two examples of 12 in a row of 32
     assert result.loss == records[-1]["loss"] and result.eval_loss == records[-1]["eval_loss"]
     assert [step for step, *_ in seen] == list(range(1, 31)) and seen[-1][1] == 30 and seen[-1][4] == 0
     assert all(set(record) <= {"step", "tokens", "loss", "learning_rate", "grad_norm", "eval_loss"} for record in records)
@@ -247,6 +247,41 @@ def test_evaluation_is_the_mean_over_learned_tokens(tiny):
     assert whole == pytest.approx(alone, rel=1e-5) and model.training
 
 
+def test_tokens_are_those_of_examples(tiny, tmp_path):
+    """Protects the count of tokens: padding is none, and each example counts as often as it was seen, packed or not."""
+    docs = tiny.documents([5, 12, 20, 31, 7, 16] * 5)
+    for packing in (True, False):
+        result = train(
+            tiny.model(), tiny.tokenizer, docs, changed(max_steps=0, epochs=3, packing=packing), tmp_path / str(packing)
+        )
+        assert result.tokens == 3 * sum(map(len, docs)) == curve(tmp_path / str(packing))[-1]["tokens"]
+    rows = PackedRows(docs, changed(max_steps=0, epochs=3))
+    seen = [sum(len(doc) for place in range(step * rows.rows_per_step) for doc in rows[place]) for step in range(8)]
+    assert [rows.tokens_after(step) for step in range(8)] == seen
+
+
+def test_a_held_out_loss_that_is_no_number_stops(tiny, tmp_path, monkeypatch):
+    """Protects the curve: NaN is no loss, is never written as one, and nobody trains on past it."""
+    monkeypatch.setattr("hala.training.watch.eval_loss", lambda *_: float("nan"))
+    with pytest.raises(TrainingError, match="held-out loss is nan at step 8"):
+        train(tiny.model(), tiny.tokenizer, tiny.documents([12] * 20), SMALL, tmp_path, None, tiny.documents([12]))
+    assert "NaN" not in (tmp_path / "curve.jsonl").read_text()
+
+
+def test_other_memory_settings_continue_a_training(tiny, tmp_path):
+    """Protects what is done after a run out of memory: smaller passes and checkpointed activations take up where it stopped."""
+    docs = tiny.documents([5, 12, 20, 31, 7, 16] * 5)
+
+    def stop(step, *_):
+        if step == 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(tiny.model(), tiny.tokenizer, docs, SMALL, tmp_path, stop)
+    smaller = changed(micro_tokens=32, gradient_checkpointing=True)
+    assert train(tiny.model(), tiny.tokenizer, docs, smaller, tmp_path).resumed_from == 4
+
+
 def test_bfloat16_training_keeps_float32_masters(tiny, tmp_path):
     """Protects mixed precision: it learns, and weights and optimizer stay float32."""
     result = train(tiny.model(), tiny.tokenizer, tiny.documents([12] * 20), changed(precision="bfloat16"), tmp_path)
@@ -267,10 +302,13 @@ def test_examples_without_anything_to_learn_are_refused(tiny):
 
 @pytest.mark.slow
 def test_compiled_layers_compute_the_same(tiny, tmp_path):
-    """Protects the compiled mode: same curve as the plain one up to rounding, and no patch stays on the model."""
+    """Protects the compiled mode: same curve as the plain one up to rounding, held-out rows included; no patch stays."""
     docs = tiny.documents([5, 12, 20, 31, 7, 16] * 5)
     for name, wanted in (("plain", False), ("compiled", True)):
-        result = train(tiny.model(), tiny.tokenizer, docs, changed(compile=wanted, max_steps=6), tmp_path / name)
+        settings = changed(compile=wanted, max_steps=6, eval_steps=3)
+        result = train(tiny.model(), tiny.tokenizer, docs, settings, tmp_path / name, None, docs[:2])
         assert not any("forward" in module.__dict__ for module in result.model.modules())
     plain, compiled = ([record["loss"] for record in curve(tmp_path / name)] for name in ("plain", "compiled"))
     assert plain == pytest.approx(compiled, rel=1e-4)
+    checks = [[r["eval_loss"] for r in curve(tmp_path / name) if "eval_loss" in r] for name in ("plain", "compiled")]
+    assert checks[0] == pytest.approx(checks[1], rel=1e-4) and len(checks[0]) == 2

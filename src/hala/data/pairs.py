@@ -41,17 +41,20 @@ def training_pairs(row: Row, mask: bool = True, max_chars: int = 1200) -> Iterat
                 yield pair, KEPT
 
 
-def directed(pair: Row, forward: float, backward: float, source: str) -> Iterator[Row]:
-    """The pair, and the pair the other way round (`.../back`, in the language `source`), each for that share of all pairs.
+def turned(row: Row, source: str) -> Row:
+    """The row the other way round, in the language `source`: what was translated becomes the translation (`.../back`)."""
+    if row.original is None:
+        return row
+    return replace(row, id=f"{row.id}/back", messages=row.original, original=row.messages, lang=source)
+
+
+def in_share(name: str, forward: float, backward: float) -> tuple[bool, bool]:
+    """Whether the pair of this id is learned forward, and whether backward: each way that share of all pairs.
 
     A hash of the id decides, and where the shares add up to one every pair goes exactly one way.
     """
-    place = int.from_bytes(blake2b(pair.id.encode(), digest_size=8).digest(), "big") / 2**64
-    if place < forward:
-        yield pair
-    if place >= 1 - backward:
-        assert pair.original is not None
-        yield replace(pair, id=f"{pair.id}/back", messages=pair.original, original=pair.messages, lang=source)
+    place = int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "big") / 2**64
+    return place < forward, place >= 1 - backward
 
 
 def _aligned(source: str, target: str, max_chars: int) -> list[tuple[str, str]]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from itertools import islice
 from typing import Literal
 
@@ -138,7 +139,7 @@ def render(row: Row, tokenizer: PreTrainedTokenizerBase, form: Form) -> list[Pie
     as_pair = form.task == "translation" or (form.task == "chat" and _is_pair(row) and "{text}" in form.prompt)
     read = (row.original or ()) if as_pair else ()  # nothing else shows the model the original
     contents = [message.content for message in (*row.messages, *read)]
-    if any(token in content for content in contents for token in tokenizer.all_special_tokens):
+    if any(token in content for content in contents for token in special_tokens(tokenizer)):
         return rejected("special_token", "a message holds the text of a special token")
     if not any(message.content.strip() for message in row.messages):
         return rejected("empty")
@@ -156,6 +157,13 @@ def render(row: Row, tokenizer: PreTrainedTokenizerBase, form: Form) -> list[Pie
     if roles[0] == "assistant":
         return rejected("no_prompt", "the conversation opens with an answer")
     return _chat_pieces(row.messages, tokenizer, form)
+
+
+@lru_cache(maxsize=4)
+def special_tokens(tokenizer: PreTrainedTokenizerBase) -> tuple[str, ...]:
+    """Every token that the tokenizer takes for a mark and not for text, whether it has a name (`eos_token`) or not."""
+    added = (str(token) for token in tokenizer.added_tokens_decoder.values() if token.special)
+    return tuple(sorted({*added, *tokenizer.all_special_tokens}))
 
 
 def _is_pair(row: Row) -> bool:
@@ -211,7 +219,7 @@ def _each_alone(
 def _end_of_turn(text: str, start: int, tokenizer: PreTrainedTokenizerBase, form: Form) -> int:
     """Where the turn that opens at `start` ends: after its closing special token, or at the end of the text."""
     closed = text.rstrip()
-    if not form.newline and any(closed.endswith(token) for token in tokenizer.all_special_tokens) and len(closed) > start:
+    if not form.newline and closed.endswith(special_tokens(tokenizer)) and len(closed) > start:
         return len(closed)
     return len(text)
 
@@ -233,17 +241,22 @@ def _join(row_id: str, encoded: list[tuple[list[int], bool]]) -> Example:
 def _admit(row: Row, examples: list[Example], tokenizer: PreTrainedTokenizerBase, form: Form, made: Examples) -> None:
     """Keep, split or reject by length; a split part starts a document of its own."""
     kept: list[Example] = []
+    alone = len(examples) == 1  # else the template rewrites history, and each answer is a document
     for example in examples:
         if len(example) <= form.max_length:
             kept.append(example)
         elif form.task == "text":
             kept.extend(_split(example, form.max_length))
-        elif form.task == "chat" and form.too_long == "split" and len(examples) == 1:
+        elif form.task == "chat" and form.too_long == "split" and alone:
             parts, lost = _by_exchanges(row, tokenizer, form)
             kept.extend(parts)
             made.rejected.extend(lost if parts else [(row.id, _too_long(len(example), form))])
-        else:
-            made.rejected.append((example.id, _too_long(len(example), form)))
+        elif alone:
+            made.rejected.append((row.id, _too_long(len(example), form)))
+    if not alone:
+        longer = [(example.id, _too_long(len(example), form)) for example in examples if len(example) > form.max_length]
+        lost = [(name, replace(verdict, reason=f"exchange_{verdict.reason}")) for name, verdict in longer]
+        made.rejected.extend(lost if kept else [(row.id, longer[0][1])])
     made.examples.extend(kept)
     if len(kept) > 1:
         made.split.append(row.id)

@@ -57,7 +57,10 @@ def require() -> None:
 
 def linears(model: Any) -> list[str]:
     """Full names of all linear layers in the decoder's blocks, in the model's order; the head and the embedding are none."""
-    blocks = {id(module) for layer in model.get_decoder().layers for module in layer.modules()}
+    layers = getattr(model.get_decoder(), "layers", None)
+    if layers is None:
+        raise InputError(f"{type(model).__name__} has no list of layers to adapt.", "Train it without `lora`.")
+    blocks = {id(module) for layer in layers for module in layer.modules()}
     return [name for name, module in model.named_modules() if isinstance(module, nn.Linear) and id(module) in blocks]
 
 

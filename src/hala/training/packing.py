@@ -141,15 +141,16 @@ def attention_masks(
         dtype = next(model.parameters()).dtype
         return torch.where(mask, 0.0, torch.finfo(dtype).min).to(dtype)[:, None]
 
+    window = getattr(config, "sliding_window", None) if getattr(config, "use_sliding_window", True) else None
     kinds = set(getattr(config, "layer_types", None) or ())
     if not kinds:
-        return finish(causal)
+        return finish(causal & (distance < window) if window else causal)
     masks: dict[str, torch.Tensor | None] = {}
     for kind in sorted(kinds):
         if kind == "full_attention":
             masks[kind] = finish(causal)
         elif kind == "sliding_attention":
-            masks[kind] = finish(causal & (distance < config.sliding_window))
+            masks[kind] = finish(causal & (distance < (window or config.sliding_window)))
         elif kind == "conv":
             masks[kind] = None  # documents are kept apart by seq_idx; there is no padding inside one
         else:

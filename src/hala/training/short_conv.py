@@ -53,6 +53,16 @@ class MaskedShortConv(torch.autograd.Function):
         return (out, grad_taps, *(None for _ in same))
 
 
+def _mixed(bcx: torch.Tensor, taps: torch.Tensor, same: list[torch.Tensor]) -> torch.Tensor:
+    """What `MaskedShortConv` computes, in plain products that autograd and the compiler know."""
+    b, c, x = bcx.chunk(3, dim=-1)
+    u = b * x
+    y = u * taps[:, -1]
+    for lag, kept in enumerate(same, start=1):
+        y = y + torch.nn.functional.pad(u[:, :-lag] * kept * taps[:, -1 - lag], (0, 0, lag, 0))
+    return c * y
+
+
 def same_document(seq_idx: torch.Tensor, taps: int, dtype: torch.dtype) -> list[torch.Tensor]:
     """For each lag 1..taps-1, 1.0 where position t and t - lag belong to one document: (batch, length - lag, 1)."""
     lags = range(1, min(taps, seq_idx.shape[1]))
@@ -64,7 +74,9 @@ def masked_short_conv(module: Any, hidden: torch.Tensor, seq_idx: torch.Tensor) 
     bcx = module.in_proj(hidden)
     taps = module.conv.weight.squeeze(1).to(bcx.dtype)  # (hidden, k)
     same = same_document(seq_idx, taps.shape[1], bcx.dtype)
-    mixed: torch.Tensor = MaskedShortConv.apply(bcx, taps, *same)  # type: ignore[no-untyped-call]
+    # The compiler fuses plain products, and follows no backward pass of one's own where gradients are off.
+    plain = torch.compiler.is_compiling() or not torch.is_grad_enabled()
+    mixed: torch.Tensor = _mixed(bcx, taps, same) if plain else MaskedShortConv.apply(bcx, taps, *same)  # type: ignore[no-untyped-call]
     if module.conv.bias is not None:  # it joins before the output gate, so the plain product rule is enough
         mixed = mixed + bcx.chunk(3, dim=-1)[1] * module.conv.bias.to(bcx.dtype)
     out: torch.Tensor = module.out_proj(mixed)

@@ -28,7 +28,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallba
 from hala.errors import InputError
 from hala.training import checkpoints, devices, lora
 from hala.training.examples import IGNORED, Example
-from hala.training.loss import loss_as_forward
+from hala.training.loss import check_known, loss_as_forward
 from hala.training.optimizers import MuonAdamW, parameter_groups
 from hala.training.packing import WINDOW, Packing, collate, measure, pack, pack_in_order
 from hala.training.settings import TrainSettings, choose_precision, knobs, lr_scale
@@ -42,8 +42,9 @@ __all__ = ["PackedRows", "PackedTrainer", "Progress", "TrainResult", "TrainSetti
 class TrainResult:
     """The trained model (float32 masters) and what happened.
 
-    `loss` is that of the last record, `tokens` counts all positions seen, `trained` the parameters that were trained, `left_out`
-    the updates that were not made or were undone; `bad_steps` says why. With early stop the weights are those of `best_step`.
+    `loss` is that of the last record, `tokens` counts those of all examples seen, `trained` the parameters that were trained,
+    `left_out` the updates that were not made or were undone; `bad_steps` says why. With early stop the weights are those of
+    `best_step`.
     """
 
     model: PreTrainedModel
@@ -84,6 +85,8 @@ def train(
         lora.attach(model, settings.lora, settings.seed)
     else:
         model.float()  # float32 masters: a bfloat16 weight cannot take a small step
+    if devices.first():
+        check_known(model)
     out_dir.mkdir(parents=True, exist_ok=True)
     arguments = _arguments(settings, out_dir, rows)
     precision = choose_precision(settings.precision, arguments.device)
@@ -134,7 +137,7 @@ class PackedRows(Dataset[list[Example]]):
         if settings.batch_tokens < settings.row_length:
             raise InputError(
                 f"An update of {settings.batch_tokens} tokens cannot hold a row of {settings.row_length}.",
-                "Raise batch_tokens or lower row_length.",
+                "Raise batch_tokens or lower max_length.",
             )
         self.examples = examples
         self.settings = settings
@@ -143,8 +146,9 @@ class PackedRows(Dataset[list[Example]]):
         self.rows_per_step = settings.batch_tokens // settings.row_length
         if not settings.packing:
             alone = max(1, round(settings.batch_tokens * len(self.lengths) / sum(self.lengths)))
-            self.rows_per_step = alone - alone % 8 or alone
+            self.rows_per_step = round(alone / 8) * 8 or alone
         self.epoch = 0
+        self.ends: dict[int, Any] = {}  # epoch -> tokens of its rows, summed up
         self.rows = self._pack(0)
         self.packing = measure(self.lengths, self.rows, self.width, self.rows_in_pass(1))
         wanted = settings.max_steps * self.rows_per_step or math.ceil(len(self.rows) * settings.epochs)
@@ -163,13 +167,30 @@ class PackedRows(Dataset[list[Example]]):
         self.places = -(-self.total // micro_rows) * micro_rows
 
     def _pack(self, epoch: int) -> list[list[int]]:
+        """The rows of an epoch; how many tokens they hold is remembered for the last two."""
         given, seed = self.settings.order == "given", (self.settings.seed, epoch)
         if not self.settings.packing:
             places = range(len(self.lengths)) if given else np.random.default_rng(seed).permutation(len(self.lengths)).tolist()
-            return [[place] for place in places]
-        if given:  # inside an update no order matters
-            return pack_in_order(self.lengths, self.settings.row_length, max(WINDOW, self.rows_per_step))
-        return pack(self.lengths, self.settings.row_length, seed)
+            rows = [[place] for place in places]
+        elif given:  # inside an update no order matters
+            rows = pack_in_order(self.lengths, self.settings.row_length, max(WINDOW, self.rows_per_step))
+        else:
+            rows = pack(self.lengths, self.settings.row_length, seed)
+        self.ends[epoch] = np.cumsum([sum(self.lengths[index] for index in row) for row in rows])
+        for old in [each for each in self.ends if each < epoch - 1]:
+            del self.ends[old]
+        return rows
+
+    def tokens_after(self, steps: int) -> int:
+        """Tokens of all examples, counted as often as they were seen, in the first `steps` updates; no padding."""
+        epoch, place = divmod(min(steps * self.rows_per_step, self.total), len(self.rows))
+        whole = epoch * sum(self.lengths)
+        if not place:
+            return whole
+        key = 0 if self.settings.order == "given" else epoch
+        if key not in self.ends:
+            self._pack(key)
+        return whole + int(self.ends[key][place - 1])
 
     def __len__(self) -> int:
         return self.places
@@ -205,9 +226,8 @@ class PackedTrainer(Trainer):  # type: ignore[misc]
 
     def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> torch.Tensor:
         self.model_accepts_loss_kwargs = True  # the loss is already normalised over the update
-        tokens = inputs["input_ids"].numel() * self.args.world_size
         loss: torch.Tensor = super().training_step(model, inputs, num_items_in_batch)
-        self.run.saw_loss(float(loss), tokens)
+        self.run.saw_loss(float(loss))
         return loss
 
     def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> float:
@@ -270,7 +290,9 @@ class PackedTrainer(Trainer):  # type: ignore[misc]
 @contextmanager
 def _compiled_layers(model: PreTrainedModel, wanted: bool) -> Iterator[None]:
     """While it lasts, every decoder layer runs compiled; rows have one length, so each is compiled once."""
-    layers = list(model.get_decoder().layers) if wanted else []
+    layers = list(getattr(model.get_decoder(), "layers", ())) if wanted else []
+    if wanted and not layers:
+        raise InputError(f"{type(model).__name__} has no list of layers to compile.", "Leave `compile` out.")
     for layer in layers:
         layer.forward = torch.compile(layer.forward, dynamic=False)
     try:
@@ -305,10 +327,14 @@ def _arguments(settings: TrainSettings, out_dir: Path, rows: PackedRows) -> Trai
             "Only AdamW over all weights can be split over processes.", "Leave out `shard`: adapters and Muon are small."
         )
     per_device, over = divmod(rows.rows_per_step, world)
+    mean = sum(rows.lengths) / len(rows.lengths)
     if over:
         raise InputError(
-            f"An update of {rows.rows_per_step} rows of {settings.row_length} tokens cannot be shared by {world} processes.",
-            f"Set batch_tokens to a multiple of {world * settings.row_length:,}." if settings.packing else "Raise batch_tokens.",
+            f"An update of {rows.rows_per_step} rows{f' of {settings.row_length} tokens' * settings.packing} cannot be shared by"
+            f" {world} processes.",
+            f"Set batch_tokens to a multiple of {world * settings.row_length:,}."
+            if settings.packing
+            else f"It would be a multiple of {world} with other batch_tokens; now an example has {mean:.0f} tokens on average.",
         )
     micro = rows.rows_in_pass(world)
     arguments.per_device_train_batch_size = micro
@@ -321,7 +347,7 @@ def _arguments(settings: TrainSettings, out_dir: Path, rows: PackedRows) -> Trai
 
 def _fingerprint(examples: Sequence[Example], settings: TrainSettings, model: PreTrainedModel) -> str:
     """Of what decides the result: the tokens in order, the settings, and the model's shape and a sample of its first weights."""
-    own = ("save_steps", "micro_tokens", "compile", "shard")
+    own = ("save_steps", "micro_tokens", "gradient_checkpointing", "compile", "shard")
     decides = {name: value for name, value in knobs(settings).items() if name not in own}
     if settings.on_bad_step == "rollback":  # where checkpoints stand decides what a rollback undoes
         decides["save_steps"] = settings.save_steps

@@ -100,10 +100,9 @@ class Watch(TrainerCallback):  # type: ignore[misc]
         if "best" in held:
             self.best.weights = checkpoints.read_tensors(folder, "best")
 
-    def saw_loss(self, loss: float, tokens: int) -> None:
+    def saw_loss(self, loss: float) -> None:
         """Called for every micro batch, before the update."""
         self.step_loss += loss
-        self.tokens += tokens
 
     def allows(self, loss: float, norm: float) -> bool:
         """Called once an update, before it, with its loss and gradient norm: whether it is to be made.
@@ -154,6 +153,7 @@ class Watch(TrainerCallback):  # type: ignore[misc]
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         last = state.global_step >= state.max_steps
+        self.tokens = self.trainer.train_dataset.tokens_after(state.global_step)
         if self.made:
             self.average.update(self.trainer.model, state.max_steps - state.global_step)
         every = self.settings.eval_steps
@@ -198,6 +198,10 @@ class Watch(TrainerCallback):  # type: ignore[misc]
             model = self.trainer.model
             with self.average.in_place(model):
                 loss = eval_loss(model, self.eval_examples, self.settings, pad_of(self.tokenizer))
+                if not math.isfinite(loss):
+                    raise TrainingError(
+                        f"The held-out loss is {loss} at step {step}.", "Lower learning_rate, or look at eval_data."
+                    )
                 self.stopped = self.best.saw(model, step, loss)
             self.evaluated = (step, loss)
         return self.evaluated[1]

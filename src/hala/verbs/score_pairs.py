@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from hala.data.pairs import directed
+from hala.data.pairs import turned
 from hala.errors import InputError
 from hala.recipe import Data, Evaluate, Languages
 from hala.records import Row
@@ -30,8 +30,7 @@ def pair_sets_of(settings: Evaluate, context: Context, bad: Any) -> Iterator[tup
         if "forward" in settings.directions:
             yield name, (there, rows)
         if "backward" in settings.directions:
-            turned = [each for row in rows for each in directed(row, 0.0, 1.0, there.source)]
-            yield f"{name} {back.source}-{back.target}", (back, turned)
+            yield f"{name} {back.source}-{back.target}", (back, [turned(row, there.source) for row in rows])
 
 
 def score_pairs(sheet: Sheet, turn: Turn, name: str, rows: Sequence[Row], languages: Languages) -> None:

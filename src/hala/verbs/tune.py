@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hala.data.pairs import directed, training_pairs
+from hala.data.pairs import in_share, training_pairs, turned
 from hala.data.prompts import for_languages
 from hala.data.rows import Collected, open_all
 from hala.errors import InputError, RecipeError
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from hala.training.trainer import TrainSettings
 
 MICRO_TOKENS = 4096
+FEW = 20  # updates
 
 
 def run(settings: Tune, context: Context) -> Outcome:
@@ -42,10 +43,12 @@ def run(settings: Tune, context: Context) -> Outcome:
         rows = list(rows)  # read twice: for the tokenizer, then for the examples; else rows only pass through
     model, tokenizer = _start(settings, rows, context, alone=processes == 1)
     form = form_of(settings, context)
+    _check_length(settings, context)
     made = make_examples(rows, tokenizer, form)
     _check(made, counts, context)
     counts["malformed"] = bad.count
     checks = _eval_examples(settings, context, counts, bad, lambda rows: make_examples(rows, tokenizer, form))
+    _say_updates(settings, made, context)
     bad.write(context.out)
 
     def show(step: int, total: int, rate: float, loss: float, _: float) -> None:
@@ -123,14 +126,22 @@ def training_rows(settings: Tune, datas: Iterable[Data], context: Context, count
         if settings.task != "translation":
             yield row
             continue
-        for pair, verdict in training_pairs(row, settings.mask):
+        if row.lang == context.languages.source:  # a translation the other way; learning it would teach the wrong side
             counts["pairs"] += 1
-            if verdict.kept:
-                for each in directed(pair, ways.forward, ways.backward, context.languages.source):
-                    counts["forward" if each is pair else "backward"] += ways != Directions()
-                    yield each
-            else:
-                counts[f"rejected/{verdict.reason}"] += 1
+            counts["rejected/other_direction"] += 1
+            continue
+        for back, each in enumerate((row, turned(row, context.languages.source)) if ways.backward else (row,)):
+            for pair, verdict in training_pairs(each, settings.mask):
+                name = pair.id.replace("/back/", "/", 1) if back else pair.id
+                if not in_share(name, ways.forward, ways.backward)[back]:
+                    continue
+                counts["pairs"] += 1
+                if verdict.kept:
+                    if ways != Directions():
+                        counts["backward" if back else "forward"] += 1
+                    yield pair
+                else:
+                    counts[f"rejected/{verdict.reason}"] += 1
 
 
 def _noting(rows: Iterable[Row], licences: set[str]) -> Iterator[Row]:
@@ -150,6 +161,12 @@ def _eval_examples(
     if settings.eval_data:
         lost = sum(number for key, number in own.items() if key.startswith("rejected/"))
         counts.update(eval_malformed=own_bad.count, eval_rejected=lost + len(made.rejected))
+        if not any((example.labels != -100).any() for example in made.examples):
+            raise InputError(
+                f"step {context.step} has nothing to evaluate on: {own['rows']} rows of eval_data,"
+                f" {counts['eval_rejected']} rejected, {own_bad.count} malformed.",
+                "Check `eval_data`, or leave it out.",
+            )
     return made
 
 
@@ -171,6 +188,19 @@ def _start(settings: Tune, rows: Iterable[Row], context: Context, alone: bool) -
         context.progress.say(f"    training a tokenizer of {new.vocab_size:,} entries")
         tokenizer = train_tokenizer(_texts(rows), new.vocab_size, max_length=new.max_positions)
     return new_lfm2(seed=settings.seed, **_shape(new, tokenizer)), tokenizer
+
+
+def _check_length(settings: Tune, context: Context) -> None:
+    """Nothing, or InputError where examples may be longer than the model has positions."""
+    from hala.weights.loading import positions_of
+
+    new = settings.new
+    positions = new.max_positions if new is not None else positions_of(context.locate(settings.base), settings.revision)
+    if positions and settings.max_length > positions:
+        raise InputError(
+            f"step {context.step}: max_length is {settings.max_length:,}, and the model has {positions:,} positions.",
+            f"Set max_length to {positions} at most{' or raise new.max_positions' if new else ''}.",
+        )
 
 
 def base_dtype(settings: Tune) -> str:
@@ -229,6 +259,19 @@ def _check(made: Examples, counts: Counter[str], context: Context) -> None:
         reasons = ", ".join(f"{key.partition('/')[2]} {value}" for key, value in counts.items() if "/" in key) or "no rows"
         raise InputError(
             f"step {context.step} has nothing to learn from: {counts['rows']} rows read, {reasons}.", "Check `data` and `task`."
+        )
+
+
+def _say_updates(settings: Tune, made: Examples, context: Context) -> None:
+    """Says what an update really holds where that is not `batch_tokens`, and that there are few of them."""
+    rows, over = divmod(settings.batch_tokens, settings.max_length)
+    if settings.packing and over:
+        held = rows * settings.max_length
+        context.progress.say(f"    an update holds {held:,} tokens: {rows:,} rows of {settings.max_length:,} (max_length)")
+    updates = settings.max_steps or made.tokens[0] * settings.epochs / settings.batch_tokens
+    if updates < FEW:
+        context.progress.say(
+            f"    only about {max(1, round(updates))} updates: lower batch_tokens to learn more from so few rows"
         )
 
 

@@ -46,7 +46,7 @@ def check_devices(processes: int) -> None:
 
 
 def write_examples(path: Path, examples: Sequence[Example]) -> None:
-    """Raw int32 beside each other: `.lengths`, and `.tokens` as (2, tokens) ids and labels. All workers map the same file."""
+    """`.ids`, and raw int32: `.lengths`, and `.tokens` as (2, tokens) ids and labels. All workers map the same file."""
     import numpy as np
 
     lengths = np.array([len(example) for example in examples], dtype=np.int32)
@@ -56,11 +56,12 @@ def write_examples(path: Path, examples: Sequence[Example]) -> None:
         start, end = end, end + len(example)
         tokens[0, start:end], tokens[1, start:end] = example.input_ids, example.labels
     lengths.tofile(path.with_suffix(".lengths"))
+    path.with_suffix(".ids").write_text("\0".join(example.id for example in examples), encoding="utf-8")
     tokens.tofile(path.with_suffix(".tokens"))
 
 
 def read_examples(path: Path) -> list[Example]:
-    """What `write_examples` wrote, without a copy; ids are numbers."""
+    """What `write_examples` wrote, its tokens without a copy."""
     import numpy as np
 
     from hala.training.examples import Example
@@ -70,7 +71,8 @@ def read_examples(path: Path) -> list[Example]:
         return []
     ids, labels = np.memmap(path.with_suffix(".tokens"), dtype=np.int32, mode="c", shape=(2, ends[-1]))
     spans = zip([0, *ends[:-1]], ends, strict=True)
-    return [Example(str(number), ids[start:end], labels[start:end]) for number, (start, end) in enumerate(spans)]
+    names = path.with_suffix(".ids").read_text(encoding="utf-8").split("\0")
+    return [Example(name, ids[start:end], labels[start:end]) for name, (start, end) in zip(names, spans, strict=True)]
 
 
 def write_job(

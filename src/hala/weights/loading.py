@@ -33,6 +33,13 @@ TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
 DAMAGED = "Check the folder, or download or write it again."
 
 
+def positions_of(path_or_id: str | Path, revision: str | None = None) -> int | None:
+    """How many tokens a checkpoint's model takes at most, as its configuration says; None where it says nothing."""
+    config = open_checkpoint(fetch(path_or_id, revision)).config
+    found = next((config[key] for key in ("max_position_embeddings", "n_positions") if key in config), None)
+    return int(found) if isinstance(found, int) else None
+
+
 def load_model(
     path_or_id: str | Path,
     dtype: str = "auto",
