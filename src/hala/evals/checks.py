@@ -24,6 +24,9 @@ from hala.languages import Language, fold_digits, has_letters_of, language, lett
 
 MIN_SHARE = 0.9
 """Of an answer's letters that must be written in the script of the language that was asked for."""
+FEWEST_WORDS = 4
+"""Of fewer words the script alone tells the language."""
+_WRITTEN_ALIKE = {"Latin": "en fr es pt de it nl id tr vi sw", "Arabic": "ar fa ur", "Devanagari": "hi mr"}
 # A dash, dot or number may touch its first letter, as it often does in Arabic; a star may not, or bold type would begin items.
 _ITEM = re.compile(r"^[ \t]*(?:(?:[-•–▪◦ـ]|\(?\d{1,3}[.)\-])(?=[ \t]|[^\W\d_])|[*+](?=[ \t]))[ \t]*(?=.*[^\W_])", re.MULTILINE)
 _FENCED = re.compile(r"```[a-zA-Z]*[ \t]*\n(.*?)\n?[ \t]*```", re.DOTALL)
@@ -153,7 +156,25 @@ def _json(answer: str, wanted: tuple[str, ...], _: Language) -> bool:
 
 
 def _in_language(answer: str, wanted: str, _: Language) -> bool:
-    return letters(answer) > 0 and script_share(answer, language(wanted)) >= MIN_SHARE
+    """In the script of the language and, from a few words on, in it rather than in others that are written alike."""
+    if not letters(answer) or script_share(answer, language(wanted)) < MIN_SHARE:
+        return False
+    detector = _detector(language(wanted).code) if len(words(answer)) >= FEWEST_WORDS else None
+    found = detector.detect_language_of(answer) if detector is not None else None
+    return found is None or found.iso_code_639_1.name.lower() == language(wanted).code
+
+
+@lru_cache(maxsize=8)
+def _detector(code: str) -> Any:
+    """A trained identifier of a language among others of its script; None where it does not know the language."""
+    from lingua import IsoCode639_1, LanguageDetectorBuilder
+
+    codes = dict.fromkeys([code, *_WRITTEN_ALIKE.get(language(code).script, "").split()])
+    known: list[Any] = [getattr(IsoCode639_1, each.upper(), None) for each in codes]
+    if known[0] is None or len(known) < 2:
+        return None
+    # Trigrams alone: a tenth of the memory, as for translations.
+    return LanguageDetectorBuilder.from_iso_codes_639_1(*known).with_low_accuracy_mode().build()
 
 
 def _between(count: int, bounds: tuple[int, int]) -> bool:
