@@ -7,7 +7,7 @@ and what can be seen in a single answer without asking anybody.
 >>> from hala.languages import language
 >>> find_probes("ar").lang
 'ar'
->>> foreign_words("هذا system جديد من Apple", "ما رأيك في Apple؟", language("ar"))
+>>> foreign_words("هذا النظام system جديد من شركة Apple", "ما رأيك في Apple؟", language("ar"))
 ['system']
 """
 
