@@ -142,6 +142,16 @@ def test_a_failed_answer_is_said_and_counted(tmp_path: Path, tiny: Path, probes:
     assert values(outcome, "m")["ended"] == 75.0 and outcome.facts["probes"][0]["error"].startswith("the prompt")
 
 
+@pytest.mark.parametrize("prompt", ["قطة", "؟؟؟", "لخّص: " + "ذهب الولد إلى السوق. " * 40])
+def test_a_loop_is_one_whatever_was_asked(prompt: str) -> None:
+    """A prompt that is long, repeats itself or holds no word at all excuses no loop, and makes none."""
+    probe = Probe("x", prompt, "ar")
+    assert score_probes.loop_in(probe, LOOP) and score_probes.loop_in(probe, "لشبونة" + "عل" * 40)
+    assert not score_probes.loop_in(probe, "كان يا ما كان، قطة في السوق. وعادت إلى البيت.") and not score_probes.loop_in(
+        probe, " "
+    )
+
+
 def test_an_unknown_script_is_not_scored(tmp_path: Path, tiny: Path) -> None:
     """Of a language whose script nobody knows, script and code-switching are left out, not guessed."""
     path = tmp_path / "xx.toml"

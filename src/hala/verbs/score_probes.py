@@ -136,7 +136,7 @@ def loop_in(probe: Probe, text: str) -> str:
     target, tail = language(probe.lang), tail_loop(text)
     if tail:
         return f"ends in {tail[:40]!r} again and again"
-    return repetition(Pair(next(iter(words(probe.prompt))), text, target, target))
+    return repetition(Pair(next(iter(words(probe.prompt)), "x"), text, target, target))
 
 
 def _record(answer: Answer) -> dict[str, Any]:
