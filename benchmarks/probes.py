@@ -3,8 +3,8 @@
     python benchmarks/probes.py --data FOLDER
 
 FOLDER holds `flores200/flores-test.ar` (news and encyclopedia), `docs_en_ar/msdocs.en-ar.ht.jsonl.gz` (documentation, full of
-product names) and `dolly/dolly_6400.jsonl` (answers in English). Loops are planted into paragraphs of FLORES in ways that models
-have. Writes benchmarks/results/probes.json.
+product names), `dolly/dolly_6400.jsonl` (answers in English) and `ntrex/newstest2019-*` (news in five languages). Loops are
+planted into paragraphs of FLORES in ways that models have. Writes benchmarks/results/probes.json.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from record import RESULTS, machine
 
 from hala.artifacts import write_json
 from hala.data.features import natural
+from hala.evals.checks import met
 from hala.evals.probes import Probe, foreign_words
 from hala.evals.statistics import wilson
 from hala.languages import language
@@ -39,6 +40,15 @@ def share(found: Sequence[Any]) -> dict[str, Any]:
     hits = sum(map(bool, found))
     percents = [round(100 * each, 2) for each in (hits / len(found), *wilson(hits, len(found)))]
     return {"n": len(found), "percent": percents[0], "interval": percents[1:]}
+
+
+def _news(data: Path) -> dict[str, list[str]]:
+    """The same news in five languages (NTREX), by code."""
+    files = {"ar": "ref.arb", "en": "src.eng", "hi": "ref.hin", "sw": "ref.swa", "vi": "ref.vie"}
+    return {
+        code: (data / "ntrex" / f"newstest2019-{file}.txt").read_text(encoding="utf-8").split("\n")[:-1]
+        for code, file in files.items()
+    }
 
 
 def main() -> None:
@@ -64,6 +74,11 @@ def main() -> None:
             name: share([foreign_words(natural(text), "", language("ar")) for text in texts])
             for name, (probe, texts) in human.items()
             if probe is ar
+        },
+        "in the language by the check, human texts": {
+            f"{name} as {code}": share([met("language", code, text, language(code)) for text in texts])
+            for name, texts in _news(data).items()
+            for code in ("ar", "en", "hi", "sw", "vi")
         },
     }
     write_json(RESULTS / "probes.json", {"machine": machine(), "results": results})

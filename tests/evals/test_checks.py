@@ -37,7 +37,7 @@ CASES: list[tuple[str, Any, str, str]] = [
     ("no_letters", "Latin", "الحمض النووي 100%", "الحمض النووي DNA"),
     ("language", "sw", "Maktaba ilifunga milango yake saa moja iliyopita.", "The library closed its doors an hour ago."),
     ("language", "ar", "أغلقت المكتبة أبوابها قبل ساعة.", "کتابخانه یک ساعت پیش درهای خود را بست."),
-    ("language", "en", "Open.", "مفتوح."),
+    ("language", "en", "The door is open.", "مفتوح."),
     ("language", "en", "The library closed an hour ago.", "أغلقت المكتبة (library) أبوابها."),
 ]
 

@@ -22,10 +22,10 @@ from typing import Any, Literal
 
 from hala.languages import Language, fold_digits, has_letters_of, language, letters, script_letters, script_share
 
-MIN_SHARE = 0.9
+MIN_SHARE = 0.7
 """Of an answer's letters that must be written in the script of the language that was asked for."""
-FEWEST_WORDS = 4
-"""Of fewer words the script alone tells the language."""
+FEWEST_WORDS, SURE = 6, 0.9
+"""Of fewer words the script alone tells the language; of more, an identifier that is as sure of another one overrules it."""
 _WRITTEN_ALIKE = {"Latin": "en fr es pt de it nl id tr vi sw", "Arabic": "ar fa ur", "Devanagari": "hi mr"}
 # A dash, dot or number may touch its first letter, as it often does in Arabic; a star may not, or bold type would begin items.
 _ITEM = re.compile(r"^[ \t]*(?:(?:[-•–▪◦ـ]|\(?\d{1,3}[.)\-])(?=[ \t]|[^\W\d_])|[*+](?=[ \t]))[ \t]*(?=.*[^\W_])", re.MULTILINE)
@@ -156,12 +156,13 @@ def _json(answer: str, wanted: tuple[str, ...], _: Language) -> bool:
 
 
 def _in_language(answer: str, wanted: str, _: Language) -> bool:
-    """In the script of the language and, from a few words on, in it rather than in others that are written alike."""
+    """In the script of the language and, from a few words on, not clearly in another that is written alike."""
     if not letters(answer) or script_share(answer, language(wanted)) < MIN_SHARE:
         return False
     detector = _detector(language(wanted).code) if len(words(answer)) >= FEWEST_WORDS else None
-    found = detector.detect_language_of(answer) if detector is not None else None
-    return found is None or found.iso_code_639_1.name.lower() == language(wanted).code
+    ranking = detector.compute_language_confidence_values(answer) if detector is not None else []
+    other = ranking and ranking[0].language.iso_code_639_1.name.lower() != language(wanted).code
+    return not (other and ranking[0].value >= SURE)
 
 
 @lru_cache(maxsize=8)
