@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from statistics import mean, median
+from statistics import mean
 from typing import Any
 
 from record import RESULTS, between
@@ -33,26 +33,25 @@ def page() -> str:
 
 
 def table(result: Result) -> str:
-    """Accuracy of each arm over its seeds, and what its training cost."""
+    """Accuracy of each arm over its seeds, and what its training took: updates, and how full its rows were."""
     found = scores(result)
     sets = list(dict.fromkeys(lang for by_lang in found.values() for lang in by_lang))
     titles = {"ar": "Arabic", "en": "English"}
     lines = [
         f"| | {' | '.join(f'{titles[lang]}: mean of {len(next(iter(found.values()))[lang])} seeds' for lang in sets)} | updates "
-        "| seconds | places used |",
-        f"|---|{'---|' * len(sets)}---|---|---|",
+        "| places used |",
+        f"|---|{'---|' * len(sets)}---|---|",
     ]
     everything = result["steps"]["scores"]["facts"]["scores"]
     base = [f"{score['value']:.1f}" for score in everything if score["model"] == "base"]
-    lines.append(f"| base | {' | '.join(base)} | | | |")
+    lines.append(f"| base | {' | '.join(base)} | | |")
     for arm, by_lang in found.items():
         cells = [f"**{mean(values):.1f}** ({min(values):.1f} to {max(values):.1f})" for values in by_lang.values()]
         lines.append(f"| {arm} | {' | '.join(cells)} | {' | '.join(costs(result, arm))} |")
-    where, file = result["machine"], f"benchmarks/results/{result['name']}.json"
+    file = f"benchmarks/results/{result['name']}.json"
     questions = ", ".join(sorted({f"{s['n']} ({titles[s['lang']]})" for s in everything}))
-    note = f"Accuracy in percent, and the least and the most of the seeds; questions: {questions}."
-    cost = f"Seconds are medians on one core ({where['cpu']}), other work on the next. [{file}](../{file})"
-    return "\n".join([*lines, "", note, cost])
+    note = f"Accuracy in percent, and the least and the most of the seeds; questions: {questions}. [{file}](../{file})"
+    return "\n".join([*lines, "", note])
 
 
 def scores(result: Result) -> dict[str, dict[str, list[float]]]:
@@ -65,14 +64,13 @@ def scores(result: Result) -> dict[str, dict[str, list[float]]]:
     return found
 
 
-def costs(result: Result, arm: str) -> tuple[str, str, str]:
-    """Updates, seconds and share of used places of the arm's trainings; empty for what is no training."""
+def costs(result: Result, arm: str) -> tuple[str, str]:
+    """Updates, and share of used places, of the arm's trainings; empty for what is no training."""
     steps = [step for name, step in result["steps"].items() if step["verb"] == "tune" and name.rpartition(".")[0] == arm]
     if not steps:
-        return "", "", ""
+        return "", ""
     facts = steps[0]["facts"]
-    seconds = median(step["timings"]["seconds"] for step in steps)
-    return f"{facts['steps']:,}", f"{seconds:.0f}", f"{facts['packing_fill']:.1%}"
+    return f"{facts['steps']:,}", f"{facts['packing_fill']:.1%}"
 
 
 if __name__ == "__main__":

@@ -130,9 +130,9 @@ def int8_table(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def between(page: Path, begin: str, end: str, table: str) -> str:
-    """The page with this table between its marks."""
-    before, rest = page.read_text(encoding="utf-8").split(begin, 1)
+def between(text: str, begin: str, end: str, table: str) -> str:
+    """The page's text with this table between its marks."""
+    before, rest = text.split(begin, 1)
     return f"{before}{begin}\n{table}\n{end}{rest.split(end, 1)[1]}"
 
 
@@ -142,9 +142,9 @@ def pages() -> dict[Path, str]:
     weights = json.loads((RESULTS / "weights.json").read_text(encoding="utf-8"))
     for job in ("compress", "merge"):
         page = ROOT / "docs" / f"{job}.md"
-        written[page] = between(page, BEGIN, END, weights_table(weights, job))
+        written[page] = between(page.read_text(encoding="utf-8"), BEGIN, END, weights_table(weights, job))
     page = ROOT / "docs" / "eight-bits.md"
-    written[page] = between(page, "<!-- int8:begin -->", "<!-- int8:end -->", int8_table(weights))
+    written[page] = between(page.read_text(encoding="utf-8"), "<!-- int8:begin -->", "<!-- int8:end -->", int8_table(weights))
     for page, name in PAGES.items():
         result = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
         up = "../" * (len(page.relative_to(ROOT).parts) - 1)

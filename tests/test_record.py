@@ -20,6 +20,13 @@ def test_pages_show_the_committed_results():
         assert page.read_text(encoding="utf-8") == text, f"run benchmarks/record.py --pages ({page.name})"
 
 
+def test_the_page_of_ablations_shows_the_committed_results(monkeypatch):
+    """Protects docs/ablations.md: its tables are those of the committed JSON."""
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    ablations_page = importlib.import_module("ablations_page")
+    assert ablations_page.page() == ablations_page.PAGE.read_text(encoding="utf-8")
+
+
 def test_results_name_no_host_or_user():
     """Protects privacy: a committed result says what the machine is like, not whose it is."""
     for file in (ROOT / "benchmarks/results").glob("*.json"):
