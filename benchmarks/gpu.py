@@ -1,6 +1,7 @@
-"""What FP8 brings on a GPU, in one run: products, prefill, decode, the engine, memory, compress, and equality with the CPU.
+"""What a GPU does with hala, in one run: FP8 (products, prefill, decode, engine, memory, compress, the CPU's bits), training.
 
     PYTHONPATH=src python benchmarks/gpu.py --out gpu.json            # under 9 minutes on an H100
+    PYTHONPATH=src python benchmarks/gpu.py --parts training --out training.json
     PYTHONPATH=src python benchmarks/gpu.py --device cpu --quick      # a minute with tiny models, to see that it runs
 
 BF16 and FP8 (`Fp8Linear`: activations rounded per token as part of the layer) run the same random models. Decode is measured
@@ -21,6 +22,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import gpu_training
 import torch
 from gpu_models import FP8, SHAPES, TINY, Clock, graphed, layers_that_fit, make_model, one_layer, run_all, to_fp8, to_fp8_layer
 from record import RESULTS, machine
@@ -294,6 +296,13 @@ def compression(bench: Bench) -> Iterator[Row]:
                 yield {"size": size, "scheme": scheme, "mode": mode, "seconds": seconds, "equal": len(set(digests.values())) == 1}
 
 
+def training(bench: Bench) -> Iterator[Row]:
+    """Tokens a second and MFU of training LFM2's sizes on packed rows of 4,096."""
+    for row in gpu_training.rows(bench.device, bench.quick, bench.left):
+        yield row
+        release()
+
+
 def digest(folder: Path) -> str:
     """SHA-256 over the weights in a folder."""
     found = hashlib.sha256()
@@ -316,6 +325,12 @@ def table(result: Row) -> str:
             speeds = " | ".join(str(row["tokens_per_second"][way]) for way in ("bf16", "fp8"))
             lines.append(f"| {row['model']} | {row['phase']} | {row['batch']} | {speeds} | {row['ratio']} |")
         lines.append("")
+    if rows := parts.get("training"):
+        lines += ["| training | way | tokens/s | MFU | GB at most |", "|---|---|---|---|---|"]
+        for r in rows:
+            mfu = "" if r["mfu"] is None else f"{r['mfu']:.1%}"
+            lines.append(f"| {r['model']} | {r['way']} | {r['tokens_per_second']:,} | {mfu} | {r['peak_gb'] or ''} |")
+        lines.append("")
     for row in [row for row in parts.get("models", []) if "layers" in row]:
         scaled = (
             ""
@@ -333,6 +348,7 @@ PARTS: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "engine": engine,
     "models": models,
     "compression": compression,
+    "training": training,
 }
 
 

@@ -11,13 +11,14 @@ fused AdamW, without gradient checkpointing, and see about as many real tokens i
 - `trl-packed`: SFTTrainer with `packing=True` (best fit), one row in each pass, as fast as it goes. Without the causal-conv1d
   kernel its documents leak into each other (tests/training/test_isolation.py), so this is the speed of a wrong result;
 - `trl-padded`: SFTTrainer as it comes, 8 examples in each pass, padded to the longest of them;
-- `trl-single`: one example in each pass, so nothing is padded; only where asked for with `--contestants`.
+- `trl-single` (one example in each pass, so nothing is padded) and `hala-compiled` (`compile: true`): only where asked for with
+  `--contestants`.
 
-Each turn is a process of its own: one update to warm up, then `--updates` on the clock; each
-round draws other rows. Useful are attended tokens, real ones
-and no padding, and trained tokens, those with a label. Seconds are counted on the wall and, since other work on the machine makes
-that noisy, on the processor; the ratios are those of the processor's seconds, for which one thread is the fair number. Packing is
-measured too: its fill, time and memory on these lengths and on 4 million drawn from them. Writes benchmarks/results/tune.json.
+Each turn is a process of its own: one update to warm up, then `--updates` on the clock; each round draws other rows. Useful are
+attended tokens, real ones and no padding; how many of them are trained differs with the rows that happen to stand in an update,
+so the ratios are of attended ones. Seconds are counted on the wall and, since other work on the machine makes that noisy, on the
+processor, for which one thread is the fair number. Packing is measured too: its fill, time and memory on these lengths and on 4
+million drawn from them. Writes benchmarks/results/tune.json.
 """
 
 from __future__ import annotations
@@ -149,7 +150,7 @@ def train_hala(args: argparse.Namespace, tokenizer: Any, examples: list[Example]
     module.PackedTrainer = Timed  # type: ignore[misc]
     settings = module.TrainSettings(
         row_length=args.row_length, batch_tokens=args.batch_tokens, micro_tokens=args.row_length, max_steps=args.updates + 1,
-        seed=args.seed, learning_rate=LEARNING_RATE, precision=args.precision, compile=args.compile,
+        seed=args.seed, learning_rate=LEARNING_RATE, precision=args.precision, compile=args.contestant == "hala-compiled",
     )  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
         module.train(make_model(args.size, tokenizer), tokenizer, examples, settings, Path(folder))
@@ -191,7 +192,7 @@ def turn(args: argparse.Namespace) -> None:
     transformers.logging.set_verbosity_error()
     tokenizer, examples = make_tokens(args)
     before = peak_mb()
-    work = train_hala if args.contestant == "hala" else train_trl
+    work = train_hala if args.contestant.startswith("hala") else train_trl
     updates = work(args, tokenizer, examples)
     for update in updates:
         del update["began"]
@@ -206,7 +207,7 @@ def peak_mb() -> float:
 def call(args: argparse.Namespace, *more: str) -> dict[str, Any]:
     """What a process of its own prints last."""
     same = ["--data", str(args.data), "--size", args.size, "--row-length", str(args.row_length), "--precision", args.precision]
-    same += ["--batch-tokens", str(args.batch_tokens), "--updates", str(args.updates), *(["--compile"] if args.compile else [])]
+    same += ["--batch-tokens", str(args.batch_tokens), "--updates", str(args.updates)]
     command = [sys.executable, "-W", "ignore", str(Path(__file__).resolve()), *same, *more]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -258,12 +259,12 @@ def summary(made: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def against(mine: list[dict[str, Any]], others: list[dict[str, Any]]) -> dict[str, Any]:
-    """How many times as many useful tokens hala has for each second of the processor, and its share of the memory, by round."""
+    """How many times as many attended tokens hala has in a second, by either clock and round, and its share of the memory."""
     found: dict[str, Any] = {}
-    for tokens in ("attended", "trained"):
+    for clock in CLOCKS:
         pairs = zip(mine, others, strict=True)
-        by_round = [speed(a["updates"], tokens, "processor") / speed(b["updates"], tokens, "processor") for a, b in pairs]
-        found[tokens] = {"median": round(statistics.median(by_round), 2), "rounds": [round(each, 2) for each in by_round]}
+        by_round = [speed(a["updates"], "attended", clock) / speed(b["updates"], "attended", clock) for a, b in pairs]
+        found[clock] = {"median": round(statistics.median(by_round), 2), "rounds": [round(each, 2) for each in by_round]}
     return found | {"memory": round(statistics.median(a["mb"] / b["mb"] for a, b in zip(mine, others, strict=True)), 3)}
 
 
@@ -277,7 +278,6 @@ def main() -> None:
     parser.add_argument("--updates", type=int, default=2, help="on the clock, in each turn")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--precision", choices=["float32", "bfloat16"], default="float32")
-    parser.add_argument("--compile", action="store_true", help="hala's layers by torch.compile")
     parser.add_argument("--more", action="store_true", help="add rounds to those in --out, measured with the same options")
     parser.add_argument("--contestants", nargs="+", default=list(CONTESTANTS))
     parser.add_argument("--out", type=Path, default=RESULTS / "tune.json")
@@ -309,7 +309,7 @@ def result(args: argparse.Namespace, turns: dict[str, list[dict[str, Any]]], pac
         "machine": machine(),
         "versions": {name: installed(name) for name in ("hala", "torch", "transformers", "trl", "accelerate")},
         "threads": turns["hala"][0]["threads"],
-        **{key: getattr(args, key) for key in ("size", "precision", "row_length", "batch_tokens", "updates", "compile")},
+        **{key: getattr(args, key) for key in ("size", "precision", "row_length", "batch_tokens", "updates")},
         "rounds": len(turns["hala"]),
         "packing": packing,
         "medians": {name: summary(made) for name, made in turns.items()},

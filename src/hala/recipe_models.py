@@ -151,7 +151,8 @@ class Tune(Section):
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Arithmetic; masters stay float32. `auto` is bfloat16 where the hardware multiplies it natively."""
     compile: Annotated[bool, Execution()] = False
-    """Fuse each layer with torch.compile: half a minute once (and a C++ compiler on a CPU), then every step takes less."""
+    """Compile each layer with torch.compile: time once, and a C++ compiler on a CPU. Where it pays is a matter of the machine, so
+    compare the tokens/s of a few steps."""
     processes: Annotated[int, Execution()] = Field(default=1, ge=1)
     """Processes of this machine that train together, one a GPU; each takes its share of `batch_tokens`."""
     shard: Annotated[bool, Execution()] = False
@@ -184,17 +185,24 @@ class Tune(Section):
             raise ValueError("lora needs a base and optimizer: adamw; random weights and muon are for training all weights")
         if self.shard and (self.lora is not None or self.optimizer == "muon"):
             raise ValueError("shard splits AdamW over all weights; leave it out with lora and with optimizer: muon")
+        return self
+
+    @model_validator(mode="after")
+    def _rows_and_directions(self) -> Tune:
         if self.packing and self.batch_tokens < self.max_length:
             raise ValueError(
                 f"batch_tokens ({self.batch_tokens:,}) is less than max_length ({self.max_length:,}): an update holds whole rows"
             )
-        if self.directions != Directions():
-            if self.task != "translation":
-                raise ValueError("directions are those of task: translation")
-            if not (self.directions.forward or self.directions.backward):
-                raise ValueError("directions leave nothing to learn; give forward, backward or both a share")
         if self.compile and not self.packing:
             raise ValueError("compile needs rows of one length; leave out `packing: false`")
+        if self.directions != Directions() and self.task != "translation":
+            raise ValueError("directions are those of task: translation")
+        if not (self.directions.forward or self.directions.backward):
+            raise ValueError("directions leave nothing to learn; give forward, backward or both a share")
+        return self
+
+    @model_validator(mode="after")
+    def _checks(self) -> Tune:
         if (self.patience or self.samples) and not self.eval_data:
             raise ValueError("patience and samples need eval_data")
         if self.patience and self.average == "last":

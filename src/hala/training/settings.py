@@ -49,7 +49,7 @@ class TrainSettings:
     gradient_checkpointing: bool = False
     """Compute activations again in the backward pass: memory, not results."""
     compile: bool = False
-    """Fuse each layer with torch.compile: needs a C++ compiler, costs half a minute, then a step takes a fifth less."""
+    """Compile each layer with torch.compile; on a CPU it needs a C++ compiler."""
     shard: bool = False
     """Split weights, gradients and optimizer over the processes (FSDP2): memory, not results."""
     seed: int = 0
