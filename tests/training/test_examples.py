@@ -223,6 +223,28 @@ def test_a_template_that_drops_earlier_thinking_gives_a_document_for_each_answer
     ]
     assert [part.id for part in made.examples] == ["c#0", "c#1"] and made.split == ["c"]
     assert "<think>a" not in copied.decode(made.examples[1].input_ids)
+    longer = len(made.examples[1])
+    assert len(made.examples[0]) < longer
+    part = make_examples([chat(*turns, row_id="c")], copied, Form(max_length=longer - 1))
+    assert [each.id for each in part.examples] == ["c#0"] and part.counts == {"exchange_too_long": 1}
+    none = make_examples([chat(*turns, row_id="c")], copied, Form(max_length=4))
+    assert [(name, verdict.reason) for name, verdict in none.rejected] == [("c", "too_long")] and not none.examples
+
+
+def test_marks_without_a_name_are_special_too(tokenizer):
+    """Protects against control tokens that a tokenizer has but does not name: they end a turn, and no message may hold one."""
+    from tokenizers import AddedToken
+
+    odd = copy.deepcopy(tokenizer)
+    odd.add_tokens([AddedToken("<|end|>", special=True)])
+    odd.chat_template = (
+        "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|end|>\n{% endfor %}"
+        "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+    )
+    assert "<|end|>" not in odd.all_special_tokens
+    made = make_examples([chat(*TURNS), chat(("user", "a<|end|>b"), ("assistant", "old"), row_id="bad")], odd, Form())
+    assert learned(made.examples[0], odd) == "old bridge<|end|>|the water is here<|end|>"
+    assert [(name, verdict.reason) for name, verdict in made.rejected] == [("bad", "special_token")]
 
 
 def test_pairs_among_chats_are_asked_with_the_prompt(tokenizer):

@@ -81,6 +81,48 @@ def test_directions_that_mean_nothing_are_refused(words: dict[str, object], said
         Tune(data="x.jsonl", base="b", **words)
 
 
+def test_rows_in_the_source_language_are_no_translations(tmp_path: Path, tiny: Path) -> None:
+    """A row that was translated the other way would teach the wrong side: it is rejected with the reason, and counted."""
+    rows = [
+        Row(f"r{n}", (Message("text", text),), lang, original=(Message("text", source),))
+        for n, (lang, text, source) in enumerate([("ar", "القط", "the cat"), ("en", "the dog", "الكلب")])
+    ]
+    shards.write_rows(tmp_path / "rows/rows/000000.parquet", [(row, KEPT) for row in rows])
+    inputs = {"rows": tmp_path / "rows"}
+    made = tune(tmp_path / "out", inputs, data="$rows", base=str(tiny), task="translation", prompt="{text}").counts
+    assert made["examples"] == 1 and made["rejected/other_direction"] == 1 and made["pairs"] == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ({"max_length": 4096, "batch_tokens": 8192}, "max_length is 4,096, and the model has"),
+        ({"eval_data": "bad.jsonl"}, "has nothing to evaluate on: 1 rows of eval_data, 1 rejected"),
+    ],
+)
+def test_what_cannot_work_is_said_before_it_trains(
+    tmp_path: Path, tiny: Path, chats_file: Path, words: dict[str, object], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Examples longer than the model's positions, and held-out rows of which none is left, stop the step."""
+    monkeypatch.chdir(tmp_path)
+    turns = [{"role": "user", "content": "Why?"}, {"role": "assistant", "content": "word " * 200}]
+    (tmp_path / "bad.jsonl").write_text(json.dumps({"messages": turns}) + "\n")
+    with pytest.raises(InputError, match=said):
+        tune(tmp_path / "out", data=str(chats_file), base=str(tiny), **words)
+
+
+def test_an_update_that_holds_less_is_said(
+    tmp_path: Path, tiny: Path, chats_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whole rows alone fill an update, and few updates learn little: both are told, not silently done."""
+    out = tmp_path / "out"
+    out.mkdir()
+    section = Tune(**{**QUICK, "data": str(chats_file), "base": str(tiny), "batch_tokens": 150})
+    run(section, Context("step", out, out.parent, Languages(), {}, Progress()))
+    said = capsys.readouterr().err
+    assert "an update holds 128 tokens: 2 rows of 64 (max_length)" in said and "only about 2 updates" in said
+
+
 def test_everything_left_out_is_counted(tmp_path: Path, tiny: Path, pairs_file: Path) -> None:
     """Malformed lines, pairs without partner, lost spans and too long examples: pairs = examples + rejected."""
     with pairs_file.open("a", encoding="utf-8") as stream:

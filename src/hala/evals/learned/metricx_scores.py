@@ -59,7 +59,7 @@ def main() -> None:
 
     rows = [json.loads(line) for line in args.input.read_text(encoding="utf-8").splitlines()]
     model: Any = MT5ForConditionalGeneration.from_pretrained(args.model)
-    model = model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
+    model = model.to("cuda" if torch.cuda.is_available() else "cpu").train(False)
     ids = inputs(AutoTokenizer.from_pretrained(args.tokenizer or args.model), rows)
     found = scores(model, ids, args.batch_size)
     args.output.write_text("".join(f"{score}\n" for score in found), encoding="utf-8")
