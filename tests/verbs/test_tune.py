@@ -117,10 +117,14 @@ def test_an_update_that_holds_less_is_said(
     """Whole rows alone fill an update, and few updates learn little: both are told, not silently done."""
     out = tmp_path / "out"
     out.mkdir()
+    (tmp_path / "more").mkdir()
     section = Tune(**{**QUICK, "data": str(chats_file), "base": str(tiny), "batch_tokens": 150})
     run(section, Context("step", out, out.parent, Languages(), {}, Progress()))
     said = capsys.readouterr().err
     assert "an update holds 128 tokens: 2 rows of 64 (max_length)" in said and "only about 2 updates" in said
+    section = section.model_copy(update={"batch_tokens": 17 * 64, "micro_tokens": 16 * 64})
+    run(section, Context("step", tmp_path / "more", tmp_path, Languages(), {}, Progress()))
+    assert "its 17 rows go through 1 by 1: batch_tokens 1,024 would go 16 by 16" in capsys.readouterr().err
 
 
 def test_everything_left_out_is_counted(tmp_path: Path, tiny: Path, pairs_file: Path) -> None:

@@ -268,6 +268,13 @@ def _say_updates(settings: Tune, made: Examples, context: Context) -> None:
     if settings.packing and over:
         held = rows * settings.max_length
         context.progress.say(f"    an update holds {held:,} tokens: {rows:,} rows of {settings.max_length:,} (max_length)")
+    mine, most = rows // settings.processes, (settings.micro_tokens or MICRO_TOKENS) // settings.max_length
+    passes = max((n for n in range(1, min(mine, most) + 1) if mine % n == 0), default=1)
+    if settings.packing and 2 * passes <= min(mine, most):
+        better = mine // most * most * settings.processes * settings.max_length
+        context.progress.say(
+            f"    its {mine:,} rows go through {passes} by {passes}: batch_tokens {better:,} would go {most} by {most}"
+        )
     updates = settings.max_steps or made.tokens[0] * settings.epochs / settings.batch_tokens
     if updates < FEW:
         context.progress.say(
