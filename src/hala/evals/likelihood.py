@@ -12,8 +12,9 @@ is float32 whatever the model's dtype. Token ids are made in a thread while the 
 
 from __future__ import annotations
 
+import ctypes
 import math
-from collections.abc import Callable, Iterable, Iterator, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -52,24 +53,29 @@ def log_probabilities(
     *,
     batch_tokens: int = BATCH_TOKENS,
     progress: Callable[[int, int], None] | None = None,
-    known: MutableMapping[str, Any] | None = None,
+    known: Mapping[str, Any] | None = None,
+    keep: Callable[[str, Any], None] | None = None,
 ) -> list[Likelihoods]:
     """One for each prompt, in the order given; batch size and order change nothing but rounding.
 
     `loaded` is a transformers causal language model and its tokenizer, on whatever device the model is.
     `batch_tokens` bounds rows x longest row; it is halved whenever the device runs out of memory. `progress` is called
-    with (prompts done, prompts in all). `known` takes what each finished batch gave; what it already holds, of the same prompts,
-    model and settings, is not computed again. Prompts beyond the model's positions lose tokens on the left.
+    with (prompts done, prompts in all). `keep` gets the name of each finished batch and what it gave; `known`, such names and
+    numbers of an earlier call with the same prompts, model and settings, is not computed again. Prompts beyond the model's
+    positions lose tokens on the left.
     Raises InputError when a prompt needs a chat template that the tokenizer lacks, EngineError when one prompt is too much.
     """
-    model, known = loaded[0], {} if known is None else known
+    model = loaded[0]
+    _hold_memory()
     device = _Device(model, takes_trees(model))
     order = sorted(range(len(prompts)), key=lambda number: _place(prompts[number], device.trees))
     made: dict[int, Likelihoods] = {}
     for number, batch in enumerate(_batches(_encoded(loaded, prompts, order), device.trees, _limits(model, batch_tokens))):
-        sums = known.get(str(number))
+        sums = known.get(str(number)) if known else None
         if sums is None:
-            known[str(number)] = sums = device.sums(batch)
+            sums = device.sums(batch)
+            if keep:
+                keep(str(number), sums)
         for task, logprobs in zip((task for group in batch for task in group), sums, strict=True):
             made[task.number] = Likelihoods(tuple(logprobs), task.encoded.tokens, task.encoded.truncated)
         if progress:
@@ -97,6 +103,18 @@ class _Task:
 
 _Group = list[_Task]  # what goes into one tree, or a single prompt where the model takes none
 _Batch = list[_Group]
+
+
+def _hold_memory() -> None:
+    """Freed memory stays with this process where the C library (glibc) can be told so: fetching it anew for the results of every
+    layer costs 5% of the time."""
+    trim_threshold, mmap_threshold = -1, -3
+    try:
+        library = ctypes.CDLL(None)
+        library.mallopt(trim_threshold, 1 << 30)
+        library.mallopt(mmap_threshold, 32 << 20)
+    except (AttributeError, OSError, TypeError):
+        return
 
 
 # Batches ----------------------------------------------------------------------------------------------------------------

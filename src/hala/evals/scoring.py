@@ -8,7 +8,7 @@ True
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, MutableMapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,7 +51,8 @@ def score(
     *,
     batch_tokens: int = BATCH_TOKENS,
     progress: Callable[[int, int], None] | None = None,
-    known: MutableMapping[str, Any] | None = None,
+    known: Mapping[str, Any] | None = None,
+    keep: Callable[[str, Any], None] | None = None,
 ) -> tuple[Answer, ...]:
     """One Answer per item, in the order given; `log_probabilities` says what the arguments mean.
 
@@ -59,7 +60,7 @@ def score(
     device or the model gives no numbers.
     """
     prompts = [render(profile, item) for item in items]
-    found = log_probabilities(loaded, prompts, batch_tokens=batch_tokens, progress=progress, known=known)
+    found = log_probabilities(loaded, prompts, batch_tokens=batch_tokens, progress=progress, known=known, keep=keep)
     return tuple(_answer(item, prompt, each) for item, prompt, each in zip(items, prompts, found, strict=True))
 
 

@@ -13,6 +13,7 @@ from hala import artifacts
 from hala.errors import InputError
 from hala.recipe import Evaluate
 from hala.verbs import Context, Outcome
+from hala.verbs.answered import model_digest
 from hala.verbs.leaks import leaks_in
 from hala.verbs.referee import compare_answers
 from hala.verbs.score_files import write_exports
@@ -49,7 +50,7 @@ def run(settings: Evaluate, context: Context) -> Outcome:
         context.progress.step(f"{context.step} {model.name} ({number}/{len(models)})")
         loaded = _load(model, settings)
         described.append(_describe(model, loaded[0]))
-        turn = Turn(settings, context, model, models[0], loaded)
+        turn = Turn(settings, context, model, models[0], loaded, model_digest(model.where) if question_sets else "")
         for name, (benchmark, items) in question_sets.items():
             score_questions(sheet, turn, (name, benchmark, items), leaks[name])
         score_suite(sheet, turn, question_sets)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from hala.artifacts import digest_of
 from hala.recipe import Evaluate
+from hala.verbs.answered import Answered, computed_by
 from hala.verbs.sheet import CLEAN, MEAN, Sheet, Turn, entry
 from hala.verbs.testsets import benchmark_rows, own_questions, set_name, spread, unique
 
@@ -52,13 +54,19 @@ def score_questions(sheet: Sheet, turn: Turn, named: tuple[str, Any, list[Any]],
 
 
 def _ask(turn: Turn, name: str, benchmark: Any, items: Sequence[Any]) -> Sequence[Any]:
+    from hala.evals.profiles import render
     from hala.evals.scoring import score
 
     def show(done: int, total: int) -> None:
-        turn.context.progress.update(done, total, "sequences", name)
+        turn.context.progress.update(done, total, "questions", name)
 
-    profile = profile_of(turn.settings, benchmark)
-    answers: Sequence[Any] = score(turn.loaded, items, profile, batch_tokens=turn.settings.batch_tokens, progress=show)
+    profile, tokens = profile_of(turn.settings, benchmark), turn.settings.batch_tokens
+    asked = [asdict(render(profile, item)) for item in items]
+    about = computed_by(turn.loaded, tokens) | {"model": turn.digest, "prompts": digest_of(asked)}
+    answered = Answered(turn.context.scratch / "answers", about)
+    answers: Sequence[Any] = score(
+        turn.loaded, items, profile, batch_tokens=tokens, progress=show, known=answered.known, keep=answered.keep
+    )
     return answers
 
 

@@ -30,13 +30,17 @@ class Contestant:
 
 @dataclass(frozen=True)
 class Turn:
-    """One model's turn: `loaded` is the model and its tokenizer, `base` the first contestant, which others are compared with."""
+    """One model's turn: `loaded` is the model and its tokenizer, `base` the first contestant, which others are compared with.
+
+    `digest` is of the model's files, for answers that are kept.
+    """
 
     settings: Evaluate
     context: Context
     model: Contestant
     base: Contestant
     loaded: tuple[Any, Any]
+    digest: str = ""
 
 
 @dataclass
