@@ -1,6 +1,8 @@
 """The batched scorer against a naive one, and its independence of how the work is cut."""
 
+import copy
 import dataclasses
+import math
 
 import pytest
 import torch
@@ -205,6 +207,49 @@ def test_output_layer_sees_only_what_is_needed(loaded):
     watch.remove()
     assert sum(shape[1] for shape in shapes) <= 4 * 4
     assert model(torch.tensor([[1, 2, 3]])).logits.shape[:2] == (1, 3)
+
+
+def test_a_model_built_to_prefer_an_option_scores_as_computed_by_hand(loaded, way):
+    """With all hidden states alike, logits are what we put into the output layer, so every log-probability is known."""
+    model, tokenizer = loaded
+    model = copy.deepcopy(model)
+    letters = [tokenizer(label, add_special_tokens=False)["input_ids"] for label in ("B", "A", "D", "C")]
+    assert all(len(ids) == 1 for ids in letters)
+    logits = torch.zeros(len(tokenizer))
+    for ids, logit in zip(letters, (3.0, 2.0, 1.0, 0.0), strict=True):
+        logits[ids[0]] = logit
+    head = torch.nn.Linear(model.config.hidden_size, len(tokenizer))
+    with torch.no_grad():
+        head.weight.zero_()
+        head.bias.copy_(logits)
+    model.set_output_embeddings(head)
+    questions = [Question(f"q{n}", f"What is {n}? " * (n + 1), ("w", "x", "y", "z"), n % 4) for n in range(8)]
+    items = [Item(question, "demo", "", "jsonl", ("A", "B", "C", "D")) for question in questions]
+    normaliser = math.log(len(tokenizer) - 4 + math.exp(3) + math.exp(2) + math.exp(1) + 1)
+    for answer in score((model, tokenizer), items, PROFILES["strict"]):
+        assert answer.logprobs == pytest.approx([2 - normaliser, 3 - normaliser, -normaliser, 1 - normaliser], abs=1e-5)
+        assert answer.prediction == 1 and answer.correct == (answer.gold == 1)
+
+
+def test_padding_side_does_not_matter(loaded, way):
+    """A tokenizer that pads on the other side changes nothing."""
+    model, tokenizer = loaded
+    other = copy.deepcopy(tokenizer)
+    other.padding_side = "left" if tokenizer.padding_side == "right" else "right"
+    for name in ("oall-v2", "cloze", "lighteval-0.11"):
+        assert score((model, other), _items(), PROFILES[name]) == score(loaded, _items(), PROFILES[name])
+
+
+def test_what_is_known_is_not_computed_again(loaded):
+    """Finished batches are told one by one; with them given, the rest alone is computed, to the same bits."""
+    kept = {}
+    limits = {"batch_tokens": 100}
+    expected = score(loaded, _items(), PROFILES["cloze"], keep=kept.__setitem__, **limits)
+    assert len(kept) > 2
+    half = dict(list(kept.items())[: len(kept) // 2])
+    more = {}
+    assert score(loaded, _items(), PROFILES["cloze"], known=half, keep=more.__setitem__, **limits) == expected
+    assert half | more == kept and not half.keys() & more.keys()
 
 
 def test_missing_chat_template_says_what_to_do(loaded, monkeypatch):
