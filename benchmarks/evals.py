@@ -157,13 +157,13 @@ def versions(python: str, *names: str) -> dict[str, str]:
 
 def table(result: dict[str, Any]) -> str:
     """The jobs side by side, as they stand in docs/evaluate.md."""
-    lines = ["| options | program | batch size | questions | seconds | times hala | processor, times hala | peak memory |"]
-    lines.append("|---|---|---|---|---|---|---|---|")
+    lines = ["| options | program | batch size | questions | processor, s | times hala | peak memory |"]
+    lines.append("|---|---|---|---|---|---|---|")
     for job, found in result["jobs"].items():
         for name, each in found["summary"].items():
             size = found["batch_sizes"][name]["chosen"] or "by itself"
-            ratios = [each[f"{clock}_times_hala"]["median"] for clock in ("wall", "processor")]
-            cells = [job, name, size, each["questions"], f"{each['wall']:,.0f}", f"{ratios[0]:.2f}", f"{ratios[1]:.2f}"]
+            times = f"{each['processor_times_hala']['median']:.2f}"
+            cells = [job, name, size, each["questions"], f"{each['processor']:,.0f}", times]
             lines.append(f"| {' | '.join(map(str, cells))} | {each['mb']:,.0f} MB |")
     where, known = result["machine"], result["versions"]
     threads = f"{result['threads']} thread{'s' * (result['threads'] > 1)} on {where['cores']} cores ({where['cpu']})"
