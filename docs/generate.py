@@ -153,7 +153,8 @@ steps:                                   # in order; each has one verb
 
 - `$step` names an earlier step. It must leave what the key takes: rows, a checkpoint, or scores.
 - `--set key=value` changes one value: `--set vars.texts=my.jsonl`, or `--set sft.epochs=2` (short for `steps.sft.tune.epochs`).
-- What several steps share is written once, with YAML's own anchors (`&name` under `vars`) and `<<: *name`.
+- What several steps share is written once, with YAML's own anchors (`&name` under `vars`) and `<<: *name`. They are
+  put in when the file is read, so `--set` names the steps: `--set one.max_steps=4`, not `vars.sft.max_steps`.
 - Where a list is taken, one value without brackets will do.
 - A default of `null` means "not set"; the meaning says what happens then."""
 

@@ -71,7 +71,8 @@ class Directions(Section):
     forward: float = Field(default=1.0, ge=0, le=1)
     """From the source language to the target."""
     backward: float = Field(default=0.0, ge=0, le=1)
-    """From the target to the source, asked with the same prompt for the other language. 0.5 and 0.5 take each pair one way."""
+    """From the target to the source, asked with the same prompt for the other language. `{forward: 0, backward: 1}` is that way
+    alone, and 0.5 with 0.5 takes each pair one way."""
 
 
 class Tune(Section):
@@ -100,9 +101,9 @@ class Tune(Section):
     eval_rows: int = Field(default=500, ge=1)
     """At most so many of them."""
     epochs: float = Field(default=1.0, gt=0)
-    """Passes over the data, unless `max_steps` is reached before."""
+    """Passes over the data, where `max_steps` does not decide."""
     max_steps: int | None = Field(default=None, ge=1)
-    """Stop after so many optimizer steps; the schedule ends there."""
+    """So many optimizer steps, whatever `epochs` says: the data is repeated, or not all of it seen."""
     learning_rate: float = Field(default=2e-5, gt=0)
     """Peak rate of AdamW. 2e-5 suits LFM2 checkpoints, 1e-4 to 2e-4 adapters (`lora`); from random weights 1e-3 to 4e-3."""
     muon_learning_rate: float = Field(default=0.02, gt=0)
@@ -261,7 +262,9 @@ class Evaluate(LocalSettings):
     names its `original`."""
     question_options: bool = False
     """Of these, translate each question with its options, a line each."""
-    directions: Annotated[tuple[Literal["forward", "backward"], ...], BeforeValidator(as_tuple)] = ("forward",)
+    directions: Annotated[tuple[Literal["forward", "backward"], ...], BeforeValidator(as_tuple), Field(min_length=1)] = (
+        "forward",
+    )
     """Which way the pairs are translated: `forward` into the target language, `backward` into the source; both make two sets."""
     metrics: Annotated[tuple[str, ...], BeforeValidator(as_tuple)] = ("bleu-13a", "bleu-intl", "chrf++")
     """For sentence pairs: `bleu-` with a tokenizer of sacrebleu's, `chrf++`, `ter`, `rouge-l` (words of any script), and
@@ -275,8 +278,9 @@ class Evaluate(LocalSettings):
     """SentencePiece model of `bleu-flores200`; none means sacrebleu's own folder. It is never downloaded."""
     documents: str | None = None
     """Column of the pairs, gone along by their `keep`, that names each one's document; then whole documents are resampled."""
-    paired: Literal["bootstrap", "randomisation"] = "bootstrap"
-    """Test of differences between translators: paired bootstrap, or approximate randomisation with 10,000 trials."""
+    paired: Literal["bootstrap", "randomisation"] = "randomisation"
+    """Test of differences between translators: approximate randomisation with 10,000 trials, or the paired bootstrap, which fewer
+    than a hundred sentences or documents convince too easily."""
     questions: QuestionList = ()
     """Multiple-choice questions, scored by log-likelihood: files, or `world: questions`."""
     suite: Annotated[str | None, Described()] = None

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hala.data.masks import emoji, has_letters, mask, mask_pair, misplaced, plain, unmask
+from hala.data.masks import emoji, fill, has_letters, mask, mask_pair, misplaced, plain, unmask
 from hala.records import Verdict
 
 PIECES = [
@@ -116,3 +116,9 @@ def test_tags_nest_and_links_stay_links(source: str, answer: str, wrong: bool) -
     assert not isinstance(unmask(answer, masked.spans), Verdict)
     assert bool(misplaced(answer, masked)) == wrong
     assert misplaced(masked.text, masked) == ""
+
+
+def test_what_is_filled_in_is_what_is_there() -> None:
+    """Protects measuring: known sentinels become their spans, twice too, and the rest stays as the model wrote it."""
+    assert fill("a ⟦1⟧ ⟦1⟧ ⟦3⟧ ⟦2⟧ b", ("`x`", "`y`")) == "a `x` `x` ⟦3⟧ `y` b"
+    assert fill("nothing", ("`x`",)) == "nothing"

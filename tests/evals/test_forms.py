@@ -100,6 +100,23 @@ def test_mistakes_in_a_file_are_named(tmp_path: Path, old: str, new: str, said: 
     assert "mine.toml" in caught.value.message
 
 
+def test_answers_are_as_many_as_options_and_names_are_ones_own(tmp_path: Path) -> None:
+    """Mistakes that would end in a traceback, or replace a benchmark that ships, are said when the file is read."""
+    text = (
+        'source = "x/y"\nlabels = "A B C"\n{more}\n[columns]\nquestion = "q"\noptions = ["a", "b", "c"]\nanswer = "r"\n'
+        'answers = "{answers}"\n[prompt]\nbody = "{{question}}"\noption = "{{option}}"\n'
+    )
+    for name, more, answers, said in (
+        ("mine", "", "1 2", "3 options and 2 answers"),
+        ("exams", "", "1 2 3", "named like a benchmark that ships"),
+        ("mine", 'original = "mmul"', "1 2 3", "unknown original 'mmul'.*mmlu"),
+    ):
+        path = tmp_path / f"{name}.toml"
+        path.write_text(text.format(more=more, answers=answers), encoding="utf-8")
+        with pytest.raises((InputError, RecipeError), match=said):
+            find_suite(str(path))
+
+
 def test_a_file_without_columns_is_no_suite(tmp_path: Path) -> None:
     """What hala cannot read rows by cannot be evaluated on."""
     text = MINE[: MINE.index("[columns]")] + MINE[MINE.index("[prompt]") :]

@@ -119,6 +119,23 @@ def test_paired_difference_weighs_strata_equally():
     assert paired_difference(base, system).value == pytest.approx(2 / 102)
 
 
+def test_a_macro_difference_is_tested_as_it_is_weighed():
+    """Protects against stars from opposite evidence: more items lost than won, but the mean of subsets gains; p is the mean's."""
+    base = [True] * 40 + [False] * 5 + [True] * 55 + [False] * 5
+    system = [False] * 40 + [False] * 5 + [True] * 55 + [True] * 5
+    strata = ["big"] * 100 + ["small"] * 5
+    gain = paired_difference(base, system, strata)
+    assert gain.value > 0 and gain.losses > gain.wins and gain.p > 1e-6 and "p:swap" in gain.signature
+    assert "p:mcnemar" in paired_difference(base, system).signature
+
+
+def test_a_mean_over_subsets_that_are_all_right_is_not_certain():
+    """Protects against intervals of no width: ten of ten, twice, may be less than all; so may one of one."""
+    for parts in ([[True] * 10, [True] * 10], [[True], [False], [True]]):
+        found = macro([accuracy(part) for part in parts])
+        assert found.low < found.value - 0.05 and found.se > 0
+
+
 def test_paired_difference_refuses_other_items():
     """Unequal lengths mean that the pairs are not pairs."""
     with pytest.raises(InputError, match="same items"):

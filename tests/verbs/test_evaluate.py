@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from hala import artifacts, shards
 from hala.errors import InputError, RecipeError
 from hala.progress import Progress
 from hala.recipe import Evaluate, Languages
-from hala.records import KEPT, Message, Row
+from hala.records import KEPT, Completion, Message, Request, Row, Sampling
 from hala.verbs import Context, Outcome
 from hala.verbs.evaluate import run
 from hala.verbs.testsets import unique
@@ -81,7 +81,9 @@ def test_pairs_in_both_directions(tmp_path: Path, tiny: Path, pairs_file: Path, 
 
     asked: dict[str, tuple[str, list[str]]] = {}
 
-    def speak_english(where: str, loaded: object, sources: list[str], settings: Evaluate, languages: Languages) -> list[str]:
+    def speak_english(
+        where: str, loaded: object, sources: list[str], settings: Evaluate, languages: Languages, say: object
+    ) -> list[str]:
         asked[languages.target] = (languages.source, sources)
         return ["plain words"] * len(sources)
 
@@ -94,6 +96,31 @@ def test_pairs_in_both_directions(tmp_path: Path, tiny: Path, pairs_file: Path, 
     assert {name for name, _ in scores} == {"pairs.jsonl", "pairs.jsonl ar-en"}
     assert [scores[name, "wrong_script"]["value"] for name in ("pairs.jsonl", "pairs.jsonl ar-en")] == [100.0, 0.0]
     assert scores["pairs.jsonl ar-en", "chrf++"]["lang"] == "en"
+
+
+def test_answers_that_are_cut_off_count_as_they_are(
+    tmp_path: Path, tiny: Path, pairs_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A translation that was cut off, or lost a span, is what the model wrote, and no empty one; the run says how many were."""
+
+    class CutOff:
+        def __init__(self, *_: object, **__: object) -> None: ...
+
+        def complete(self, requests: Iterable[Request], sampling: Sampling) -> Iterator[Completion]:
+            return (Completion(request.id, "كلام بلا", "length") for request in requests)
+
+        def close(self) -> None: ...
+
+    said: list[str] = []
+    monkeypatch.setattr("hala.engines.local.LocalEngine", CutOff)
+    monkeypatch.setattr(Progress, "say", lambda self, text: said.append(text))
+    with pairs_file.open("a", encoding="utf-8") as stream:
+        stream.write(json.dumps({"en": "Run `ls` now.", "ar": "نفّذ `ls` الآن."}) + "\n")
+    out = tmp_path / "out"
+    scores = evaluate(out, {"base": tiny}, models="$base", pairs=str(pairs_file)).facts["scores"]
+    outputs = [json.loads(line)["output"] for line in (out / "records.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert outputs == ["كلام بلا"] * 9 and {each["metric"]: each["value"] for each in scores}["empty"] == 0.0
+    assert any("9 of 9 answers were cut off at max_tokens" in line for line in said)
 
 
 def test_unique_names() -> None:
@@ -187,7 +214,7 @@ def test_documents_of_pairs(tmp_path: Path, tiny: Path) -> None:
     path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
     data = {"path": str(path), "columns": {"source": "en", "target": "ar"}, "keep": ["doc"]}
     outcome = evaluate(tmp_path / "out", {"m": tiny}, models="$m", pairs=data, documents="doc")
-    assert outcome.facts["scores"][0]["signature"].endswith("|documents:2")
+    assert "|documents:2|prompt:" in outcome.facts["scores"][0]["signature"]
     with pytest.raises(InputError, match="'page'"):
         evaluate(tmp_path / "again", {"m": tiny}, models="$m", pairs=data, documents="page")
 

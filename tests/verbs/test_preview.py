@@ -31,7 +31,7 @@ def chat(answer: str, question: str = "Where is the river?") -> dict[str, Any]:
 
 def test_learned_tokens_are_marked(tmp_path: Path, tiny: Path) -> None:
     """The answer and its end stand between the marks, the question before them, and the counts are those of the example."""
-    text, summary = shown(tmp_path, tiny, [chat("Behind the old bridge.")])
+    text, summary = shown(tmp_path, tiny, [chat("Behind the old bridge.")], max_length=256)
     assert "⟪Behind the old bridge.<|im_end|>⟫" in text and "Where is the river?" in text.partition("⟪")[0]
     assert "1 rows read, 1 examples" in summary and "nothing would be lost or cut" in summary
     assert not (tmp_path / "out").exists()
@@ -49,9 +49,10 @@ def test_what_would_be_lost_is_said(tmp_path: Path, tiny: Path) -> None:
 def test_examples_are_spread_over_the_rows(tmp_path: Path, tiny: Path) -> None:
     """Not only the first rows are shown, and no more than asked."""
     rows = [chat(f"Answer {n}.") for n in range(10)]
-    first, last, _ = shown(tmp_path, tiny, rows, count=2)
+    first, last, _ = shown(tmp_path, tiny, rows, count=2, max_length=256)
     assert "example 1 of 10" in first and "example 6 of 10" in last
-    assert len(shown(tmp_path, tiny, rows, count=0)) == 1
+    assert len(shown(tmp_path, tiny, rows, count=0, max_length=256)) == 1
+    assert "tune would refuse this" in shown(tmp_path, tiny, rows, count=0)[-1]  # 4,096 tokens are more than its positions
 
 
 def test_split_rows_are_counted(tmp_path: Path, tiny: Path) -> None:

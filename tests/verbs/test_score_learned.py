@@ -45,7 +45,9 @@ def speak(monkeypatch: pytest.MonkeyPatch) -> None:
     """The baseline answers with one word, the other model with two."""
     from hala.verbs import score_pairs
 
-    def words(where: str, loaded: object, sources: list[str], settings: Evaluate, languages: Languages) -> list[str | None]:
+    def words(
+        where: str, loaded: object, sources: list[str], settings: Evaluate, languages: Languages, say: object
+    ) -> list[str | None]:
         return [None, *(["كلمة كلمة" if where.endswith("child") else "كلمة"] * (len(sources) - 1))]
 
     monkeypatch.setattr(score_pairs, "translations", words)
@@ -66,9 +68,9 @@ def test_a_program_of_ones_own(tmp_path: Path, tiny: Path, pairs_file: Path, mon
     monkeypatch.chdir(tmp_path)
     (tmp_path / "own.py").write_text(OWN, encoding="utf-8")
     facts = evaluate(
-        tmp_path / "out", tiny, pairs_file, metric="words", command=[sys.executable, "own.py"], lower_is_better=True
+        tmp_path / "out", tiny, pairs_file, metric="spoken", command=[sys.executable, "own.py"], lower_is_better=True
     ).facts
-    base, child = (each for each in facts["scores"] if each["metric"] == "words")
+    base, child = (each for each in facts["scores"] if each["metric"] == "spoken")
     assert (tmp_path / "calls").read_text() == "x"
     assert base["value"] == pytest.approx(7 / 8) and child["value"] == pytest.approx(14 / 8) and base["n"] == 8
     assert base["low"] < base["value"] < base["high"] and base["delta"] is None
@@ -76,7 +78,7 @@ def test_a_program_of_ones_own(tmp_path: Path, tiny: Path, pairs_file: Path, mon
     stage = Stage("scores", "evaluate", tmp_path / "out", "finished")
     monkeypatch.setattr("hala.verbs.results.scores_of", lambda stage: facts["scores"])
     (table,) = translation_tables(stage)
-    cells = [row[table.header.index("words")] for row in table.rows]
+    cells = [row[table.header.index("spoken")] for row in table.rows]
     assert [cell.best for cell in cells] == [True, False] and cells[1].verdict != "better"
 
 
@@ -97,7 +99,7 @@ def test_comet_by_its_package(tmp_path: Path, tiny: Path, pairs_file: Path, monk
     ("body", "said"),
     [
         ("raise SystemExit('no weights here')", "no weights here"),
-        ("open(sys.argv[-1], 'w').write('1\\n2\\n')", "2 lines for 16"),
+        ("open(sys.argv[-1], 'w').write('1\\n2\\n')", "2 numbers for 16"),
         ("open(sys.argv[-1], 'w').write('nan\\n' * 16)", "no finite numbers"),
     ],
 )
@@ -111,6 +113,7 @@ def test_a_program_that_fails_says_why(tmp_path: Path, tiny: Path, pairs_file: P
 @pytest.mark.parametrize(
     ("learned", "said"),
     [
+        ({"metric": "own", "command": "no-such-program"}, "no program no-such-program"),
         ({"metric": "commet"}, "no program for the metric 'commet'"),
         ({"metric": "comet", "python": "/nowhere/python"}, "no Python at"),
     ],

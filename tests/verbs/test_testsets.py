@@ -16,7 +16,7 @@ from hala.errors import InputError
 from hala.evals.forms import FORMS
 from hala.inputs import input_digests
 from hala.recipe import Data, Filter, Step
-from hala.verbs.testsets import benchmark_rows, own_questions, read_pairs, set_name, spread, unique
+from hala.verbs.testsets import benchmark_rows, own_questions, read_pairs, set_name, spread, spread_over, unique
 
 
 @given(st.lists(st.sampled_from("abc"), max_size=9))
@@ -57,6 +57,21 @@ def test_questions_of_the_world_are_a_benchmark() -> None:
     assert len(items) == 5 and benchmark.lang == "ar" and all(len(item.labels) == 4 for item in items)
 
 
+@given(st.lists(st.integers(1, 60), min_size=1, max_size=12), st.integers(1, 200))
+def test_a_limit_keeps_every_subset(sizes: list[int], limit: int) -> None:
+    """Protects a macro mean under `limit`: each subset keeps about its share and at least one item, in order."""
+    items = [(group, place) for group, size in enumerate(sizes) for place in range(size)]
+    kept = spread_over(items, limit, lambda item: str(item[0]))
+    assert len(kept) == min(limit, len(items)) and kept == sorted(set(kept))
+    if limit >= len(sizes):
+        assert {group for group, _ in kept} == set(range(len(sizes)))
+
+
+def test_names_of_sets_are_all_different() -> None:
+    """A number behind a name never makes another set's name."""
+    assert unique(["a", "a", "a (2)"]) == ["a", "a (2)", "a (2) (2)"]
+
+
 def test_benchmarks_may_lie_on_disk(tmp_path: Path) -> None:
     """Rows come from files laid out as the hub has them: by subset and split; a record that cannot be read ends it."""
     from hala.evals.benchmarks import Benchmark
@@ -65,9 +80,14 @@ def test_benchmarks_may_lie_on_disk(tmp_path: Path) -> None:
     for name, text in layout.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("question" + text[1:], encoding="utf-8")
-    mine = Benchmark("mine", str(tmp_path), ("one", "two", "three", "four"), "test", "exams", ("A",))
+    mine = Benchmark("mine", str(tmp_path), ("one", "two", "three"), "test", "exams", ("A",))
     found = [[row["question"] for row in benchmark_rows(mine, subset)] for subset in mine.subsets]
-    assert found == [["a"], ["b", "c"], ["d"], []]
+    assert found == [["a"], ["b", "c"], ["d"]]
+    (tmp_path / "four").mkdir()
+    (tmp_path / "four/train.csv").write_text("question\nnot asked\n", encoding="utf-8")
+    for missing in ("four", "five"):  # neither another split nor nothing stands for the test split
+        with pytest.raises(InputError, match=f"no file of {missing} for the split test"):
+            list(benchmark_rows(mine, missing))
     single = replace(mine, source=str(tmp_path / "three.csv"), subsets=("",))
     assert [row["question"] for row in benchmark_rows(single, "")] == ["d"]
     (tmp_path / "three.csv").write_text('question\nd\n"e', encoding="utf-8")

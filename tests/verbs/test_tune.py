@@ -121,10 +121,14 @@ def test_an_update_that_holds_less_is_said(
     section = Tune(**{**QUICK, "data": str(chats_file), "base": str(tiny), "batch_tokens": 150})
     run(section, Context("step", out, out.parent, Languages(), {}, Progress()))
     said = capsys.readouterr().err
-    assert "an update holds 128 tokens: 2 rows of 64 (max_length)" in said and "only about 2 updates" in said
+    assert "an update holds 128 tokens: 2 rows of 64 (max_length)" in said and "fewer than 20" not in said
     section = section.model_copy(update={"batch_tokens": 17 * 64, "micro_tokens": 16 * 64})
     run(section, Context("step", tmp_path / "more", tmp_path, Languages(), {}, Progress()))
     assert "its 17 rows go through 1 by 1: batch_tokens 1,024 would go 16 by 16" in capsys.readouterr().err
+    section = Tune(**{**QUICK, "data": str(chats_file), "base": str(tiny), "max_steps": None})
+    (tmp_path / "few").mkdir()
+    run(section, Context("step", tmp_path / "few", tmp_path, Languages(), {}, Progress()))
+    assert "fewer than 20 updates: lower batch_tokens" in capsys.readouterr().err
 
 
 def test_everything_left_out_is_counted(tmp_path: Path, tiny: Path, pairs_file: Path) -> None:

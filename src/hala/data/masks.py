@@ -73,6 +73,11 @@ def unmask(text: str, spans: tuple[str, ...]) -> str | Verdict:
     return SENTINEL.sub(lambda match: spans[int(match[1]) - 1], text)
 
 
+def fill(text: str, spans: tuple[str, ...]) -> str:
+    """The text with those sentinels replaced that are some span's; the others stay what they are."""
+    return SENTINEL.sub(lambda match: spans[int(match[1]) - 1] if 0 < int(match[1]) <= len(spans) else match[0], text)
+
+
 def misplaced(text: str, source: Masked) -> str:
     """What is wrong with the places of sentinels that are all there: tags that no longer nest, an address without its link."""
     order = [int(match[1]) - 1 for match in SENTINEL.finditer(text)]

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import xxhash
 
 from hala.data.gates import GATES, Gate, check
-from hala.data.masks import Masked, misplaced, unmask
+from hala.data.masks import Masked, fill, misplaced, unmask
 from hala.data.payloads import thinking_span
 from hala.data.prompts import Prompt, for_languages, get_prompt, render, unwrap
 from hala.data.routing_keeps import protect
@@ -53,6 +53,8 @@ class Plan:
     context: bool = False
     values: tuple[str, ...] = ()
     model: str = ""
+    as_written: bool = False
+    """Take every answer as it is, cut off or without its spans: to measure a translator, which is not to be flattered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +181,9 @@ def judge(source: str, masked: Masked, completion: Completion, plan: Plan) -> st
     """
     if completion.finish == "error":
         return rejected("refused" if completion.refused else "engine_error", completion.error)
+    if plan.as_written:
+        said = unwrap(plan.prompt, completion.text)
+        return edges(source, fill(completion.text.strip() if isinstance(said, Verdict) else said, masked.spans))
     if completion.finish != "stop":
         return rejected("truncated", f"finish is {completion.finish}")
     if plan.min_confidence and (completion.confidence or 0.0) < plan.min_confidence:

@@ -115,11 +115,14 @@ def find_suite(name: str) -> tuple[Benchmark, ...]:
         form = read_form(Path(name))
         if form.columns is None:
             raise RecipeError(f"{name} has no [columns].", "docs/evaluate.md shows a benchmark's file.")
-        FORMS[form.name] = form
+        _own(form, name)
         if form.original.endswith(".toml"):  # beside the file
             other = read_form(Path(name).parent / form.original)
-            FORMS[other.name] = other
+            _own(other, form.original)
             form = replace(form, original=other.name)
+        elif form.original and form.original not in BENCHMARKS:
+            hint = nearest(form.original, BENCHMARKS)
+            raise RecipeError(f"{name}: unknown original '{form.original}'.{hint}", f"Known: {', '.join(sorted(BENCHMARKS))}.")
         return (_benchmark(form),)
     if name in SUITES:
         return SUITES[name]
@@ -127,6 +130,13 @@ def find_suite(name: str) -> tuple[Benchmark, ...]:
         return (BENCHMARKS[name],)
     choices = sorted([*SUITES, *BENCHMARKS])
     raise RecipeError(f"unknown suite '{name}'.{nearest(name, choices)}", f"Known: {', '.join(choices)}, or a file (mine.toml).")
+
+
+def _own(form: Form, place: str) -> None:
+    """Makes a user's own benchmark known, under a name that is nobody else's."""
+    if form.name in BENCHMARKS:
+        raise RecipeError(f"{place} is named like a benchmark that ships ({form.name}).", "Rename the file.")
+    FORMS[form.name] = form
 
 
 def _item(benchmark: Benchmark, subset: str, index: int, row: Mapping[str, Any]) -> Item:

@@ -108,6 +108,16 @@ def read_form(path: Path) -> Form:
     form: Form = _made(Form, {"name": path.stem, **whole}, path, "")
     if form.source.startswith("."):  # beside the file
         form = replace(form, source=str(path.parent / form.source))
+    columns = form.columns
+    if (
+        columns is not None
+        and not columns.listed
+        and columns.answers != ("text",)
+        and 0 < len(columns.answers) < len(columns.options)
+    ):
+        raise InputError(
+            f"{path} has {len(columns.options)} options and {len(columns.answers)} answers.", "Give one for each option."
+        )
     if form.columns is not None and not form.source:
         raise InputError(f"{path} names no source.", "Give the hub id or the place of its files.")
     return form

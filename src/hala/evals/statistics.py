@@ -80,7 +80,8 @@ def accuracy(correct: Sequence[bool]) -> Estimate:
 def macro(parts: Sequence[Estimate]) -> Estimate:
     """Unweighted mean over independent parts; SE = sqrt(sum SE_k^2) / K, interval by the normal law within [0, 1].
 
-    One part is its own mean and keeps its interval. A suite is a macro of macros. Source: Miller 2024, arXiv 2411.00640.
+    One part is its own mean and keeps its interval. A suite is a macro of macros. A part of one answer, or whose answers are all
+    right or all wrong, has the standard error of Agresti and Coull instead of none. Source: Miller 2024, arXiv 2411.00640.
     """
     if not parts:
         raise InputError("cannot average nothing.", "Score at least one subset.")
@@ -88,9 +89,15 @@ def macro(parts: Sequence[Estimate]) -> Estimate:
         return parts[0]
     k = len(parts)
     value = math.fsum(part.value for part in parts) / k
-    se = math.sqrt(math.fsum(part.se**2 for part in parts)) / k
+    se = math.sqrt(math.fsum((part.se or _agresti_coull(part)) ** 2 for part in parts)) / k
     n = sum(part.n for part in parts)
     return Estimate(value, se, n, max(0.0, value - Z95 * se), min(1.0, value + Z95 * se))
+
+
+def _agresti_coull(part: Estimate) -> float:
+    """The standard error after two right and two wrong answers more. Source: Agresti and Coull 1998, Am. Stat. 52(2)."""
+    p = (part.value * part.n + 2) / (part.n + 4)
+    return math.sqrt(p * (1 - p) / (part.n + 4))
 
 
 def clustered_accuracy(correct: Sequence[bool], clusters: Sequence[str]) -> Estimate:
@@ -198,13 +205,14 @@ def paired_difference(
     value = math.fsum(values)
     low, high = np.percentile(draws, [2.5, 97.5])
     lone = all(cell[1] == 1 for cells in sums.values() for cell in cells.values())
-    p = mcnemar(wins, losses) if lone and weights is None else _swap_p(np.concatenate(parts), rng)
+    plain = lone and len(sums) == 1  # else items count differently, and the tested number must be the printed one
+    p = mcnemar(wins, losses) if plain else _swap_p(np.concatenate(parts), np.random.default_rng(seed))
     kind = "micro" if strata is None else "macro" if weights is None else "weighted"
     drawn = "" if lone else f"|clusters:{sum(map(len, sums.values()))}"
     return Difference(
         "accuracy", value, min(float(low), value), max(float(high), value), p, len(base), wins, losses, len(base) - wins - losses,
         f"avg:{kind}|ci:paired-bootstrap|bs:{samples}|seed:{seed}{drawn}|p:"
-        + ("mcnemar-exact" if lone and weights is None else f"swap|trials:{TRIALS}"),
+        + ("mcnemar-exact" if plain else f"swap|trials:{TRIALS}"),
     )  # fmt: skip
 
 

@@ -21,13 +21,14 @@ from hala.verbs.score_learned import check_learned, score_learned
 from hala.verbs.score_pairs import metrics_of, pair_sets_of, score_pairs
 from hala.verbs.score_probes import can_be_asked, probe_sets_of, score_probes
 from hala.verbs.score_questions import question_sets_of, score_questions, score_suite
-from hala.verbs.sheet import Contestant, Sheet, Turn, correct_for_many
+from hala.verbs.sheet import Contestant, Sheet, Turn, correct_for_many, dtype_of
 from hala.verbs.testsets import told_apart, unique
 
 
 def run(settings: Evaluate, context: Context) -> Outcome:
     """Scores of every model on every set, also in `scores.json`; `records.jsonl` beside it holds each single answer."""
     from hala.data.rows import Collected
+    from hala.evals.profiles import find_profile
 
     if not (settings.pairs or settings.question_pairs or settings.questions or settings.suite or settings.probes):
         raise InputError(
@@ -41,7 +42,11 @@ def run(settings: Evaluate, context: Context) -> Outcome:
         check_learned(settings)
         metrics_of(settings, "")  # what is unknown or missing is said before a model is loaded
     question_sets = {name: (about, told_apart(items)) for name, (about, items) in question_sets_of(settings, bad)}
+    if settings.profile:
+        find_profile(settings.profile)
     probe_sets = probe_sets_of(settings)
+    apart = unique([*question_sets, *probe_sets, *pair_sets])[len(question_sets) + len(probe_sets) :]
+    pair_sets = dict(zip(apart, pair_sets.values(), strict=True))
     can_be_asked(models, context, probe_sets)
     steps = [Path(context.locate(reference)) for reference in settings.leaks]
     leaks, about_leaks = leaks_in(question_sets, steps, context.progress.say)
@@ -111,4 +116,5 @@ def _describe(model: Contestant, loaded: Any) -> dict[str, Any]:
         "t": model.t,
         "parameters": sum(parameter.numel() for parameter in loaded.parameters()),
         "bytes": sum(file.stat().st_size for file in files),
+        "dtype": dtype_of(loaded),
     }

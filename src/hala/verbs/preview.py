@@ -13,7 +13,7 @@ from hala.errors import InputError
 from hala.recipe import Tune
 from hala.verbs import Context
 from hala.verbs.redact import plain
-from hala.verbs.tune import form_of, training_rows
+from hala.verbs.tune import check_length, form_of, training_rows
 
 if TYPE_CHECKING:
     from hala.training.examples import Example, Examples
@@ -42,6 +42,10 @@ def preview(settings: Tune, context: Context, count: int, rows: int, colour: boo
         number = place * whole // min(count, whole)
         yield f"{example_text(number, whole, made.examples[number], tokenizer, COLOURS if colour else BRACKETS)}\n"
     yield "\n".join(_summary(settings, made, len(read), counts, bad))
+    try:
+        check_length(settings, context)
+    except InputError as error:
+        yield f"tune would refuse this: {error}"
 
 
 def example_text(number: int, whole: int, example: Example, tokenizer: Any, marks: tuple[str, str]) -> str:

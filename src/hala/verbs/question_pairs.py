@@ -63,7 +63,8 @@ def _by_subject(items: Sequence[Any]) -> Iterator[tuple[str, list[tuple[tuple[st
         subject = (item.question.topic or item.subset).casefold().replace(" ", "_")
         found.setdefault(subject, []).append((int(item.question.id.rpartition("/")[2]), item))
     for subject, rows in found.items():
-        yield subject, [((subject, index - rows[0][0]), item) for index, item in rows]
+        first = rows[0][0] if rows[0][1].question.topic else 0  # a subset that is one subject counts its rows itself
+        yield subject, [((subject, index - first), item) for index, item in rows]
 
 
 def _row(item: Any, twin: Any, options: bool) -> Row:

@@ -127,7 +127,8 @@ def translation_tables(stage: Stage) -> Iterator[Table]:
         metrics = [*_headline_metrics([name for name in named if name not in learned]), *learned]
         columns = [(metric_name(metric), [s for s in here if s["metric"] == metric]) for metric in metrics]
         failures = _ordered(s["metric"] for s in here if s["metric"] in ("empty", "copied", "copy", "wrong_script"))
-        note = f"{_items(here)} sentences. Bold: {'best' if any(map(falls, here)) else 'highest'} value."
+        best = "best" if any(falls(score) for score in here if score["metric"] in metrics) else "highest"
+        note = f"{_items(here)} sentences. Bold: {best} value."
         columns += [(f"{metric_name(metric)} %", [s for s in here if s["metric"] == metric]) for metric in failures]
         yield _table(f"Translation: {name}", stage, columns, note)
 

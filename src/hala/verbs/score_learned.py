@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -50,6 +51,8 @@ def check_learned(settings: Evaluate) -> None:
                 f"hala has no program for the metric '{each.metric}'.",
                 f"Give its `command`, or choose of {', '.join(sorted(KNOWN))}.",
             )
+        if each.command and shutil.which(each.command[0]) is None:
+            raise RecipeError(f"no program {each.command[0]} for the metric '{each.metric}'.", "Give its path in `command`.")
         if each.python and not Path(each.python).exists():
             raise RecipeError(
                 f"no Python at {each.python} for {each.metric}.", "docs/evaluate.md says how to make an environment."
@@ -127,10 +130,10 @@ def _run(learned: Learned, rows: Sequence[Mapping[str, str]], context: Context) 
         values = [float(line) for line in lines]
     except ValueError:
         values = [math.nan]
-    if len(values) != len(rows) or not all(map(math.isfinite, values)):
-        raise EngineError(
-            f"the program of {learned.metric} gave {len(lines)} lines for {len(rows)} translations, or no finite numbers."
-        )
+    if len(lines) != len(rows):
+        raise EngineError(f"the program of {learned.metric} gave {len(lines)} numbers for {len(rows)} translations.", "One each.")
+    if not all(map(math.isfinite, values)):
+        raise EngineError(f"the program of {learned.metric} gave no finite numbers.", f"See {made}.")
     scale = 1.0 if learned.command else KNOWN[learned.metric].scale
     return [scale * value for value in values]
 

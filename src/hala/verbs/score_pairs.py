@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from hala.data.pairs import turned
+from hala.data.prompts import for_languages
 from hala.errors import InputError
 from hala.recipe import Data, Evaluate, Languages
 from hala.records import Row
 from hala.verbs import Context
 from hala.verbs.question_pairs import question_pairs
-from hala.verbs.sheet import Sheet, Turn, entry
-from hala.verbs.testsets import read_pairs, set_name, spread, translations, unique
+from hala.verbs.sheet import Contestant, Sheet, Turn, dtype_of, entry
+from hala.verbs.testsets import prompt_for, read_pairs, set_name, spread, translations, unique
 
 EXAMPLES = 8
 
@@ -43,12 +46,17 @@ def score_pairs(sheet: Sheet, turn: Turn, name: str, rows: Sequence[Row], langua
     sources = [m.content for row in rows for m in row.original or ()]
     references = [m.content for row in rows for m in row.messages]
     context.progress.update(0, None, "segments", f"translating {len(sources):,} texts of {name}")
-    outputs = translations(model.where, turn.loaded, sources, settings, languages)
+    outputs = translations(model.where, turn.loaded, sources, settings, languages, context.progress.say)
     metrics = metrics_of(settings, target.iso)
     documents = documents_of(settings, name, rows)
     result = score_translations(outputs, references, sources, metrics, documents)
     sheet.answers[name, model.name] = outputs
-    entries = [entry(model, name, score.name, score, target.code) for score in (*result.scores, *result.failures)]
+    how = (
+        f"|prompt:{_prompt_digest(settings, model, languages)}|max_tokens:{settings.max_tokens}|dtype:{dtype_of(turn.loaded[0])}"
+    )
+    how += f"|limit:{settings.limit}" if settings.limit else ""
+    scores = [replace(score, signature=score.signature + how) for score in (*result.scores, *result.failures)]
+    entries = [entry(model, name, score.name, score, target.code) for score in scores]
     if model != turn.base:
         before = sheet.answers[name, turn.base.name]
         for gain in compare_translations(before, outputs, references, metrics, documents):
@@ -61,6 +69,12 @@ def score_pairs(sheet: Sheet, turn: Turn, name: str, rows: Sequence[Row], langua
         sheet.records.append({**record, "chrf++": round(segment.chrf, 2), "failure": segment.failure})
         if segment.index % max(1, len(sources) // EXAMPLES) == 0 and segment.index // max(1, len(sources) // EXAMPLES) < EXAMPLES:
             sheet.examples.append(record)
+
+
+def _prompt_digest(settings: Evaluate, model: Contestant, languages: Languages) -> str:
+    """Eight digits of the SHA-256 of the words that the model was asked with."""
+    words = for_languages(prompt_for(settings, model.where, languages), languages.target, languages.source)
+    return hashlib.sha256(words.encode()).hexdigest()[:8]
 
 
 def metrics_of(settings: Evaluate, script: str) -> Any:

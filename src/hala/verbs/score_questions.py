@@ -12,8 +12,8 @@ from typing import Any
 from hala.artifacts import digest_of
 from hala.recipe import Evaluate
 from hala.verbs.answered import Answered, computed_by
-from hala.verbs.sheet import CLEAN, MEAN, Sheet, Turn, entry
-from hala.verbs.testsets import benchmark_rows, own_questions, set_name, spread, unique
+from hala.verbs.sheet import CLEAN, MEAN, Sheet, Turn, dtype_of, entry
+from hala.verbs.testsets import benchmark_rows, own_questions, set_name, spread_over, unique
 
 
 def question_sets_of(settings: Evaluate, bad: Any) -> Iterator[tuple[str, tuple[Any, list[Any]]]]:
@@ -25,12 +25,12 @@ def question_sets_of(settings: Evaluate, bad: Any) -> Iterator[tuple[str, tuple[
     names = iter(unique([*(set_name(data) for data in settings.questions), *(benchmark.name for benchmark in suite)]))
     for data in settings.questions:
         benchmark, items = own_questions(data, bad)
-        yield next(names), (benchmark, spread(items, settings.limit))
+        yield next(names), (benchmark, spread_over(items, settings.limit, lambda item: item.subset))
     for benchmark in suite:
         reading = read(benchmark, benchmark_rows)
         for problem in reading.malformed:
             bad(BadRow(f"{benchmark.source}/{problem.subset}", problem.index, problem.reason))
-        yield next(names), (benchmark, spread(reading.items, settings.limit))
+        yield next(names), (benchmark, spread_over(reading.items, settings.limit, lambda item: item.subset))
 
 
 def score_questions(sheet: Sheet, turn: Turn, named: tuple[str, Any, list[Any]], leaks: set[str]) -> None:
@@ -100,8 +100,13 @@ def _add_accuracy(
     if grouped:
         whole = macro(_parts(answers, clusters)) if benchmark.average == "macro" else _part(answers, clusters)
         headline = replace(headline, low=100 * whole.low, high=100 * whole.high, signature=_clustered(headline.signature, groups))
+    limit = f"|limit:{settings.limit}" if settings.limit else ""
+    headline = replace(headline, signature=f"{headline.signature}{limit}|dtype:{dtype_of(turn.loaded[0])}")
     made = entry(model, name, "accuracy", headline, benchmark.lang)
-    if benchmark.average == "micro":  # a second interval of the same number; items drawn over all subsets are no macro mean
+    if benchmark.average == "macro":
+        micro = _part(answers, clusters)
+        made["micro"] = {"value": 100 * micro.value, "low": 100 * micro.low, "high": 100 * micro.high}
+    else:  # a second interval of the same number; items drawn over all subsets are no macro mean
         drawn = bootstrap_accuracy(correct, settings.resamples, settings.seed, groups if grouped else None)
         made |= {"bootstrap_low": 100 * drawn[0], "bootstrap_high": 100 * drawn[1]}
     made |= {"ties": sum(answer.tied for answer in answers), "truncated": sum(answer.truncated > 0 for answer in answers)}

@@ -59,6 +59,11 @@ class Sheet:
     probes: list[dict[str, Any]] = field(default_factory=list)
 
 
+def dtype_of(model: Any) -> str:
+    """The arithmetic of a loaded model, as signatures write it."""
+    return str(model.dtype).removeprefix("torch.")
+
+
 def entry(model: Contestant, name: str, metric: str, score: Any, lang: str) -> dict[str, Any]:
     """One score; what a comparison with the baseline adds is None."""
     return {

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 from hala.errors import InputError
 from hala.recipe import Data, Languages
-from hala.records import Row
+from hala.records import Completion, Engine, Request, Row, Sampling
 
 
 def set_name(data: Data) -> str:
@@ -33,13 +33,36 @@ def set_name(data: Data) -> str:
 
 def unique(names: list[str]) -> list[str]:
     """The names; one that came before gets a number, for results of equal names would replace each other."""
-    return [f"{name} ({names[:i].count(name) + 1})" if name in names[:i] else name for i, name in enumerate(names)]
+    made: list[str] = []
+    for name in names:
+        number, found = 1, name
+        while found in made:
+            number += 1
+            found = f"{name} ({number})"
+        made.append(found)
+    return made
 
 
 def spread(items: Sequence[Any], limit: int | None) -> list[Any]:
     """At most `limit` items, evenly spaced, so that every subset keeps its share."""
     count = min(limit or len(items), len(items))
     return [items[index * len(items) // count] for index in range(count)]
+
+
+def spread_over(items: Sequence[Any], limit: int | None, group: Callable[[Any], str]) -> list[Any]:
+    """At most `limit` items in their order: of every group its share, and at least one where `limit` allows for that."""
+    groups: dict[str, list[int]] = {}
+    for place, item in enumerate(items):
+        groups.setdefault(group(item), []).append(place)
+    if limit is None or limit >= len(items) or len(groups) > limit:
+        return spread(items, limit)
+    shares = {name: max(1, limit * len(places) // len(items)) for name, places in groups.items()}
+    while sum(shares.values()) > limit:  # those of one item took from nobody yet
+        shares[max(shares, key=lambda name: shares[name])] -= 1
+    while sum(shares.values()) < limit:
+        name = max((name for name in shares if shares[name] < len(groups[name])), key=lambda n: len(groups[n]) / shares[n])
+        shares[name] += 1
+    return [items[place] for place in sorted(place for name, places in groups.items() for place in spread(places, shares[name]))]
 
 
 def told_apart(items: Sequence[Any]) -> list[Any]:
@@ -71,7 +94,14 @@ def benchmark_rows(benchmark: Any, subset: str) -> Iterator[Mapping[str, Any]]:
     files = [place] if place.is_file() else [each for each in sorted(place.rglob("*")) if suffix_of(each) in FORMATS]
     own = [each for each in files if subset and (subset in each.relative_to(place).parts or each.name.startswith(f"{subset}."))]
     files = own or ([] if subset and len(benchmark.subsets) > 1 else files)
-    files = [each for each in files if re.match(rf"{re.escape(benchmark.split)}(?![a-z])", each.name)] or files
+    mine = [each for each in files if re.match(rf"{re.escape(benchmark.split)}(?![a-z])", each.name)]
+    others = [each for each in files if not re.match(r"(train|dev|validation|test)(?![a-z])", each.name)]
+    files = mine or (files if place.is_file() else others)
+    if not files:
+        raise InputError(
+            f"{place} has no file of {subset or benchmark.name} for the split {benchmark.split}.",
+            "Name files after subset and split, for example SUBSET/test.jsonl.",
+        )
     for file in files:
 
         def refuse(bad: Any, file: Path = file) -> None:
@@ -93,6 +123,11 @@ def own_questions(data: Data, bad: Any) -> tuple[Any, list[Any]]:
         raise InputError(f"{name} holds no questions.", 'Lines need "question", "options" and "answer".')
     subsets = tuple(sorted({question.topic for question in questions}))
     labels = tuple(ARABIC_LETTERS if data.lang == "ar" else LATIN_LETTERS)
+    if many := next((question for question in questions if len(question.options) > len(labels)), None):
+        raise InputError(
+            f"question {many.id} of {name} has {len(many.options)} options, and there are {len(labels)} letters.",
+            "Leave some out.",
+        )
     benchmark = Benchmark(
         name, data.path or name, subsets, data.split, "jsonl", labels, "micro", fingerprint(data)[-16:], data.lang or ""
     )
@@ -136,25 +171,57 @@ class Translating(Protocol):
 
 
 def translations(
-    where: str, loaded: tuple[Any, Any], sources: Sequence[str], settings: Translating, languages: Languages
+    where: str,
+    loaded: tuple[Any, Any],
+    sources: Sequence[str],
+    settings: Translating,
+    languages: Languages,
+    say: Callable[[str], None] = lambda text: None,
 ) -> list[str | None]:
-    """What a model loaded from `where` writes for each source, unfiltered; None where it lost or invented a protected span."""
+    """What a model loaded from `where` writes for each source, as it is; None where it failed. `say` hears what was cut off."""
     from hala.data.translating import Plan, translate_texts
     from hala.engines.local import LocalEngine
     from hala.languages import language
-    from hala.records import Sampling
-    from hala.verbs import learnt_prompt, trained_for
 
     plan = Plan(
-        prompt=settings.prompt or learnt_prompt(trained_for(where), languages.target) or "default",
+        prompt=prompt_for(settings, where, languages),
         source=language(languages.source),
         target=language(languages.target),
         sampling=Sampling(settings.max_tokens),
         gates={},
         retries=0,
+        as_written=True,
     )
-    engine = LocalEngine(*loaded, batch_tokens=settings.batch_tokens)
+    engine = _Counting(LocalEngine(*loaded, batch_tokens=settings.batch_tokens))
     try:
-        return [result.text if result.verdict.kept else None for result in translate_texts(sources, engine, plan)]
+        found = [result.text if result.verdict.kept else None for result in translate_texts(sources, engine, plan)]
     finally:
         engine.close()
+    if engine.cut:
+        say(f"    {engine.cut:,} of {engine.answers:,} answers were cut off at max_tokens, and count as they are")
+    return found
+
+
+def prompt_for(settings: Translating, where: str, languages: Languages) -> str:
+    """By which the model in `where` is asked: the step's own, else the one it learned, else the default."""
+    from hala.verbs import learnt_prompt, trained_for
+
+    return settings.prompt or learnt_prompt(trained_for(where), languages.target) or "default"
+
+
+class _Counting:
+    """An engine whose answers are counted, and those that were cut off."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine, self.answers, self.cut = engine, 0, 0
+
+    def complete(self, requests: Iterable[Request], sampling: Sampling) -> Iterator[Completion]:
+        """What the engine answers."""
+        for completion in self.engine.complete(requests, sampling):
+            self.answers += 1
+            self.cut += completion.finish == "length"
+            yield completion
+
+    def close(self) -> None:
+        """Close the engine."""
+        self.engine.close()

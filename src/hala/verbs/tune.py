@@ -43,7 +43,7 @@ def run(settings: Tune, context: Context) -> Outcome:
         rows = list(rows)  # read twice: for the tokenizer, then for the examples; else rows only pass through
     model, tokenizer = _start(settings, rows, context, alone=processes == 1)
     form = form_of(settings, context)
-    _check_length(settings, context)
+    check_length(settings, context)
     made = make_examples(rows, tokenizer, form)
     _check(made, counts, context)
     counts["malformed"] = bad.count
@@ -190,7 +190,7 @@ def _start(settings: Tune, rows: Iterable[Row], context: Context, alone: bool) -
     return new_lfm2(seed=settings.seed, **_shape(new, tokenizer)), tokenizer
 
 
-def _check_length(settings: Tune, context: Context) -> None:
+def check_length(settings: Tune, context: Context) -> None:
     """Nothing, or InputError where examples may be longer than the model has positions."""
     from hala.weights.loading import positions_of
 
@@ -275,11 +275,9 @@ def _say_updates(settings: Tune, made: Examples, context: Context) -> None:
         context.progress.say(
             f"    its {mine:,} rows go through {passes} by {passes}: batch_tokens {better:,} would go {most} by {most}"
         )
-    updates = settings.max_steps or made.tokens[0] * settings.epochs / settings.batch_tokens
-    if updates < FEW:
-        context.progress.say(
-            f"    only about {max(1, round(updates))} updates: lower batch_tokens to learn more from so few rows"
-        )
+    updates = made.tokens[0] * settings.epochs / settings.batch_tokens
+    if updates < FEW and settings.max_steps is None and settings.batch_tokens > settings.max_length:
+        context.progress.say(f"    fewer than {FEW} updates: lower batch_tokens to learn more from so few rows")
 
 
 def _train_settings(settings: Tune) -> TrainSettings:
