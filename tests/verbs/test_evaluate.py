@@ -58,6 +58,18 @@ def test_questions_and_pairs_for_two_models(
     assert len(records) == 2 * (6 + 8)
 
 
+def test_a_model_that_cannot_be_asked_in_chats_is_named_first(
+    tmp_path: Path, tiny: Path, questions_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last of several models without a chat template stops the step before the first one is loaded."""
+    bare = tmp_path / "bare"
+    shutil.copytree(tiny, bare)
+    (bare / "chat_template.jinja").unlink()
+    monkeypatch.setattr("hala.verbs.evaluate._load", lambda *_: pytest.fail("a model was loaded"))
+    with pytest.raises(InputError, match="model bare has no chat template, and profile cloze asks in chats"):
+        evaluate(tmp_path / "out", {"base": tiny, "bare": bare}, models=["$base", "$bare"], questions=str(questions_file))
+
+
 def test_models_of_one_name_are_told_apart(tmp_path: Path, tiny: Path, tiny_child: Path, questions_file: Path) -> None:
     """Two folders called `model` are two models, not one compared with itself."""
     for name, source in (("a", tiny), ("b", tiny_child)):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,8 @@ from hala.verbs.referee import compare_answers
 from hala.verbs.score_files import write_exports
 from hala.verbs.score_learned import check_learned, score_learned
 from hala.verbs.score_pairs import metrics_of, pair_sets_of, score_pairs
-from hala.verbs.score_probes import can_be_asked, probe_sets_of, score_probes
-from hala.verbs.score_questions import question_sets_of, score_questions, score_suite
+from hala.verbs.score_probes import probe_sets_of, score_probes
+from hala.verbs.score_questions import profile_of, question_sets_of, score_questions, score_suite
 from hala.verbs.sheet import Contestant, Sheet, Turn, correct_for_many, dtype_of
 from hala.verbs.testsets import told_apart, unique
 
@@ -47,7 +47,9 @@ def run(settings: Evaluate, context: Context) -> Outcome:
     probe_sets = probe_sets_of(settings)
     apart = unique([*question_sets, *probe_sets, *pair_sets])[len(question_sets) + len(probe_sets) :]
     pair_sets = dict(zip(apart, pair_sets.values(), strict=True))
-    can_be_asked(models, context, probe_sets)
+    chats = ["probes"] if probe_sets else []
+    chats += [f"profile {profile.name}" for about, _ in question_sets.values() if (profile := profile_of(settings, about)).chat]
+    can_be_asked(models, context, chats)
     steps = [Path(context.locate(reference)) for reference in settings.leaks]
     leaks, about_leaks = leaks_in(question_sets, steps, context.progress.say)
     sheet, described = Sheet(), []
@@ -75,6 +77,20 @@ def run(settings: Evaluate, context: Context) -> Outcome:
     facts |= {key: value for key, value in (("leaks", about_leaks), ("probes", sheet.probes)) if value}
     counts = {"models": len(models), "scores": len(sheet.scores), "malformed": bad.count}
     return Outcome(counts=counts, facts=facts)
+
+
+def can_be_asked(models: Sequence[Contestant], context: Context, chats: Sequence[str]) -> None:
+    """Raises InputError for a model without a chat template that is to be asked in chats, before any model is loaded."""
+    from hala.weights.loading import load_tokenizer
+
+    for model in models if chats else ():
+        context.progress.update(0, None, "tokenizers", f"has {model.name} a chat template?")
+        if not load_tokenizer(model.where).chat_template:
+            raise InputError(
+                f"model {model.name} has no chat template, and {chats[0]} asks in chats.",
+                "Evaluate it in a step of its own (of questions, with a plain profile such as oall-v2), or add the"
+                " chat_template.jinja of its chat model to the checkpoint.",
+            )
 
 
 def _store(sheet: Sheet, context: Context) -> None:

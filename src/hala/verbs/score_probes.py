@@ -13,15 +13,13 @@ from typing import Any
 from hala.data.features import Pair, natural
 from hala.data.gates_content import repetition
 from hala.data.payloads import thinking_span
-from hala.errors import InputError
 from hala.evals.checks import met, words
 from hala.evals.probes import Probe, ProbeSet, find_probes, foreign_words, tail_loop
 from hala.evals.statistics import accuracy, bootstrap_mean, clustered_accuracy, paired_difference, paired_means
 from hala.languages import language, script_share
 from hala.recipe import Evaluate
 from hala.records import Completion, Message, Request, Sampling, Score
-from hala.verbs import Context
-from hala.verbs.sheet import Contestant, Sheet, Turn, entry
+from hala.verbs.sheet import Sheet, Turn, entry
 from hala.verbs.testsets import spread, unique
 
 EXAMPLES = 6
@@ -55,19 +53,6 @@ def probe_sets_of(settings: Evaluate) -> dict[str, ProbeSet]:
     """The sets of the recipe by the names that tables use."""
     found = [find_probes(each) for each in settings.probes]
     return dict(zip(unique([f"probes {each.name}" for each in found]), found, strict=True))
-
-
-def can_be_asked(models: Sequence[Contestant], context: Context, sets: Mapping[str, ProbeSet]) -> None:
-    """Raises InputError for a model that is to be asked and has no chat template, before any model is loaded."""
-    from hala.weights.loading import load_tokenizer
-
-    for model in models if sets else ():
-        context.progress.update(0, None, "tokenizers", f"has {model.name} a chat template?")
-        if not load_tokenizer(model.where).chat_template:
-            raise InputError(
-                f"model {model.name} has no chat template, so it cannot be asked the probes.",
-                "Evaluate it in a step without probes, or add the chat_template.jinja of its chat model to the checkpoint.",
-            )
 
 
 def score_probes(sheet: Sheet, turn: Turn, sets: Mapping[str, ProbeSet]) -> None:
