@@ -298,6 +298,8 @@ class Evaluate(LocalSettings):
     """A language model that compares each model's answers to the probes with the baseline's."""
     profile: str | None = None
     """How questions become prompts; none means `oall-v2` for that suite and `cloze` for own questions."""
+    processes: Annotated[int, Execution()] = Field(default=1, ge=1)
+    """Processes of this machine that share the questions, one a GPU; whatever their number, scores are the same bits."""
     shuffle_options: int | None = None
     """A seed: ask every question once more with its options in another order, and report the share of answers that stay."""
     prompt: str | None = None

@@ -55,8 +55,12 @@ def log_probabilities(
     progress: Callable[[int, int], None] | None = None,
     known: Mapping[str, Any] | None = None,
     keep: Callable[[str, Any], None] | None = None,
+    share: tuple[int, int] = (0, 1),
 ) -> list[Likelihoods]:
     """One for each prompt, in the order given; batch size and order change nothing but rounding.
+
+    With a `share` (number, of so many) only every so-many-th batch is computed and kept, and only its prompts are returned: the
+    batches are the same, so several processes that keep their shares compute what one would.
 
     `loaded` is a transformers causal language model and its tokenizer, on whatever device the model is.
     `batch_tokens` bounds rows x longest row; it is halved whenever the device runs out of memory. `progress` is called
@@ -71,6 +75,8 @@ def log_probabilities(
     order = sorted(range(len(prompts)), key=lambda number: _place(prompts[number], device.trees))
     made: dict[int, Likelihoods] = {}
     for number, batch in enumerate(_batches(_encoded(loaded, prompts, order), device.trees, _limits(model, batch_tokens))):
+        if number % share[1] != share[0]:
+            continue
         sums = known.get(str(number)) if known else None
         if sums is None:
             sums = device.sums(batch)
@@ -79,8 +85,8 @@ def log_probabilities(
         for task, logprobs in zip((task for group in batch for task in group), sums, strict=True):
             made[task.number] = Likelihoods(tuple(logprobs), task.encoded.tokens, task.encoded.truncated)
         if progress:
-            progress(len(made), len(prompts))
-    return [made[number] for number in range(len(prompts))]
+            progress(len(made) * share[1], len(prompts))
+    return [made[number] for number in sorted(made)]
 
 
 @dataclass(slots=True)

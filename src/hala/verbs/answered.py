@@ -19,19 +19,30 @@ from typing import Any
 
 from hala.artifacts import atomic_file, digest_of, disk_errors
 from hala.digests import digest_files
+from hala.weights.journal import read_lines
 
 
 class Answered:
     """The finished batches of one set by one model: `known` from earlier calls, `keep` for more."""
 
     def __init__(self, folder: Path, about: Mapping[str, Any]) -> None:
-        from hala.weights.journal import read_lines
+        self._open(folder / f"{digest_of(about)[-32:]}.jsonl")
+        for file in sorted(folder.glob(f"{self.file.stem}.worker*.jsonl")):  # the same batches, whoever computed them
+            self.known |= {line["batch"]: line["sums"] for line in read_lines(file)}
 
-        self.file = folder / f"{digest_of(about)[-32:]}.jsonl"
-        lines = read_lines(self.file)
+    def _open(self, file: Path) -> None:
+        lines = read_lines(file)
+        self.file = file
         self.known: dict[str, Any] = {line["batch"]: line["sums"] for line in lines}
-        with atomic_file(self.file) as temporary:  # without a line that a kill cut off
+        with atomic_file(file) as temporary:  # without a line that a kill cut off
             temporary.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+
+    def of_worker(self, rank: int) -> Answered:
+        """The same for one of several processes, which writes into a file of its own and knows what all have computed."""
+        known = self.known
+        self._open(self.file.with_name(f"{self.file.stem}.worker{rank}.jsonl"))
+        self.known |= known
+        return self
 
     def keep(self, batch: str, sums: Any) -> None:
         """Says what a batch gave."""

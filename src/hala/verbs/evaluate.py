@@ -20,7 +20,7 @@ from hala.verbs.score_files import write_exports
 from hala.verbs.score_learned import check_learned, score_learned
 from hala.verbs.score_pairs import metrics_of, pair_sets_of, score_pairs
 from hala.verbs.score_probes import probe_sets_of, score_probes
-from hala.verbs.score_questions import profile_of, question_sets_of, score_questions, score_suite
+from hala.verbs.score_questions import profile_of, question_sets_of, score_questions, score_suite, share_out
 from hala.verbs.sheet import Contestant, Sheet, Turn, correct_for_many, dtype_of
 from hala.verbs.testsets import told_apart, unique
 
@@ -55,9 +55,11 @@ def run(settings: Evaluate, context: Context) -> Outcome:
     sheet, described = Sheet(), []
     for number, model in enumerate(models, 1):
         context.progress.step(f"{context.step} {model.name} ({number}/{len(models)})")
+        digest = model_digest(model.where) if question_sets else ""
+        share_out(settings, context, model, digest, question_sets)
         loaded = _load(model, settings)
         described.append(_describe(model, loaded[0]))
-        turn = Turn(settings, context, model, models[0], loaded, model_digest(model.where) if question_sets else "")
+        turn = Turn(settings, context, model, models[0], loaded, digest)
         for name, (benchmark, items) in question_sets.items():
             score_questions(sheet, turn, (name, benchmark, items), leaks[name])
         score_suite(sheet, turn, question_sets)

@@ -5,13 +5,12 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from hala.artifacts import digest_of
 from hala.recipe import Evaluate
-from hala.verbs.answered import Answered, computed_by
+from hala.verbs.question_workers import answer_all, answers_of
 from hala.verbs.sheet import CLEAN, MEAN, Sheet, Turn, dtype_of, entry
 from hala.verbs.testsets import benchmark_rows, own_questions, set_name, spread_over, unique
 
@@ -61,13 +60,28 @@ def _ask(turn: Turn, name: str, benchmark: Any, items: Sequence[Any]) -> Sequenc
         turn.context.progress.update(done, total, "questions", name)
 
     profile, tokens = profile_of(turn.settings, benchmark), turn.settings.batch_tokens
-    asked = [asdict(render(profile, item)) for item in items]
-    about = computed_by(turn.loaded, tokens) | {"model": turn.digest, "prompts": digest_of(asked)}
-    answered = Answered(turn.context.scratch / "answers", about)
+    asked = [render(profile, item) for item in items]
+    answered = answers_of(turn.context.scratch / "answers", turn.loaded, turn.digest, asked, tokens)
     answers: Sequence[Any] = score(
         turn.loaded, items, profile, batch_tokens=tokens, progress=show, known=answered.known, keep=answered.keep
     )
     return answers
+
+
+def share_out(settings: Evaluate, context: Any, model: Any, digest: str, sets: Mapping[str, tuple[Any, list[Any]]]) -> None:
+    """With several `processes`, has them answer all questions by this model before it is loaded here."""
+    if settings.processes == 1 or not sets:
+        return
+    from hala.evals.profiles import render
+
+    asked = []
+    for name, (benchmark, items) in sets.items():
+        profile = profile_of(settings, benchmark)
+        asked.append((name, [render(profile, item) for item in items]))
+        if settings.shuffle_options is not None:
+            moved = [shuffled(item, order_of(item, settings.shuffle_options)) for item in items]
+            asked.append((f"{name}, shuffled", [render(profile, item) for item in moved]))
+    answer_all(settings, context, model, digest, asked)
 
 
 def profile_of(settings: Evaluate, benchmark: Any) -> Any:

@@ -163,7 +163,7 @@ def _failure(folder: Path, code: int) -> HalaError:
 
 def main(folder: Path) -> None:
     """One worker: trains, and as the first one writes the checkpoint, the facts and the progress."""
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=end_with_parent, daemon=True).start()
     number = int(os.environ["RANK"])
     try:
         facts = _work(json.loads((folder / JOB).read_text(encoding="utf-8")), folder, number == 0)
@@ -190,7 +190,8 @@ def _work(job: dict[str, Any], folder: Path, first: bool) -> dict[str, Any]:
     return learn(settings, start, data, (Path(job["out"]), Path(job["scratch"])), job["about"], tell)
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
+    """Waits for the end of the standard input, which is that of whoever started this process, and ends it too."""
     while os.read(0, 4096):  # not sys.stdin, whose lock this thread would hold when the interpreter ends
         pass
     os._exit(1)
