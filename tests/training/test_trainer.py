@@ -11,8 +11,9 @@ import torch
 
 from hala.errors import DriftError, InputError, TrainingError
 from hala.training.evaluation import eval_loss
+from hala.training.rows import PackedRows
 from hala.training.settings import TrainSettings
-from hala.training.trainer import PackedRows, train
+from hala.training.trainer import train
 
 SMALL = TrainSettings(
     row_length=32,

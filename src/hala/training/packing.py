@@ -75,6 +75,11 @@ def pack_in_order(lengths: Sequence[int], row_length: int, window: int = WINDOW)
     return rows
 
 
+def evenly(rows: int, most: int) -> int:
+    """How many of `rows` go together when all passes hold equally many, at most `most` of them."""
+    return max((number for number in range(1, min(rows, most) + 1) if rows % number == 0), default=1)
+
+
 @dataclass(frozen=True, slots=True)
 class Packing:
     """How well the rows are filled: `fill` is tokens over places, in [0, 1]."""

@@ -19,14 +19,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from hala import errors
 from hala.artifacts import digest_of, write_json
 from hala.errors import EngineError, HalaError
 from hala.recipe import Evaluate
 from hala.verbs import Context
 from hala.verbs.answered import Answered, computed_by
 from hala.verbs.sheet import Contestant
-from hala.verbs.workers import check_devices, end_with_parent
+from hala.verbs.workers import check_devices, end_with_parent, tell_error, told_error
 
 FOLDER = "questions"  # below the step's scratch folder
 Sets = Sequence[tuple[str, Sequence[Any]]]
@@ -70,7 +69,11 @@ def answer_all(settings: Evaluate, context: Context, model: Contestant, digest: 
                 if worker.stdout is not None:
                     worker.stdout.close()
     if any(worker.returncode for worker in workers):
-        raise _failure(folder, [worker.returncode for worker in workers])
+        codes = ", ".join(str(worker.returncode) for worker in workers)
+        raise told_error(folder) or EngineError(
+            f"A process that answers questions ended without a result (exit codes {codes}).",
+            f"{folder / 'workers.log'} has its last words; the same command goes on.",
+        )
 
 
 def _watch(workers: Sequence[subprocess.Popen[str]], context: Context) -> None:
@@ -86,18 +89,6 @@ def _watch(workers: Sequence[subprocess.Popen[str]], context: Context) -> None:
             return
     for worker in workers:
         worker.wait()
-
-
-def _failure(folder: Path, codes: Sequence[int]) -> HalaError:
-    """What the first worker that could say why it failed said."""
-    for file in sorted(folder.glob("error-*.json")):
-        kind, message, fix = json.loads(file.read_text(encoding="utf-8"))
-        found: HalaError = getattr(errors, kind)(message, fix)
-        return found
-    return EngineError(
-        f"A process that answers questions ended without a result (exit codes {', '.join(map(str, codes))}).",
-        f"{folder / 'workers.log'} has its last words; the same command goes on.",
-    )
 
 
 def answers_of(folder: Path, loaded: tuple[Any, Any], digest: str, prompts: Sequence[Any], batch_tokens: int) -> Answered:
@@ -143,7 +134,7 @@ def _start(file: Path, rank: int) -> None:
     try:
         main(json.loads(file.read_text(encoding="utf-8")), rank)
     except HalaError as error:
-        write_json(file.parent / f"error-{rank}.json", [type(error).__name__, error.message, error.fix])
+        tell_error(file.parent, rank, error)
         raise SystemExit(1) from None
 
 

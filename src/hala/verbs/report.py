@@ -19,7 +19,8 @@ from hala.records import KEPT, Row, Verdict
 from hala.verbs import Context, Outcome, report_sections, report_weights
 from hala.verbs.redact import plain
 from hala.verbs.report_page import page, paragraph, text
-from hala.verbs.results import curve_table, curves, evaluations, headline_tables, markdown, step_table, terminal
+from hala.verbs.results import evaluations, headline_tables, markdown, step_table, terminal
+from hala.verbs.results_curves import curve_table, curves
 from hala.verbs.scoreboard import comparison_tables
 from hala.verbs.search_results import search_tables, searches
 from hala.verbs.status import Stage, is_step, outcome, plan, rejections, row_text, several, stage_table, stages, text_table

@@ -22,7 +22,8 @@ from hala.shards import Judged
 from hala.verbs.mix_words import mix_table
 from hala.verbs.report_charts import Line, bar, line_chart
 from hala.verbs.report_page import data_cell, details, grid, messages_cell, paragraph, score_table, text
-from hala.verbs.results import all_scores, curve_table, curves, evaluations, headline_tables
+from hala.verbs.results import all_scores, evaluations, headline_tables
+from hala.verbs.results_curves import curve_table, curves
 from hala.verbs.scoreboard import positions_table, tasks_of, tasks_table
 from hala.verbs.search_results import curve_lines, place, search_tables, searches
 from hala.verbs.status import Stage, compact, outcome, read_curve, rejections, size

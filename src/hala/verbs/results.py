@@ -72,14 +72,6 @@ class Table:
     note: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Curve:
-    """Accuracy along a merge: `lines` holds, for each set, its (t, score) in ascending t."""
-
-    name: str
-    lines: tuple[tuple[str, tuple[tuple[float, Score], ...]], ...]
-
-
 def measured(score: Score | None, best: bool = False, digits: int = 1) -> Cell:
     """The cell of one score; a dash where nothing was measured."""
     if score is None or score.get("value") is None:
@@ -120,13 +112,13 @@ def headline_tables(stage: Stage) -> Iterator[Table]:
 def translation_tables(stage: Stage) -> Iterator[Table]:
     """BLEU and chrF++ of each model, one table for each set."""
     scores = scores_of(stage)
-    for name in _ordered(score["set"] for score in scores if _is_translation(score)):
+    for name in ordered(score["set"] for score in scores if _is_translation(score)):
         here = [score for score in scores if score["set"] == name]
-        named = _ordered(score["metric"] for score in here if _is_translation(score))
-        learned = _ordered(score["metric"] for score in here if score.get("kind") == LEARNED)
+        named = ordered(score["metric"] for score in here if _is_translation(score))
+        learned = ordered(score["metric"] for score in here if score.get("kind") == LEARNED)
         metrics = [*_headline_metrics([name for name in named if name not in learned]), *learned]
         columns = [(metric_name(metric), [s for s in here if s["metric"] == metric]) for metric in metrics]
-        failures = _ordered(s["metric"] for s in here if s["metric"] in ("empty", "copied", "copy", "wrong_script"))
+        failures = ordered(s["metric"] for s in here if s["metric"] in ("empty", "copied", "copy", "wrong_script"))
         best = "best" if any(falls(score) for score in here if score["metric"] in metrics) else "highest"
         note = f"{_items(here)} sentences. Bold: {best} value."
         columns += [(f"{metric_name(metric)} %", [s for s in here if s["metric"] == metric]) for metric in failures]
@@ -144,7 +136,7 @@ def question_tables(stage: Stage) -> Iterator[Table]:
 def probe_tables(stage: Stage) -> Iterator[Table]:
     """What was measured of the answers to each set of probes, and under it what a referee said of them."""
     scores = [score for score in scores_of(stage) if str(score.get("signature", "")).startswith("probes:")]
-    for name in _ordered(score["set"] for score in scores):
+    for name in ordered(score["set"] for score in scores):
         for title, metrics in ((f"Answers: {name}", PROBES), (f"Referee: {name}", REFEREE)):
             here = [score for score in scores if score["set"] == name and score["metric"] in metrics]
             columns = [
@@ -169,7 +161,7 @@ def _told(scores: list[Score]) -> str:
 def question_columns(stage: Stage) -> list[tuple[str, list[Score]]]:
     """(title, scores) of each set of questions; the title is the language where it has one set only."""
     scores = [score for score in scores_of(stage) if score.get("metric") == "accuracy"]
-    places = _ordered((score.get("lang") or "", score["set"]) for score in scores)
+    places = ordered((score.get("lang") or "", score["set"]) for score in scores)
     langs = [lang for lang, _ in places]
     columns = []
     for lang, name in places:
@@ -181,7 +173,7 @@ def question_columns(stage: Stage) -> list[tuple[str, list[Score]]]:
 def _table(title: str, stage: Stage, columns: list[tuple[str, list[Score]]], note: str) -> Table:
     """One row for each model that has a score in any column; failures (columns in %) have no best."""
     sizes = {model["name"]: model for model in stage.facts.get("models", [])}
-    names = [name for name in _ordered([*sizes, *(s["model"] for _, c in columns for s in c)])]
+    names = [name for name in ordered([*sizes, *(s["model"] for _, c in columns for s in c)])]
     by_column = [{score["model"]: score for score in column} for _, column in columns]
     rows = []
     for name in names:
@@ -214,48 +206,6 @@ def all_scores(stage: Stage) -> Table:
             measured(s, digits=2), Cell(f"{s.get('n') or 0:,}"), Cell(p), Cell(str(s.get("signature", ""))),
         ))  # fmt: skip
     return Table("Every score", ("model", "set", "metric", "value", "items", "p", "signature"), tuple(rows))
-
-
-def curves(found: list[Stage], stage: Stage) -> list[Curve]:
-    """Accuracy over t for each merge with several t; the base is its t = 0 and the tuned model its t = 1."""
-    places = {m["name"]: float(m["t"]) for m in stage.facts.get("models", []) if m.get("t") is not None and " t=" in m["name"]}
-    made = []
-    for group in _ordered(name.rpartition(" t=")[0] for name in places):
-        at = {name: t for name, t in places.items() if name.rpartition(" t=")[0] == group}
-        at |= {name: t for name, t in _ends(found, stage, group) if t not in at.values()}
-        lines = []
-        for title, column in question_columns(stage):
-            points = sorted(((at[s["model"]], s) for s in column if s["model"] in at), key=lambda point: point[0])
-            lines.append((title, tuple(points)))
-        if len(at) > 1 and lines:
-            made.append(Curve(group, tuple(lines)))
-    return made
-
-
-def _ends(found: list[Stage], stage: Stage, group: str) -> Iterator[tuple[str, float]]:
-    """The models that were merged, by the names that the scores use, at t = 0 and t = 1."""
-    scored = {score["model"] for score in scores_of(stage)}
-    merge = next((s for s in found if s.name == group and s.verb == "merge" and s.manifest), None)
-    if merge is not None and merge.manifest is not None:
-        config = merge.manifest.config
-        tuned = config.get("tuned") or []
-        only = len(tuned) == 1 and config.get("method") in ("slerp", "linear")  # else t = 1 is a merge too
-        for reference, t in ((config.get("base"), 0.0), *([(tuned[0], 1.0)] if only else [])):
-            name = str(reference).removeprefix("$")
-            if name in scored:
-                yield name, t
-
-
-def curve_table(curve: Curve) -> Table:
-    """The curve in numbers, one row for each t."""
-    places = sorted({t for _, points in curve.lines for t, _ in points})
-    rows = []
-    for t in places:
-        scores = [next((score for at, score in points if at == t), None) for _, points in curve.lines]
-        rows.append((Cell(f"{t:g}"), *(measured(score) for score in scores)))
-    note = "t = 0 is the base; of slerp and linear, t = 1 is the tuned model. Intervals are 95%."
-    header = ("t", *(title for title, _ in curve.lines))
-    return Table(f"Merge {curve.name}: accuracy in percent over t", header, tuple(rows), note)
 
 
 def step_table(found: list[Stage]) -> Table:
@@ -325,7 +275,8 @@ def _items(scores: list[Score]) -> int:
     return max((int(score.get("n") or 0) for score in scores), default=0)
 
 
-def _ordered(values: Iterable[Any]) -> list[Any]:
+def ordered(values: Iterable[Any]) -> list[Any]:
+    """Each value once, in the order of its first appearance."""
     return list(dict.fromkeys(values))
 
 

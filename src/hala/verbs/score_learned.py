@@ -61,7 +61,7 @@ def check_learned(settings: Evaluate) -> None:
 
 def score_learned(sheet: Sheet, settings: Evaluate, context: Context, models: Sequence[Contestant], sets: Sets) -> None:
     """Each learned metric of all translations of the sheet, with differences to the first model's; its program runs once."""
-    for each in settings.learned:
+    for each in settings.learned if sets else ():
         cells = [(name, model) for name in sets for model in models]
         context.progress.step(f"{context.step} {each.metric}")
         values = iter(_run(each, [row for name, model in cells for row in _rows(sheet, sets[name][1], name, model)], context))

@@ -154,6 +154,8 @@ def _eval_examples(
     settings: Tune, context: Context, counts: Counter[str], bad: Collected, make: Callable[[Iterable[Row]], Examples]
 ) -> Examples:
     """Examples of the rows to check on; what they lost is counted apart: `eval_malformed` and `eval_rejected`."""
+    from hala.training.examples import IGNORED
+
     own, own_bad = Counter[str](), Collected()
     made = make(islice(training_rows(settings, settings.eval_data, context, own, own_bad), settings.eval_rows))
     for each in own_bad:
@@ -161,7 +163,7 @@ def _eval_examples(
     if settings.eval_data:
         lost = sum(number for key, number in own.items() if key.startswith("rejected/"))
         counts.update(eval_malformed=own_bad.count, eval_rejected=lost + len(made.rejected))
-        if not any((example.labels != -100).any() for example in made.examples):
+        if not any((example.labels != IGNORED).any() for example in made.examples):
             raise InputError(
                 f"step {context.step} has nothing to evaluate on: {own['rows']} rows of eval_data,"
                 f" {counts['eval_rejected']} rejected, {own_bad.count} malformed.",
@@ -264,12 +266,14 @@ def _check(made: Examples, counts: Counter[str], context: Context) -> None:
 
 def _say_updates(settings: Tune, made: Examples, context: Context) -> None:
     """Says what an update really holds where that is not `batch_tokens`, and that there are few of them."""
+    from hala.training.packing import evenly
+
     rows, over = divmod(settings.batch_tokens, settings.max_length)
     if settings.packing and over:
         held = rows * settings.max_length
         context.progress.say(f"    an update holds {held:,} tokens: {rows:,} rows of {settings.max_length:,} (max_length)")
     mine, most = rows // settings.processes, (settings.micro_tokens or MICRO_TOKENS) // settings.max_length
-    passes = max((n for n in range(1, min(mine, most) + 1) if mine % n == 0), default=1)
+    passes = evenly(mine, most)
     if settings.packing and 2 * passes <= min(mine, most):
         better = mine // most * most * settings.processes * settings.max_length
         context.progress.say(

@@ -133,7 +133,10 @@ def run(folder: Path, processes: int, say: Callable[[str], None], show: Show) ->
             if workers.stdout is not None:
                 workers.stdout.close()
     if code != 0:
-        raise _failure(folder, code)
+        raise told_error(folder) or EngineError(
+            f"A training process ended without a result (exit code {code}); {folder / LOG} has its last words.",
+            "Mend what it says there, memory as a rule; the same command continues from the last checkpoint.",
+        )
     facts: dict[str, Any] = json.loads((folder / FACTS).read_text(encoding="utf-8"))
     return facts
 
@@ -149,16 +152,18 @@ def _report(line: str, say: Callable[[str], None], show: Show) -> None:
         say(content)
 
 
-def _failure(folder: Path, code: int) -> HalaError:
-    """What the first worker that could say why it failed said."""
+def tell_error(folder: Path, number: int, error: HalaError) -> None:
+    """Leaves what ended worker `number` for whoever started it."""
+    write_json(folder / f"error-{number}.json", [type(error).__name__, error.message, error.fix])
+
+
+def told_error(folder: Path) -> HalaError | None:
+    """What the first worker that could say why it failed said; None where none could."""
     for file in sorted(folder.glob("error-*.json")):
         kind, message, fix = json.loads(file.read_text(encoding="utf-8"))
         found: HalaError = getattr(errors, kind)(message, fix)
         return found
-    return EngineError(
-        f"A training process ended without a result (exit code {code}); {folder / LOG} has its last words.",
-        "Mend what it says there, memory as a rule; the same command continues from the last checkpoint.",
-    )
+    return None
 
 
 def main(folder: Path) -> None:
@@ -168,7 +173,7 @@ def main(folder: Path) -> None:
     try:
         facts = _work(json.loads((folder / JOB).read_text(encoding="utf-8")), folder, number == 0)
     except HalaError as error:
-        write_json(folder / f"error-{number}.json", [type(error).__name__, error.message, error.fix])
+        tell_error(folder, number, error)
         raise SystemExit(1) from None
     if number == 0:
         write_json(folder / FACTS, facts)
