@@ -74,9 +74,12 @@ PROMPTS = [
 ]
 
 
+@pytest.mark.parametrize("stretch", [5, 64])
 @pytest.mark.parametrize("kind", trees.KNOWN)
-def test_a_tree_equals_each_text_alone(kind, tokenizer, monkeypatch):
-    """Masks, positions and convolutions of a tree give what padded rows give, with windows and capped scores too."""
+def test_a_tree_equals_each_text_alone(kind, stretch, tokenizer, monkeypatch):
+    """Masks, positions and convolutions of a tree give what padded rows give, with windows and capped scores too, wherever
+    attention cuts the row."""
+    monkeypatch.setattr("hala.evals.trees.STRETCH", stretch)
     model = _tiny(kind)
     assert trees.takes_trees(model)
     found = log_probabilities((model, tokenizer), PROMPTS)
@@ -85,6 +88,23 @@ def test_a_tree_equals_each_text_alone(kind, tokenizer, monkeypatch):
         (alone,) = log_probabilities((model, tokenizer), [prompt], batch_tokens=1)
         assert each.logprobs == pytest.approx(alone.logprobs, rel=1e-5, abs=1e-4)
         assert each.tokens == alone.tokens
+
+
+def test_stretches_leave_out_what_nobody_sees(tokenizer, monkeypatch):
+    """Attention of a long row is shown fewer keys than the row has."""
+    monkeypatch.setattr("hala.evals.trees.STRETCH", 5)
+    shown = []
+    stock = torch.nn.functional.scaled_dot_product_attention
+
+    def spy(query, key, *args, **settings):
+        shown.append((query.shape[2], key.shape[2]))
+        return stock(query, key, *args, **settings)
+
+    monkeypatch.setattr("torch.nn.functional.scaled_dot_product_attention", spy)
+    log_probabilities((_tiny("lfm2"), tokenizer), PROMPTS)
+    length = sum(queries for queries, _ in shown)
+    assert {queries for queries, _ in shown[:-1]} == {5}
+    assert sum(queries * keys for queries, keys in shown) < 0.7 * length**2
 
 
 def test_padding_beside_a_tree_changes_nothing(tokenizer, monkeypatch):
@@ -104,6 +124,7 @@ def test_the_model_is_left_as_it_was(tokenizer):
     model = _tiny("lfm2")
     log_probabilities((model, tokenizer), PROMPTS)
     assert not any("forward" in module.__dict__ for module in model.modules())
+    assert model.config._attn_implementation == "sdpa"
     assert model(torch.tensor([[1, 2, 3]])).logits.shape[:2] == (1, 3)
 
 

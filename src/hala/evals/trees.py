@@ -3,7 +3,8 @@
 The one idea: a token's hidden state depends on the tokens before it in its own text and on nothing else. So a beginning that
 many texts share (an instruction, a question before its options) is computed once, and no place in a row is padding. Tokens stand
 in depth-first order, so that those below a token are the places from its own to its `ends`: token t sees s when s <= t < ends[s].
-Positions are depths, and a short convolution reads its taps along the ancestors.
+Positions are depths, and a short convolution reads its taps along the ancestors. A token's ancestors are few beside what a long
+row holds, so on a CPU attention takes a stretch of places at a time and shows it the keys that any of them may see.
 
 >>> tree = Tree()
 >>> tree.add([1, 2, 3]), tree.add([1, 2, 4, 5])
@@ -27,6 +28,8 @@ from torch import nn
 KNOWN = ("gemma2", "gemma3_text", "lfm2", "lfm2_moe", "llama", "mistral", "qwen2", "qwen3", "smollm3")
 SHORT_CONVS = ("Lfm2ShortConv", "Lfm2MoeShortConv")
 KINDS = {"full_attention", "sliding_attention", "conv"}
+STRETCH = 64  # places whose attention is computed together on a CPU: of 64, 96 and 128 none is faster
+BY_STRETCHES = "hala_stretches"  # the name under which transformers finds `_by_stretches`
 
 
 class Tree:
@@ -124,6 +127,8 @@ def reading(model: Any, rows: Rows, wanted: torch.Tensor) -> Iterator[dict[str, 
             stack.enter_context(_instead(module, partial(_convolve, module, above)))
         for module, needed in _last(model, wanted[:, 0] * rows.ids.shape[1] + wanted[:, 1], above):
             stack.enter_context(_instead(module, partial(_only_at, needed, module.forward)))
+        if len(rows.ids) == 1 and rows.ids.device.type == "cpu" and model.config._attn_implementation == "sdpa":
+            stack.enter_context(_attending_by_stretches(model.config))
         yield {"input_ids": rows.ids, "position_ids": rows.depths, "attention_mask": masks(model, rows), "use_cache": False}
 
 
@@ -166,6 +171,38 @@ def ancestors(parents: torch.Tensor, count: int) -> list[tuple[torch.Tensor, tor
         found.append(((current.clamp(min=0) + offset).flatten(), there.flatten()[:, None]))
         current = torch.where(there, parents.gather(1, current.clamp(min=0)), -1)
     return found
+
+
+@contextmanager
+def _attending_by_stretches(config: Any) -> Iterator[None]:
+    """Within it the model of this configuration computes its attention by `_by_stretches`."""
+    from transformers import AttentionInterface
+
+    AttentionInterface.register(BY_STRETCHES, _by_stretches)
+    before = config._attn_implementation
+    config._attn_implementation = BY_STRETCHES
+    try:
+        yield
+    finally:
+        config._attn_implementation = before
+
+
+def _by_stretches(
+    module: nn.Module, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, attention_mask: torch.Tensor, **settings: Any
+) -> tuple[torch.Tensor, None]:
+    """transformers' SDPA of one row, (1, heads, length, head_dim) each, over the keys alone that a stretch of places may see.
+
+    Keys left out have weight 0, so that this is the same attention up to rounding.
+    """
+    from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+    made = []
+    for begin in range(0, query.shape[2], STRETCH):
+        mask = attention_mask[:, :, begin : begin + STRETCH]
+        seen = mask[0, 0].any(0).nonzero().squeeze(1)
+        states = (query[:, :, begin : begin + STRETCH], key[:, :, seen], value[:, :, seen])
+        made.append(sdpa_attention_forward(module, *states, mask[..., seen], **settings)[0])  # (1, places, heads, head_dim)
+    return torch.cat(made, dim=1), None
 
 
 def _convolve(conv: Any, above: list[tuple[torch.Tensor, torch.Tensor]], hidden_states: torch.Tensor, **_: Any) -> torch.Tensor:
