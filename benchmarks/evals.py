@@ -1,6 +1,6 @@
 """Seconds and peak memory of scoring real questions, against lighteval and lm-eval, taking turns; and whether all agree.
 
-    OMP_NUM_THREADS=1 .venv/bin/python benchmarks/evals.py --data FOLDER --lighteval PYTHON --lm-eval PYTHON
+    OMP_NUM_THREADS=2 .venv/bin/python benchmarks/evals.py --data FOLDER --lighteval PYTHON --lm-eval PYTHON
 
 PYTHON is the interpreter of an environment with lighteval 0.13 or lm-eval 0.4.13, torch and transformers as here. The questions
 are 1,000 of EXAMS and the translated MMLU, evenly spaced, put as lighteval 0.13 puts them; the model has the shape of LFM2-350M
@@ -13,7 +13,7 @@ and random weights, its tokenizer is trained on the questions. Two jobs:
 Each turn is a whole process (benchmarks/evals_turn.py) that loads the model and then scores its part of the questions on the
 clock; a round is one part for every contestant. First each peer tries its batch sizes on a few questions and keeps the fastest.
 The log-probabilities of each turn are compared with hala's. Seconds are counted on the wall and, since other work on the machine
-makes that noisy, on the processor; for the latter one thread is the fair number. The result is stored after each round, and the
+makes that noisy, on the processor. The result is stored after each round, and the
 same command goes on with the rounds that are missing. Writes benchmarks/results/evals.json and, with `--page`, docs/evaluate.md.
 """
 
@@ -157,13 +157,13 @@ def versions(python: str, *names: str) -> dict[str, str]:
 
 def table(result: dict[str, Any]) -> str:
     """The jobs side by side, as they stand in docs/evaluate.md."""
-    lines = ["| options | program | batch size | questions | processor, s | times hala | peak memory |"]
-    lines.append("|---|---|---|---|---|---|---|")
+    lines = ["| options | program | batch size | questions | seconds | times hala | of the processor | peak memory |"]
+    lines.append("|---|---|---|---|---|---|---|---|")
     for job, found in result["jobs"].items():
         for name, each in found["summary"].items():
             size = found["batch_sizes"][name]["chosen"] or "by itself"
-            times = f"{each['processor_times_hala']['median']:.2f}"
-            cells = [job, name, size, each["questions"], f"{each['processor']:,.0f}", times]
+            times = [f"{each[f'{clock}_times_hala']['median']:.2f}" for clock in ("wall", "processor")]
+            cells = [job, name, size, each["questions"], f"{each['wall']:,.0f}", *times]
             lines.append(f"| {' | '.join(map(str, cells))} | {each['mb']:,.0f} MB |")
     where, known = result["machine"], result["versions"]
     threads = f"{result['threads']} thread{'s' * (result['threads'] > 1)} on {where['cores']} cores ({where['cpu']})"

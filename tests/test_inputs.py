@@ -50,3 +50,32 @@ def test_a_file_of_probes_is_an_input(tmp_path: Path, tiny: Path) -> None:
     file.write_text('lang = "ar"\n[[probe]]\nprompt = "من أنت؟"\n', encoding="utf-8")
     with pytest.raises(DriftError, match=r"mine\.toml"):
         pipeline.run_verb("evaluate", settings, tmp_path / "out", Progress(quiet=True))
+
+
+def test_a_suite_is_read_at_a_commit(tmp_path: Path, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a benchmark's file says and the commit of its rows are inputs; rows are read at it, and the score says it."""
+    commits, read = iter(["a" * 40, "b" * 40]), []
+
+    def about(*_: object, **__: object) -> Any:
+        if (sha := next(commits, None)) is None:
+            raise OSError("offline")
+        return type("Info", (), {"sha": sha})()
+
+    def records(name: str, config: str | None, split: str, revision: str | None) -> Iterator[dict[str, Any]]:
+        read.append((name, revision))
+        options = dict(zip("ABCD", "1234", strict=True))
+        yield from ({"question": f"{n}؟", "subject": "Physics", **options, "answer": "B"} for n in "12")
+
+    monkeypatch.setattr("huggingface_hub.HfApi.dataset_info", about)
+    monkeypatch.setattr(sources, "hub_records", records)
+    settings = {"models": [str(tiny)], "suite": "exams", "dtype": "float32", "resamples": 100}
+    pipeline.run_verb("evaluate", settings, tmp_path / "out", Progress(quiet=True))
+    manifest = artifacts.read_manifest(tmp_path / "out")
+    assert manifest is not None and read == [("OALL/Arabic_EXAMS", "a" * 40)]
+    inputs = {key.split(":", 2)[0]: value for key, value in manifest.inputs.items()}
+    assert inputs["set"] == "OALL/Arabic_EXAMS@" + "a" * 40 and len(inputs["benchmark"]) == 64
+    assert manifest.facts["scores"][0]["dataset"]["revision"] == "a" * 40
+    with pytest.raises(DriftError, match="Arabic_EXAMS"):
+        pipeline.run_verb("evaluate", settings, tmp_path / "out", Progress(quiet=True))
+    pipeline.run_verb("evaluate", settings, tmp_path / "out", Progress(quiet=True))  # offline: as it was
+    assert len(read) == 1

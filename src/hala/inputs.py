@@ -1,4 +1,7 @@
-"""What a step is made from, as digests: earlier steps by their manifest, local files by content, hub names by commit."""
+"""What a step is made from, as digests: earlier steps by their manifest, local files by content, hub names by commit.
+
+Benchmarks that ship with hala count by what their files say, and the hub's sets that they read by commit.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,8 @@ NOT_OURS = (artifacts.MANIFEST, artifacts.STARTED)
 
 
 def input_digests(step: Step, root: Path, before: Mapping[str, str], say: Callable[[str], None]) -> dict[str, str]:
-    """Digest of every input of what is made: `$step`, `data:0:PLACE`, `model:1:PLACE`; the number is its place in the section.
+    """Digest of every input of what is made: `$step`, `data:0:PLACE`, `model:1:PLACE`, `benchmark:2:NAME` and the hub's sets of
+    that benchmark, `set:3:ID@REVISION`; the number is its place in the section.
 
     A hub that does not answer is no obstacle where `before`, what the step was made from, holds the commit.
     """
@@ -62,6 +66,12 @@ def pinned(section: SectionT, digests: Mapping[str, str]) -> SectionT:
     return section.model_copy(update=changes) if changes else section
 
 
+def commits(digests: Mapping[str, str]) -> dict[str, str]:
+    """`ID@REVISION` of the hub's sets that benchmarks read -> the commit that stands for it."""
+    sets = ((key.split(":", 2)[2], digest) for key, digest in digests.items() if key.startswith("set:"))
+    return {name: digest.rpartition("@")[2] for name, digest in sets}
+
+
 def _at_commit(data: Data, digests: Mapping[str, str]) -> Data:
     if data.hub is None:
         return data
@@ -74,7 +84,7 @@ def local_places(section: Section) -> Iterator[tuple[str, Path]]:
     """Folders and files that are inputs: ("data" or "model", place)."""
     for kind, value, _ in outside(section):
         place = Path((value.path if isinstance(value, Data) else value) or "").expanduser()
-        if kind != "name" and os.path.exists(place):
+        if kind not in ("name", "benchmark", "probes") and os.path.exists(place):
             yield kind, place
 
 
@@ -91,20 +101,29 @@ def outside(section: Section) -> Iterator[tuple[str, str | Data, str | None]]:
                 yield from outside(item)
             elif not isinstance(item, str) or not item or item.startswith("$"):
                 continue
-            elif kind := _kind_of_name(item, info.metadata):
+            elif kind := _kind_of_name(info.metadata):
                 yield kind, item, None
+                yield from _hub_sets(item) if kind == "benchmark" else ()
             elif "checkpoint" in kinds:
                 # A server's model is only a name there, and the echo engine has none.
                 named = isinstance(section, EngineSettings) and section.engine in ("server", "echo")
                 yield ("name" if named else "model"), item, _revision(section, name)
 
 
-def _kind_of_name(item: str, marks: list[Any]) -> str:
-    """What a string names beside checkpoints: a folder of rows, the file of a benchmark or of probes, or nothing that is read."""
+def _kind_of_name(marks: list[Any]) -> str:
+    """What strings of a field name beside checkpoints: a folder of rows, benchmarks, probes, or nothing that is read."""
     if any(isinstance(mark, Accepts) and "rows" in mark.kinds for mark in marks):
         return "rows"
-    kind = next((mark.kind for mark in marks if isinstance(mark, Described)), "")
-    return kind if item.endswith(".toml") else ""
+    return next((mark.kind for mark in marks if isinstance(mark, Described)), "")
+
+
+def _hub_sets(name: str) -> Iterator[tuple[str, str, str]]:
+    """The hub's sets that a benchmark or suite reads, and what it was translated from."""
+    from hala.evals.benchmarks import find_with_originals
+
+    for benchmark in find_with_originals(name):
+        if not os.path.exists(benchmark.source):
+            yield "set", benchmark.source, benchmark.revision
 
 
 def _revision(section: Section, field: str) -> str | None:
@@ -120,15 +139,22 @@ def _digest(kind: str, value: str | Data, revision: str | None) -> str:
         return fingerprint(value)
     if kind == "name":
         return value
-    path = Path(value).expanduser()
-    if kind == "benchmark":
-        from hala.evals.benchmarks import find_suite
+    if kind == "set":
+        from hala.data.sources import SourceSpec
+        from hala.data.sources import resolve_revision as commit_of
 
-        named = [each for one in find_suite(value) for each in (one, one.original) if each is not None]
-        parts = [path, *(Path(each.source) for each in named if os.path.exists(each.source))]
-        return artifacts.digest_of([artifacts.digest_tree(part) for part in parts])
+        return f"{value}@{commit_of(SourceSpec(hub=value, revision=revision))}"
+    if kind == "benchmark":
+        from hala.evals.benchmarks import find_with_originals, said_of
+
+        named = find_with_originals(value)
+        local = [artifacts.digest_tree(Path(each.source)) for each in named if os.path.exists(each.source)]
+        return artifacts.digest_of([*(said_of(each) for each in named), *local])
     if kind == "probes":
-        return artifacts.digest_tree(path)
+        from hala.evals.probes import find_probes
+
+        return find_probes(value).digest
+    path = Path(value).expanduser()
     if kind == "rows" and os.path.exists(path):
         made = artifacts.read_manifest(path)
         return made.digest if made is not None else artifacts.digest_tree(path)

@@ -151,7 +151,7 @@ def _run_step(step: Step, recipe: Recipe, out: Path, root: Path, choice: Choice,
     content = {"verb": step.verb, "config": config, "inputs": digests, "format": artifacts.FORMAT}
     fingerprint = artifacts.digest_of({**content, "config": sections.identity(type(step.settings), config)})
     identity = {**content, "fingerprint": fingerprint}
-    context = Context(step.name, out, root, recipe.languages, _folders(step, root), progress)
+    context = Context(step.name, out, root, recipe.languages, _folders(step, root), progress, inputs.commits(digests))
     if (finished := _finished(step, out, identity, choice)) is not None:
         progress.say(f"    finished before, kept ({out})")
         _test(step.model_copy(update={"settings": inputs.pinned(step.settings, digests)}), config, finished, context)

@@ -48,8 +48,8 @@ class Execution:
 
 
 class Described:
-    """Marks a field whose values may be files of benchmarks or of probes (`mine.toml`): what they hold is part of the step's
-    identity."""
+    """Marks a field whose values name benchmarks or probes, those that ship or files (`mine.toml`): what they hold is part of the
+    step's identity."""
 
     def __init__(self, kind: Literal["benchmark", "probes"] = "benchmark") -> None:
         self.kind = kind

@@ -80,6 +80,7 @@ def test_a_tree_equals_each_text_alone(kind, stretch, tokenizer, monkeypatch):
     """Masks, positions and convolutions of a tree give what padded rows give, with windows and capped scores too, wherever
     attention cuts the row."""
     monkeypatch.setattr("hala.evals.trees.STRETCH", stretch)
+    monkeypatch.setattr("hala.evals.trees.PART", stretch)
     model = _tiny(kind)
     assert trees.takes_trees(model)
     found = log_probabilities((model, tokenizer), PROMPTS)

@@ -13,7 +13,7 @@ hub, a local file or a test's list. A row that cannot be used is listed with its
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -130,6 +130,18 @@ def find_suite(name: str) -> tuple[Benchmark, ...]:
         return (BENCHMARKS[name],)
     choices = sorted([*SUITES, *BENCHMARKS])
     raise RecipeError(f"unknown suite '{name}'.{nearest(name, choices)}", f"Known: {', '.join(choices)}, or a file (mine.toml).")
+
+
+def find_with_originals(name: str) -> tuple[Benchmark, ...]:
+    """The benchmarks that `find_suite` finds, each once, and behind them what they were translated from."""
+    named = find_suite(name)
+    return tuple(dict.fromkeys([*named, *(each.original for each in named if each.original is not None)]))
+
+
+def said_of(benchmark: Benchmark) -> dict[str, Any]:
+    """All that a benchmark's file says, as JSON can hold it; without the place of its rows where they are files."""
+    form = FORMS[benchmark.schema]
+    return asdict(replace(form, source="") if Path(form.source).exists() else form)
 
 
 def _own(form: Form, place: str) -> None:

@@ -29,6 +29,7 @@ KNOWN = ("gemma2", "gemma3_text", "lfm2", "lfm2_moe", "llama", "mistral", "qwen2
 SHORT_CONVS = ("Lfm2ShortConv", "Lfm2MoeShortConv")
 KINDS = {"full_attention", "sliding_attention", "conv"}
 STRETCH = 64  # places whose attention is computed together on a CPU: of 64, 96 and 128 none is faster
+PART = 256  # places that pass a feed-forward layer together on a CPU: what is wide there stays in the cache
 BY_STRETCHES = "hala_stretches"  # the name under which transformers finds `_by_stretches`
 
 
@@ -125,6 +126,9 @@ def reading(model: Any, rows: Rows, wanted: torch.Tensor) -> Iterator[dict[str, 
         above = ancestors(rows.parents, taps - 1)
         for module in convs:
             stack.enter_context(_instead(module, partial(_convolve, module, above)))
+        for layer in model.get_decoder().layers if rows.ids.device.type == "cpu" else ():
+            if not hasattr(feed_forward := _feed_forward(layer), "experts"):
+                stack.enter_context(_instead(feed_forward, partial(_by_parts, feed_forward.forward)))
         for module, needed in _last(model, wanted[:, 0] * rows.ids.shape[1] + wanted[:, 1], above):
             stack.enter_context(_instead(module, partial(_only_at, needed, module.forward)))
         if len(rows.ids) == 1 and rows.ids.device.type == "cpu" and model.config._attn_implementation == "sdpa":
@@ -225,7 +229,7 @@ def _last(model: Any, needed: torch.Tensor, above: list[tuple[torch.Tensor, torc
     Attention looks everywhere, so of all that comes before it everything is needed.
     """
     for layer in reversed(model.get_decoder().layers):
-        yield layer.feed_forward if hasattr(layer, "feed_forward") else layer.mlp, needed
+        yield _feed_forward(layer), needed
         if not hasattr(layer, "conv"):
             attention = layer.self_attn
             yield attention.q_proj, needed
@@ -236,6 +240,18 @@ def _last(model: Any, needed: torch.Tensor, above: list[tuple[torch.Tensor, torc
         marks[torch.cat([needed, *(place[needed] for place, _ in above)])] = True
         needed = marks.nonzero().squeeze(1)
         yield layer.conv.in_proj, needed
+
+
+def _feed_forward(layer: Any) -> Any:
+    return layer.feed_forward if hasattr(layer, "feed_forward") else layer.mlp
+
+
+def _by_parts(stock: Any, hidden_states: torch.Tensor) -> torch.Tensor:
+    """What a module that mixes no places gives, some places at a time."""
+    out = torch.empty_like(hidden_states)
+    for begin in range(0, hidden_states.shape[1], PART):
+        out[:, begin : begin + PART] = stock(hidden_states[:, begin : begin + PART])
+    return out
 
 
 def _only_at(needed: torch.Tensor, stock: Any, hidden_states: torch.Tensor) -> torch.Tensor:

@@ -41,7 +41,8 @@ def run(settings: Evaluate, context: Context) -> Outcome:
     if pair_sets:
         check_learned(settings)
         metrics_of(settings, "")  # what is unknown or missing is said before a model is loaded
-    question_sets = {name: (about, told_apart(items)) for name, (about, items) in question_sets_of(settings, bad)}
+    read = question_sets_of(settings, bad, context.commits)
+    question_sets = {name: (about, told_apart(items)) for name, (about, items) in read}
     if settings.profile:
         find_profile(settings.profile)
     probe_sets = probe_sets_of(settings)

@@ -39,7 +39,7 @@ def run(settings: Filter, context: Context) -> Outcome:
     from hala.shards import run_shards
 
     bad, began, fresh, langs = Collected(), time.monotonic(), Counter[str](), Counter[str]()
-    looked = leaks.sought(settings, bad) if settings.decontaminate or settings.questions else None
+    looked = leaks.sought(settings, bad, context.commits) if settings.decontaminate or settings.questions else None
     checks = _checks(settings, context, looked)
     judging = open_judge(settings.judge, context)
     duplicates = _duplicates(settings, context)

@@ -10,7 +10,6 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +18,7 @@ from hala.data.normaliser import words
 from hala.errors import InputError
 from hala.recipe import Filter
 from hala.records import Question, Row, Verdict
-from hala.verbs.testsets import benchmark_rows
+from hala.verbs.testsets import NO_COMMITS, at_commit, benchmark_rows
 
 if TYPE_CHECKING:
     from hala.data.contamination import Index, Leak
@@ -55,7 +54,7 @@ def _texts(row: Row) -> list[str]:
     return [message.content for message in (*row.messages, *(row.original or ()))]
 
 
-def sought(settings: Filter, bad: Any) -> Sought:
+def sought(settings: Filter, bad: Any, commits: Mapping[str, str] = NO_COMMITS) -> Sought:
     """The questions of the recipe's benchmarks, of the originals that these were translated from, and of its own files."""
     from hala.data.contamination import Index
     from hala.data.rows import open_questions
@@ -67,7 +66,7 @@ def sought(settings: Filter, bad: Any) -> Sought:
         for position, question in enumerate(open_questions(data, bad)):
             found[f"{name} {number}.{position} {question.id}"] = name, question
     for benchmark in _benchmarks(settings.decontaminate):
-        for position, question in enumerate(_questions(benchmark, bad)):
+        for position, question in enumerate(_questions(at_commit(benchmark, commits), bad)):
             found[f"{benchmark.name} {position} {question.id}"] = benchmark.name, question
     texts = {name: question.question for name, (_, question) in found.items()}
     return Sought(Index(texts, {name: question.options for name, (_, question) in found.items()}), found)
@@ -75,10 +74,9 @@ def sought(settings: Filter, bad: Any) -> Sought:
 
 def _benchmarks(names: Iterable[str]) -> list[Benchmark]:
     """What the names stand for, each once, and behind it what it was translated from: translation hides a leak."""
-    from hala.evals.benchmarks import find_suite
+    from hala.evals.benchmarks import find_with_originals
 
-    named = [benchmark for name in names for benchmark in find_suite(name)]
-    return list(dict.fromkeys(chain(named, (each.original for each in named if each.original is not None))))
+    return list(dict.fromkeys(benchmark for name in names for benchmark in find_with_originals(name)))
 
 
 def _questions(benchmark: Benchmark, bad: Any) -> Iterator[Question]:

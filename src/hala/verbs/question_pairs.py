@@ -6,19 +6,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from hala.errors import InputError, RecipeError
 from hala.records import Message, Row
-from hala.verbs.testsets import benchmark_rows
+from hala.verbs.testsets import NO_COMMITS, at_commit, benchmark_rows
 
 NO_TWIN, OTHER_ORDER = "has another answer in the original, or is not there", "its subject is in another order"
 AGREE = 0.9
 """A subject of which fewer twins have the same right answer is not in the original's order."""
 
 
-def question_pairs(name: str, options: bool, bad: Any) -> list[Row]:
+def question_pairs(name: str, options: bool, bad: Any, commits: Mapping[str, str] = NO_COMMITS) -> list[Row]:
     """The questions of a benchmark with those of its original, in the benchmark's order; each with its `options` or alone.
 
     They belong together by subject and place within it. A question without a twin, or whose twin has another right answer, is no
@@ -28,7 +28,8 @@ def question_pairs(name: str, options: bool, bad: Any) -> list[Row]:
     from hala.data.readers import BadRow
     from hala.evals.benchmarks import find_suite, read
 
-    benchmark, *others = find_suite(name)
+    found, *others = find_suite(name)
+    benchmark = at_commit(found, commits)
     if others or benchmark.original is None:
         raise RecipeError(f"'{name}' has no original that its questions were translated from.", "For example: mmmlu_ar.")
 

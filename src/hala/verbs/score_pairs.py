@@ -29,7 +29,7 @@ def pair_sets_of(settings: Evaluate, context: Context, bad: Any) -> Iterator[tup
         if isinstance(place, Data):
             rows = read_pairs(place, context.inputs, bad, settings.limit, there)
         else:
-            rows = spread(question_pairs(str(place), settings.question_options, bad), settings.limit)
+            rows = spread(question_pairs(str(place), settings.question_options, bad, context.commits), settings.limit)
         if "forward" in settings.directions:
             yield name, (there, rows)
         if "backward" in settings.directions:

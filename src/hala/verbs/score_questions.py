@@ -12,15 +12,17 @@ from typing import Any
 from hala.recipe import Evaluate
 from hala.verbs.question_workers import answer_all, answers_of
 from hala.verbs.sheet import CLEAN, MEAN, Sheet, Turn, dtype_of, entry
-from hala.verbs.testsets import benchmark_rows, own_questions, set_name, spread_over, unique
+from hala.verbs.testsets import NO_COMMITS, at_commit, benchmark_rows, own_questions, set_name, spread_over, unique
 
 
-def question_sets_of(settings: Evaluate, bad: Any) -> Iterator[tuple[str, tuple[Any, list[Any]]]]:
-    """(name, (benchmark, items)) of the recipe's own questions, then of the suite."""
+def question_sets_of(
+    settings: Evaluate, bad: Any, commits: Mapping[str, str] = NO_COMMITS
+) -> Iterator[tuple[str, tuple[Any, list[Any]]]]:
+    """(name, (benchmark, items)) of the recipe's own questions, then of the suite, which is read at these `commits`."""
     from hala.data.readers import BadRow
     from hala.evals.benchmarks import find_suite, read
 
-    suite = find_suite(settings.suite) if settings.suite else ()
+    suite = [at_commit(each, commits) for each in find_suite(settings.suite)] if settings.suite else []
     names = iter(unique([*(set_name(data) for data in settings.questions), *(benchmark.name for benchmark in suite)]))
     for data in settings.questions:
         benchmark, items = own_questions(data, bad)

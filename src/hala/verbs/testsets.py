@@ -79,6 +79,16 @@ def told_apart(items: Sequence[Any]) -> list[Any]:
     return made
 
 
+NO_COMMITS: Mapping[str, str] = {}
+
+
+def at_commit(benchmark: Any, commits: Mapping[str, str]) -> Any:
+    """The benchmark, and its original, read at the commits that stand among the step's inputs, where they do."""
+    name = f"{benchmark.source}@{benchmark.revision}"
+    original = at_commit(benchmark.original, commits) if benchmark.original is not None else None
+    return replace(benchmark, revision=commits.get(name, benchmark.revision), original=original)
+
+
 def benchmark_rows(benchmark: Any, subset: str) -> Iterator[Mapping[str, Any]]:
     """The rows of one subset of a benchmark, from the hub or from files in the form that the hub has them.
 
