@@ -158,6 +158,8 @@ def _run_step(step: Step, recipe: Recipe, out: Path, root: Path, choice: Choice,
         return
     session = Session.begin(out, identity)
     progress.step(step.name)
+    if session.number > 1:
+        progress.say(f"    begun before, goes on from what is there ({out})")
     try:
         with artifacts.disk_errors(out):
             outcome = perform(step.verb, inputs.pinned(step.settings, digests), context)
