@@ -457,7 +457,8 @@ def test_seconds_of_all_sessions_add_up(recipe_file: Path, tmp_path: Path, monke
     monkeypatch.setattr(pipeline, "perform", slow)
     with pytest.raises(KeyboardInterrupt):
         run(recipe_file, tmp_path / "run", only="pairs")
-    run(recipe_file, tmp_path / "run")
+    said = run(recipe_file, tmp_path / "run")
+    assert said.count("begun before, goes on") == 1
     assert manifest(tmp_path / "run", "pairs")["timings"].items() >= {"seconds": 200.0, "sessions": 2}.items()
     assert "sessions" not in manifest(tmp_path / "run", "echoed")["timings"]
 
