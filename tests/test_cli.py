@@ -488,3 +488,9 @@ def test_preview_says_which_step_is_missing(hala: Hala, tmp_path: Path) -> None:
     answer = hala("preview", recipe)
     assert answer.code != 0 and "needs $mixed, which is not finished" in answer.err
     assert f"hala run {recipe} --only mixed" in answer.err
+
+
+def test_a_second_suite_is_refused(hala: Hala, tmp_path: Path) -> None:
+    """An option that holds one value never drops the first of two without a word."""
+    done = hala("evaluate", str(tmp_path), "--suite", "exams", "--suite", "aratrust", "--out", str(tmp_path / "out"))
+    assert done.code == 3 and "--suite is given 2 times (exams, aratrust)" in done.err

@@ -73,7 +73,7 @@ def test_a_suite_is_read_at_a_commit(tmp_path: Path, tiny: Path, monkeypatch: py
     manifest = artifacts.read_manifest(tmp_path / "out")
     assert manifest is not None and read == [("OALL/Arabic_EXAMS", "a" * 40)]
     inputs = {key.split(":", 2)[0]: value for key, value in manifest.inputs.items()}
-    assert inputs["set"] == "OALL/Arabic_EXAMS@" + "a" * 40 and len(inputs["benchmark"]) == 64
+    assert inputs["set"] == "OALL/Arabic_EXAMS@" + "a" * 40 and len(inputs["suite"]) == 64
     assert manifest.facts["scores"][0]["dataset"]["revision"] == "a" * 40
     with pytest.raises(DriftError, match="Arabic_EXAMS"):
         pipeline.run_verb("evaluate", settings, tmp_path / "out", Progress(quiet=True))

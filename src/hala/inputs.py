@@ -6,6 +6,7 @@ Benchmarks that ship with hala count by what their files say, and the hub's sets
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,6 +19,7 @@ from hala.recipe_file import references
 
 SectionT = TypeVar("SectionT", bound=Section)
 SMALL = (".json", ".jinja", ".model", ".txt", ".md")  # tokenizers, templates, settings, licences
+_AT_COMMIT = re.compile("@[0-9a-f]{40}$")
 NOT_OURS = (artifacts.MANIFEST, artifacts.STARTED)
 
 
@@ -67,9 +69,9 @@ def pinned(section: SectionT, digests: Mapping[str, str]) -> SectionT:
 
 
 def commits(digests: Mapping[str, str]) -> dict[str, str]:
-    """`ID@REVISION` of the hub's sets that benchmarks read -> the commit that stands for it."""
-    sets = ((key.split(":", 2)[2], digest) for key, digest in digests.items() if key.startswith("set:"))
-    return {name: digest.rpartition("@")[2] for name, digest in sets}
+    """`ID` or `ID@REVISION` of a model, or of a set that benchmarks read, on the hub -> the commit that stands for it."""
+    named = ((key.split(":", 2)[2], digest) for key, digest in digests.items() if key.startswith(("set:", "model:")))
+    return {name: digest.rpartition("@")[2] for name, digest in named if _AT_COMMIT.search(digest)}
 
 
 def _at_commit(data: Data, digests: Mapping[str, str]) -> Data:
@@ -84,7 +86,7 @@ def local_places(section: Section) -> Iterator[tuple[str, Path]]:
     """Folders and files that are inputs: ("data" or "model", place)."""
     for kind, value, _ in outside(section):
         place = Path((value.path if isinstance(value, Data) else value) or "").expanduser()
-        if kind not in ("name", "benchmark", "probes") and os.path.exists(place):
+        if kind not in ("name", "benchmark", "suite", "probes") and os.path.exists(place):
             yield kind, place
 
 
@@ -103,7 +105,7 @@ def outside(section: Section) -> Iterator[tuple[str, str | Data, str | None]]:
                 continue
             elif kind := _kind_of_name(info.metadata):
                 yield kind, item, None
-                yield from _hub_sets(item) if kind == "benchmark" else ()
+                yield from _hub_sets(kind, item)
             elif "checkpoint" in kinds:
                 # A server's model is only a name there, and the echo engine has none.
                 named = isinstance(section, EngineSettings) and section.engine in ("server", "echo")
@@ -117,12 +119,16 @@ def _kind_of_name(marks: list[Any]) -> str:
     return next((mark.kind for mark in marks if isinstance(mark, Described)), "")
 
 
-def _hub_sets(name: str) -> Iterator[tuple[str, str, str]]:
-    """The hub's sets that a benchmark or suite reads, and what it was translated from."""
-    from hala.evals.benchmarks import find_with_originals
+def _read(kind: str, name: str) -> tuple[Any, ...]:
+    """The benchmarks that are read for a name: a suite is asked as it is, elsewhere originals are looked at too."""
+    from hala.evals.benchmarks import find_suite, find_with_originals
 
-    for benchmark in find_with_originals(name):
-        if not os.path.exists(benchmark.source):
+    return find_suite(name) if kind == "suite" else find_with_originals(name) if kind == "benchmark" else ()
+
+
+def _hub_sets(kind: str, name: str) -> Iterator[tuple[str, str, str]]:
+    for benchmark in _read(kind, name):
+        if benchmark.on_hub:
             yield "set", benchmark.source, benchmark.revision
 
 
@@ -143,11 +149,15 @@ def _digest(kind: str, value: str | Data, revision: str | None) -> str:
         from hala.data.sources import SourceSpec
         from hala.data.sources import resolve_revision as commit_of
 
-        return f"{value}@{commit_of(SourceSpec(hub=value, revision=revision))}"
-    if kind == "benchmark":
-        from hala.evals.benchmarks import find_with_originals, said_of
+        try:
+            return f"{value}@{commit_of(SourceSpec(hub=value, revision=revision))}"
+        except InputError as error:
+            fix = "Check your connection; offline, write a benchmark's file whose source is a local copy (docs/evaluate.md)."
+            raise InputError(error.message, fix) from error
+    if kind in ("benchmark", "suite"):
+        from hala.evals.benchmarks import said_of
 
-        named = find_with_originals(value)
+        named = _read(kind, value)
         local = [artifacts.digest_tree(Path(each.source)) for each in named if os.path.exists(each.source)]
         return artifacts.digest_of([*(said_of(each) for each in named), *local])
     if kind == "probes":

@@ -146,6 +146,8 @@ def recipe_content(recipe: Recipe) -> dict[str, Any]:
 
 
 def _run_step(step: Step, recipe: Recipe, out: Path, root: Path, choice: Choice, progress: Progress) -> None:
+    from hala.weights.hub import at_commits
+
     config = {**step.settings.model_dump(mode="json"), "languages": recipe.languages.model_dump()}
     digests = input_digests(step, root, _known_inputs(out), progress.say)
     content = {"verb": step.verb, "config": config, "inputs": digests, "format": artifacts.FORMAT}
@@ -154,14 +156,15 @@ def _run_step(step: Step, recipe: Recipe, out: Path, root: Path, choice: Choice,
     context = Context(step.name, out, root, recipe.languages, _folders(step, root), progress, inputs.commits(digests))
     if (finished := _finished(step, out, identity, choice)) is not None:
         progress.say(f"    finished before, kept ({out})")
-        _test(step.model_copy(update={"settings": inputs.pinned(step.settings, digests)}), config, finished, context)
+        with at_commits(context.commits):
+            _test(step.model_copy(update={"settings": inputs.pinned(step.settings, digests)}), config, finished, context)
         return
     session = Session.begin(out, identity)
     progress.step(step.name)
     if session.number > 1:
         progress.say(f"    begun before, goes on from what is there ({out})")
     try:
-        with artifacts.disk_errors(out):
+        with artifacts.disk_errors(out), at_commits(context.commits):
             outcome = perform(step.verb, inputs.pinned(step.settings, digests), context)
     except BaseException:
         with contextlib.suppress(OSError):  # on a full disk the time is lost, the error is not

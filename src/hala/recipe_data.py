@@ -48,10 +48,12 @@ class Execution:
 
 
 class Described:
-    """Marks a field whose values name benchmarks or probes, those that ship or files (`mine.toml`): what they hold is part of the
-    step's identity."""
+    """Marks a field whose values name benchmarks (with what they were translated from, but for a `suite`) or probes.
 
-    def __init__(self, kind: Literal["benchmark", "probes"] = "benchmark") -> None:
+    They ship or are files (`mine.toml`); what they hold is part of the step's identity.
+    """
+
+    def __init__(self, kind: Literal["benchmark", "suite", "probes"] = "benchmark") -> None:
         self.kind = kind
 
 

@@ -283,7 +283,7 @@ class Evaluate(LocalSettings):
     than a hundred sentences or documents convince too easily."""
     questions: QuestionList = ()
     """Multiple-choice questions, scored by log-likelihood: files, or `world: questions`."""
-    suite: Annotated[str | None, Described()] = None
+    suite: Annotated[str | None, Described("suite")] = None
     """A named set of benchmarks from the hub, for example `oall-v2`, one benchmark by name, or one in a file (`mine.toml`); the
     mean of several is one score more."""
     leaks: Annotated[tuple[str, ...], BeforeValidator(as_tuple), Accepts("rows")] = ()

@@ -48,7 +48,7 @@ def forecast(recipe: Recipe) -> dict[str, list[Bound]]:
 
 def _own(settings: Section) -> Iterator[Bound]:
     for kind, value, _ in outside(_binding(settings)):
-        if kind in ("rows", "benchmark", "set", "probes") or (kind == "model" and isinstance(settings, Mix)):
+        if kind in ("rows", "benchmark", "suite", "set", "probes") or (kind == "model" and isinstance(settings, Mix)):
             continue  # a mix's tokenizer only counts, and questions are only looked for
         if isinstance(value, Data):
             yield from _of_data(value)

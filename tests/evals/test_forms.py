@@ -91,6 +91,10 @@ def test_answers_that_are_texts(tmp_path: Path, row: dict[str, object], said: st
         ('labels = "A B C"', "labels = 3", "labels = 3 is of the wrong kind"),
         ('source = "me/my-questions"\n', "", "names no source"),
         ("[columns]", "[columns", "cannot be read"),
+        ('body = "{question}', 'body = "{Question}', "body has {Question}. Did you mean 'question'"),
+        ('body = "{question}\\n{options}', 'body = "{question}\\n', "body does not show {options}"),
+        ("({label}) {option}", "({lable}) {option}", "option has {lable}. Did you mean 'label'"),
+        ('instruction = "Choose.', 'instruction = "Choose from {option}.', "instruction has {option}"),
     ],
 )
 def test_mistakes_in_a_file_are_named(tmp_path: Path, old: str, new: str, said: str) -> None:
@@ -104,7 +108,7 @@ def test_answers_are_as_many_as_options_and_names_are_ones_own(tmp_path: Path) -
     """Mistakes that would end in a traceback, or replace a benchmark that ships, are said when the file is read."""
     text = (
         'source = "x/y"\nlabels = "A B C"\n{more}\n[columns]\nquestion = "q"\noptions = ["a", "b", "c"]\nanswer = "r"\n'
-        'answers = "{answers}"\n[prompt]\nbody = "{{question}}"\noption = "{{option}}"\n'
+        'answers = "{answers}"\n[prompt]\nbody = "{{question}}{{options}}"\noption = "{{option}}"\n'
     )
     for name, more, answers, said in (
         ("mine", "", "1 2", "3 options and 2 answers"),

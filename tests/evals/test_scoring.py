@@ -306,6 +306,8 @@ def test_summary_has_macro_micro_and_subsets_in_points():
 def test_suite_is_the_mean_of_headlines():
     """The overall number weighs each benchmark once, whatever its size."""
     micro, macro = _own("one", "micro"), _own("two", "macro")
-    overall = summarise_suite("both", [(micro, _answers((1, 1), (10, 0))), (macro, _answers((1, 1), (10, 0)))])
+    overall = summarise_suite(
+        "both", PROFILES["strict"], [(micro, _answers((1, 1), (10, 0))), (macro, _answers((1, 1), (10, 0)))]
+    )
     assert overall.value == pytest.approx((100 * 11 / 12 + 75) / 2)
-    assert "members:one+two" in overall.signature
+    assert "members:one@+two@|profile:strict" in overall.signature

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -301,13 +302,19 @@ def test_malformed_benchmark_questions_are_reported(tmp_path: Path, monkeypatch:
     """A benchmark row that gives no question to look for is counted, not passed over."""
     from hala.evals import benchmarks
 
-    sums = benchmarks.Benchmark("sums", "sums.jsonl", ("",), "test", "arbmmlu_ht", benchmarks.LATIN_LETTERS)
+    sums = benchmarks.Benchmark("sums", "own/sums.jsonl", ("",), "test", "arbmmlu_ht", benchmarks.LATIN_LETTERS)
     monkeypatch.setattr(benchmarks, "find_suite", lambda _: (sums,))
-    monkeypatch.setattr(
-        "hala.data.sources.hub_records", lambda *_: [{"question": "?"}, {"question": "1 + 1?", "choices": [1, 2], "answer": 1}]
-    )
+    read = []
+
+    def records(name: str, config: str | None, split: str, revision: str | None) -> list[dict[str, Any]]:
+        read.append(revision)
+        return [{"question": "?"}, {"question": "1 + 1?", "choices": [1, 2], "answer": 1}]
+
+    monkeypatch.setattr("hala.data.sources.hub_records", records)
     source = step(tmp_path / "in", ROWS)
-    outcome = run(Filter(data="$in", gates="none", decontaminate="sums"), context(tmp_path / "out", **{"in": source}))
+    at = replace(context(tmp_path / "out", **{"in": source}), commits={"own/sums.jsonl@main": "a" * 40})
+    outcome = run(Filter(data="$in", gates="none", decontaminate="sums"), at)
+    assert read == ["a" * 40]
     assert outcome.counts["malformed"] == 1 and "sums.jsonl" in (tmp_path / "out/malformed.jsonl").read_text(encoding="utf-8")
 
 

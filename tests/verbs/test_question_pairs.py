@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from hala.errors import InputError, RecipeError
+from hala.evals.benchmarks import find_suite
 from hala.verbs.question_pairs import question_pairs
 
 FORM = """\
@@ -75,6 +76,35 @@ def test_another_answer_is_no_pair_and_another_order_no_subject(two: Any) -> Non
     ]
     with pytest.raises(InputError, match="no question in common"):
         question_pairs(two(arabic[20:], english[20:]), False, bad.append)
+
+
+def test_a_first_row_that_is_lost_shifts_its_subject(two: Any) -> None:
+    """One row that cannot be used at the head of a subject does not part all others from their originals."""
+    answers = [0, 1, 1, 0, 1, 0, 0, 0, 1, 1, 0, 1]
+    english = [row(f"e{subject}{n}", subject, answer) for subject in "ab" for n, answer in enumerate(answers)]
+    arabic = [row(f"ع{subject}{n}", subject, answer) for subject in "ab" for n, answer in enumerate(answers)]
+    english[12]["question"], arabic[0]["question"] = "", ""
+    bad: list[Any] = []
+    rows = question_pairs(two(arabic, english), False, bad.append)
+    assert [(each.original or ())[0].content for each in rows] == [each.messages[0].content.replace("ع", "e") for each in rows]
+    assert len(rows) == 22 and len(bad) == 3
+
+
+def test_both_sides_are_read_at_their_commits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pairs of the hub are of the commits that stand among the inputs, and their rows say so."""
+    read = []
+
+    def records(name: str, config: str | None, split: str, revision: str | None) -> list[dict[str, Any]]:
+        read.append((name, revision))
+        return [{"question": "1 + 1?", "choices": ["1", "2", "3", "4"], "answer": 1, "subject": "anatomy"}] * 2
+
+    monkeypatch.setattr("hala.data.sources.hub_records", records)
+    found = find_suite("arbmmlu_ht")[0]
+    assert found.original is not None
+    commits = {f"{found.source}@main": "a" * 40, f"{found.original.source}@main": "b" * 40}
+    rows = question_pairs("arbmmlu_ht", False, print, commits)
+    assert set(read) == {(found.source, "a" * 40), (found.original.source, "b" * 40)}
+    assert {each.source for each in rows} == {f"{found.source}@{'a' * 40}"}
 
 
 def test_a_benchmark_without_original_is_refused() -> None:

@@ -307,7 +307,8 @@ def test_summary_is_a_terminal_table(tmp_path: Path) -> None:
     assert re.search(
         r"arabic +translate +finished +0:12 +3 of 6 rows kept \(50\.0%\); rejected: length 2, wrong_script 1; 1 malformed", table
     )
-    assert re.search(r"student +1\.23M +50\.0 \* \(48\.0 to 52\.0\) \+20\.0 \(\+15\.0 to \+25\.0\)", table)
+    assert re.search(r"student +1\.23M +50\.0 \^ \(48\.0 to 52\.0\) \+20\.0 \(\+15\.0 to \+25\.0\)", table)
+    assert "^ best of its column" in table
 
 
 def test_describe_tells_what_one_step_made(tmp_path: Path) -> None:

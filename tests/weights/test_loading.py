@@ -18,7 +18,7 @@ from transformers import AutoConfig, AutoTokenizer, Lfm2Config, LlamaForCausalLM
 from hala.errors import DiskError, InputError, RecipeError
 from hala.weights.checkpoint import open_checkpoint
 from hala.weights.compress import compress
-from hala.weights.hub import fetch, resolve_revision
+from hala.weights.hub import at_commits, fetch, resolve_revision
 from hala.weights.linears import round_tokens
 from hala.weights.loading import load_model, load_tokenizer, new_lfm2, save_model
 from hala.weights.schemes import MODES, SCHEMES, Mode, decode
@@ -232,6 +232,22 @@ def test_being_offline_says_what_to_do(ask: Callable[[str], object], monkeypatch
     monkeypatch.setattr(huggingface_hub.HfApi, "model_info", offline)
     with pytest.raises(InputError, match=r"owner/name.*no route.*path of a folder"):
         ask("owner/name")
+
+
+def test_models_are_read_at_the_commits_of_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Within a step a branch is the commit that its inputs name; others, and those outside of it, stay what they are."""
+    asked = []
+
+    def download(name: str, revision: str | None, **_: object) -> str:
+        asked.append((name, revision))
+        return "."
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    with at_commits({"some/model": "a" * 40, "some/model@old": "b" * 40}):
+        for revision in (None, "old", "new"):
+            fetch("some/model", revision)
+    fetch("some/model")
+    assert [revision for _, revision in asked] == ["a" * 40, "b" * 40, "new", None]
 
 
 def test_a_commit_needs_no_hub() -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hala.cli.words import JsonOption, OutOption, SetOption, run_verb, settings_of
+from hala.cli.words import JsonOption, OutOption, SetOption, one_of, run_verb, settings_of
 
 if TYPE_CHECKING:
     from hala.recipe import Tune
@@ -97,7 +97,9 @@ def preview(
 def evaluate(
     models: Annotated[list[str], typer.Argument(help="Checkpoints; the first is the baseline.")],
     out: OutOption,
-    suite: Annotated[str | None, typer.Option(help="Named benchmarks, for example oall-v2.")] = None,
+    suite: Annotated[
+        list[str] | None, typer.Option(help="A suite or a benchmark, for example oall-v2, or a file (mine.toml).")
+    ] = None,
     pairs: Annotated[list[str] | None, typer.Option(help="File of sentence pairs (BLEU, chrF++).")] = None,
     questions: Annotated[list[str] | None, typer.Option(help="File of multiple-choice questions.")] = None,
     probes: Annotated[list[str] | None, typer.Option(help="Prompts to answer: ar, or a file of your own (mine.toml).")] = None,
@@ -109,8 +111,8 @@ def evaluate(
     as_json: JsonOption = False,
 ) -> None:
     """Compare checkpoints on questions, translations and answers, with 95% intervals."""
-    given = {"suite": suite, "pairs": pairs, "questions": questions, "probes": probes, "leaks": leaks, "export": export or None}
-    settings = settings_of(overrides, models=models, **given)
+    given = {"pairs": pairs, "questions": questions, "probes": probes, "leaks": leaks, "export": export or None}
+    settings = settings_of(overrides, models=models, suite=one_of("--suite", suite), **given)
     run_verb("evaluate", out, settings, as_json, source=start, target=to)
 
 

@@ -70,6 +70,15 @@ def settings_of(overrides: list[str] | None, **given: Any) -> dict[str, Any]:
     return settings
 
 
+def one_of(option: str, values: list[str] | None) -> str | None:
+    """The value of an option that is given at most once. Raises: RecipeError when it is given again."""
+    from hala.errors import RecipeError
+
+    if values and len(values) > 1:
+        raise RecipeError(f"{option} is given {len(values)} times ({', '.join(values)}).", "Give one; run the command for each.")
+    return values[0] if values else None
+
+
 def data_of(place: Path, overrides: list[str] | None) -> Data:
     """A file or folder with what `--set data.KEY=VALUE` says about it. Raises RecipeError for another key."""
     from hala.errors import RecipeError

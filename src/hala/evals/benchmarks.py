@@ -12,6 +12,7 @@ hub, a local file or a test's list. A row that cannot be used is listed with its
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -22,6 +23,7 @@ from hala.evals.forms import FORMS, MOST_OPTIONS, Columns, Form, read_form
 from hala.records import Question
 
 # Own questions, which data/questions.py reads, come as items already.
+_HUB_SET = re.compile(r"[A-Za-z0-9][\w.-]*(?:/[\w.-]+)?")
 ARABIC_LETTERS, LATIN_LETTERS = FORMS["own_ar"].labels, FORMS["own"].labels
 
 
@@ -44,6 +46,11 @@ class Benchmark:
     lang: str = "ar"
     original: Benchmark | None = None
     """What it was translated from, in part at least: looked for in training data too."""
+
+    @property
+    def on_hub(self) -> bool:
+        """Whether the rows are those of a data set of the hub, and not files here."""
+        return _HUB_SET.fullmatch(self.source) is not None and not Path(self.source).exists()
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +124,9 @@ def find_suite(name: str) -> tuple[Benchmark, ...]:
             raise RecipeError(f"{name} has no [columns].", "docs/evaluate.md shows a benchmark's file.")
         _own(form, name)
         if form.original.endswith(".toml"):  # beside the file
-            other = read_form(Path(name).parent / form.original)
+            other = replace(read_form(Path(name).parent / form.original), original="")
+            if other.name == form.name:
+                raise RecipeError(f"{name} and its original {form.original} have one name.", "Rename one of the files.")
             _own(other, form.original)
             form = replace(form, original=other.name)
         elif form.original and form.original not in BENCHMARKS:

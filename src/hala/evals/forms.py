@@ -22,6 +22,9 @@ SETS = Path(__file__).parent / "sets"
 MOST_OPTIONS = 10
 _PLACE = re.compile(r"\{(question|options|context|topic|label|option)\}")
 
+_NAMED = re.compile(r"\{([A-Za-z_]+)\}")
+_IN_BODY = ("question", "options", "context", "topic")
+
 
 @dataclass(frozen=True, slots=True)
 class Columns:
@@ -118,9 +121,23 @@ def read_form(path: Path) -> Form:
         raise InputError(
             f"{path} has {len(columns.options)} options and {len(columns.answers)} answers.", "Give one for each option."
         )
+    for layout in (form.prompt, form.context):
+        if layout is not None:
+            _check_places(layout, path)
     if form.columns is not None and not form.source:
         raise InputError(f"{path} names no source.", "Give the hub id or the place of its files.")
     return form
+
+
+def _check_places(layout: Layout, path: Path) -> None:
+    """Raises InputError for a place that nothing fills, and where the question or its options would not be shown."""
+    texts = {"body": ("question", "options"), "option": ("option",)}
+    for name, known in (("instruction", _IN_BODY), ("body", _IN_BODY), ("option", ("label", "option"))):
+        text = getattr(layout, name)
+        if strange := next((word for word in _NAMED.findall(text) if word not in known), None):
+            raise InputError(f"{path}: {name} has {{{strange}}}.{nearest(strange, known)}", f"Known: {', '.join(known)}.")
+        if missing := next((word for word in texts.get(name, ()) if f"{{{word}}}" not in text), None):
+            raise InputError(f"{path}: {name} does not show {{{missing}}}.", "docs/evaluate.md shows a benchmark's file.")
 
 
 def _made(kind: type[Any], content: Mapping[str, Any], path: Path, where: str) -> Any:

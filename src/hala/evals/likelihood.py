@@ -85,7 +85,7 @@ def log_probabilities(
         for task, logprobs in zip((task for group in batch for task in group), sums, strict=True):
             made[task.number] = Likelihoods(tuple(logprobs), task.encoded.tokens, task.encoded.truncated)
         if progress:
-            progress(len(made) * share[1], len(prompts))
+            progress(min(len(made) * share[1], len(prompts)), len(prompts))
     return [made[number] for number in sorted(made)]
 
 
@@ -197,12 +197,15 @@ def _batches(tasks: Iterable[_Task], trees: bool, limits: tuple[int, int]) -> It
 def _trees(tasks: Iterable[_Task], limit: int) -> Iterator[tuple[_Group, int]]:
     """Prompts that fit a row together, with its length; one is never parted from its continuations."""
     group: _Group = []
-    tree = Tree()
+    tree, reads = Tree(), 0
     for task in tasks:
-        if group and len(tree.ids) + tree.growth([row.ids for row in task.rows]) > limit:
+        own = sum(len(row.wanted) for row in task.rows)
+        full = len(tree.ids) + tree.growth([row.ids for row in task.rows]) > limit or reads + own > BATCH_POSITIONS
+        if group and full:
             yield group, len(tree.ids)
-            group, tree = [], Tree()
+            group, tree, reads = [], Tree(), 0
         group.append(task)
+        reads += own
         for row in task.rows:
             tree.add(row.ids)
     if group:

@@ -97,14 +97,15 @@ def summarise(benchmark: Benchmark, profile: Profile, answers: Sequence[Answer])
     return tuple(scores)
 
 
-def summarise_suite(name: str, results: Sequence[tuple[Benchmark, Sequence[Answer]]]) -> Score:
+def summarise_suite(name: str, profile: Profile, results: Sequence[tuple[Benchmark, Sequence[Answer]]]) -> Score:
     """Mean of the benchmarks' headline numbers in points, with the standard error carried through both averages."""
     heads = []
     for benchmark, answers in results:
         parts = list(_estimates(answers).values())
         heads.append(macro(parts) if benchmark.average == "macro" else accuracy([answer.correct for answer in answers]))
-    members = "+".join(benchmark.name for benchmark, _ in results)
-    return _points(name, macro(heads), f"{name}|members:{members}|avg:macro|ci:normal")
+    members = "+".join(f"{benchmark.name}@{benchmark.revision}" for benchmark, _ in results)
+    how = f"{profile.signature}|shots:0|softmax:float32|avg:macro|ci:normal"
+    return _points(name, macro(heads), f"{name}|members:{members}|{how}")
 
 
 def _estimates(answers: Sequence[Answer]) -> dict[str, Estimate]:

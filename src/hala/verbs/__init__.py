@@ -26,7 +26,7 @@ class Context:
     inputs: Mapping[str, Path]
     progress: Progress
     commits: Mapping[str, str] = field(default_factory=dict)
-    """`ID@REVISION` of the hub's sets that benchmarks read -> the commit at which this step reads them."""
+    """`ID@REVISION` of sets and `ID` of models on the hub -> the commit at which this step reads them."""
 
     def locate(self, model: str) -> str:
         """The folder of `$step`; a path or hub id comes back as it is."""

@@ -63,8 +63,13 @@ def computed_by(loaded: tuple[Any, Any], batch_tokens: int) -> dict[str, Any]:
     """What else the bits of a log-probability hang on: number format, device and batches, and whose arithmetic it is."""
     import torch
 
-    from hala.evals.likelihood import ROW_TOKENS
+    from hala.evals.likelihood import BATCH_POSITIONS, ROW_TOKENS
+    from hala.evals.trees import PART, STRETCH
 
     weight = loaded[0].get_input_embeddings().weight
     about = {"dtype": str(weight.dtype), "device": weight.device.type, "threads": torch.get_num_threads()}
-    return about | {"batch_tokens": batch_tokens, "row_tokens": ROW_TOKENS} | {name: version(name) for name in ("hala", "torch", "transformers")}
+    return (
+        about
+        | {"batch_tokens": batch_tokens, "plan": [ROW_TOKENS, BATCH_POSITIONS, STRETCH, PART]}
+        | {name: version(name) for name in ("hala", "torch", "transformers")}
+    )

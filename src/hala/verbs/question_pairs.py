@@ -6,7 +6,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from hala.errors import InputError, RecipeError
@@ -18,11 +19,19 @@ AGREE = 0.9
 """A subject of which fewer twins have the same right answer is not in the original's order."""
 
 
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """The questions of a subject by their place after its first usable row, before which so many rows of it may be `lost`."""
+
+    items: dict[int, Any]
+    lost: int
+
+
 def question_pairs(name: str, options: bool, bad: Any, commits: Mapping[str, str] = NO_COMMITS) -> list[Row]:
     """The questions of a benchmark with those of its original, in the benchmark's order; each with its `options` or alone.
 
-    They belong together by subject and place within it. A question without a twin, or whose twin has another right answer, is no
-    pair and goes to `bad`, and so does a subject that is in another order.
+    They belong together by subject and place within it, where either side may lack its first rows. A question without a twin, or
+    whose twin has another right answer, is no pair and goes to `bad`, and so does a subject that is in another order.
     Raises: RecipeError for an unknown benchmark and for one without an original, InputError when nothing fits together.
     """
     from hala.data.readers import BadRow
@@ -41,15 +50,15 @@ def question_pairs(name: str, options: bool, bad: Any, commits: Mapping[str, str
     for reading, where in zip(sides, (benchmark, benchmark.original), strict=True):
         for problem in reading.malformed:
             bad(BadRow(f"{where.source}/{problem.subset}", problem.index, problem.reason))
-    originals = {place: item for _, subject in _by_subject(sides[1].items) for place, item in subject}
+    there = _by_subject(sides[1])
+    where = f"{benchmark.source}@{benchmark.revision}" + (" with options" if options else "")
     rows = []
-    for _, subject in _by_subject(sides[0].items):
-        twins = [(item, originals.get(place)) for place, item in subject]
-        same = [twin is not None and twin.question.answer == item.question.answer for item, twin in twins]
-        ordered = sum(same) >= AGREE * len(same)
-        for (item, twin), fits in zip(twins, same, strict=True):
-            if fits and ordered:
-                rows.append(_row(item, twin, options))
+    for title, subject in _by_subject(sides[0]).items():
+        twins = _twins(subject, there.get(title, Subject({}, 0)))
+        ordered = _agree(twins)
+        for item, twin in twins:
+            if ordered and _alike(item, twin):
+                rows.append(_row(item, twin, options, where))
             else:
                 refuse(item, NO_TWIN if ordered else OTHER_ORDER)
     if not rows:
@@ -57,20 +66,42 @@ def question_pairs(name: str, options: bool, bad: Any, commits: Mapping[str, str
     return rows
 
 
-def _by_subject(items: Sequence[Any]) -> Iterator[tuple[str, list[tuple[tuple[str, int], Any]]]]:
-    """(subject, [((subject, number of the row within it), item), ...]); rows that could not be used leave gaps."""
-    found: dict[str, list[tuple[int, Any]]] = {}
-    for item in items:
-        subject = (item.question.topic or item.subset).casefold().replace(" ", "_")
-        found.setdefault(subject, []).append((int(item.question.id.rpartition("/")[2]), item))
-    for subject, rows in found.items():
-        first = rows[0][0] if rows[0][1].question.topic else 0  # a subset that is one subject counts its rows itself
-        yield subject, [((subject, index - first), item) for index, item in rows]
+def _twins(subject: Subject, original: Subject) -> list[tuple[Any, Any]]:
+    """(question, the original's at the same place); where a side may lack its first rows, at the shift by which they agree."""
+    shifts = sorted(range(-original.lost, subject.lost + 1), key=abs)
+    found = [[(item, original.items.get(place + shift)) for place, item in subject.items.items()] for shift in shifts]
+    return next((twins for twins in found if _agree(twins)), found[0])
 
 
-def _row(item: Any, twin: Any, options: bool) -> Row:
+def _agree(twins: Sequence[tuple[Any, Any]]) -> bool:
+    return sum(_alike(*pair) for pair in twins) >= AGREE * len(twins)
+
+
+def _alike(item: Any, twin: Any) -> bool:
+    return twin is not None and bool(twin.question.answer == item.question.answer)
+
+
+def _by_subject(reading: Any) -> dict[str, Subject]:
+    """The subjects of a benchmark; rows that could not be used leave gaps."""
+    bad = {(problem.subset, problem.index) for problem in reading.malformed}
+    rows: dict[str, list[tuple[int, Any]]] = {}
+    for item in reading.items:
+        name = (item.question.topic or item.subset).casefold().replace(" ", "_")
+        rows.setdefault(name, []).append((int(item.question.id.rpartition("/")[2]), item))
+    found = {}
+    for name, numbered in rows.items():
+        first = lost = 0  # a subset that is one subject counts its rows itself
+        if numbered[0][1].question.topic:
+            first = numbered[0][0]
+            while (numbered[0][1].subset, first - lost - 1) in bad:
+                lost += 1
+        found[name] = Subject({index - first: item for index, item in numbered}, lost)
+    return found
+
+
+def _row(item: Any, twin: Any, options: bool, where: str) -> Row:
     target, source = (Message("text", _written(each, options)) for each in (item, twin))
-    return Row(item.question.id, (target,), item.question.lang, original=(source,))
+    return Row(item.question.id, (target,), item.question.lang, source=where, original=(source,))
 
 
 def _written(item: Any, options: bool) -> str:

@@ -39,13 +39,15 @@ def answer_all(settings: Evaluate, context: Context, model: Contestant, digest: 
     """
     import torch
 
+    from hala.weights.hub import fetch
+
     check_devices(settings.processes)
     folder = context.scratch / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.glob("error-*.json"):
         old.unlink()
     job = folder / "job.json"
-    content = {"model": model.where, "digest": digest, "dtype": settings.dtype, "batch_tokens": settings.batch_tokens}
+    content = {"model": str(fetch(model.where)), "digest": digest, "dtype": settings.dtype, "batch_tokens": settings.batch_tokens}
     content |= {"processes": settings.processes, "answers": str((context.scratch / "answers").resolve())}
     write_json(job, content | {"sets": [[name, [asdict(prompt) for prompt in prompts]] for name, prompts in sets]})
     # As many threads as here, for the order of sums hangs on them.

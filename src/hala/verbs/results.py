@@ -311,7 +311,8 @@ def terminal(table: Table) -> str:
     """The table as aligned text."""
 
     def shown(cell: Cell) -> str:
-        text = cell.text.replace("–", "-") + (" *" if cell.best else "")
+        text = cell.text.replace("–", "-") + (" ^" if cell.best else "")
         return text + (f" ({cell.interval})" if cell.interval else "") + (f" {cell.delta}" if cell.delta else "")
 
-    return f"{table.title}\n" + text_table(list(table.header), [[shown(cell) for cell in row] for row in table.rows])
+    lines = text_table(list(table.header), [[shown(cell) for cell in row] for row in table.rows])
+    return f"{table.title}\n{lines}" + ("\n^ best of its column" if any(cell.best for row in table.rows for cell in row) else "")

@@ -55,6 +55,8 @@ def score_pairs(sheet: Sheet, turn: Turn, name: str, rows: Sequence[Row], langua
         f"|prompt:{_prompt_digest(settings, model, languages)}|max_tokens:{settings.max_tokens}|dtype:{dtype_of(turn.loaded[0])}"
     )
     how += f"|limit:{settings.limit}" if settings.limit else ""
+    read = sorted({row.source for row in rows if row.source})
+    how += f"|data:{read[0] if len(read) == 1 else f'{len(read)} sources'}" if read else ""
     scores = [replace(score, signature=score.signature + how) for score in (*result.scores, *result.failures)]
     entries = [entry(model, name, score.name, score, target.code) for score in scores]
     if model != turn.base:

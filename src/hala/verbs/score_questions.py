@@ -6,7 +6,6 @@ import random
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from hala.recipe import Evaluate
@@ -116,8 +115,7 @@ def _add_accuracy(
     if grouped:
         whole = macro(_parts(answers, clusters)) if benchmark.average == "macro" else _part(answers, clusters)
         headline = replace(headline, low=100 * whole.low, high=100 * whole.high, signature=_clustered(headline.signature, groups))
-    limit = f"|limit:{settings.limit}" if settings.limit else ""
-    headline = replace(headline, signature=f"{headline.signature}{limit}|dtype:{dtype_of(turn.loaded[0])}")
+    headline = replace(headline, signature=headline.signature + _how(turn))
     made = entry(model, name, "accuracy", headline, benchmark.lang)
     if benchmark.average == "macro":
         micro = _part(answers, clusters)
@@ -127,7 +125,7 @@ def _add_accuracy(
         made |= {"bootstrap_low": 100 * drawn[0], "bootstrap_high": 100 * drawn[1]}
     made |= {"ties": sum(answer.tied for answer in answers), "truncated": sum(answer.truncated > 0 for answer in answers)}
     made["positions"] = _positions(answers)
-    if re.fullmatch(r"[\w.-]+/[\w.-]+", benchmark.source) and benchmark.schema != "jsonl" and not Path(benchmark.source).exists():
+    if "/" in benchmark.source and benchmark.schema != "jsonl" and benchmark.on_hub:
         made["dataset"] = {"id": benchmark.source, "split": benchmark.split, "revision": benchmark.revision}
     if model != turn.base:
         strata = [answer.subset for answer in answers] if benchmark.average == "macro" else None
@@ -137,6 +135,12 @@ def _add_accuracy(
     sheet.scores.append(made)
     _add_tasks(sheet, turn, name, answers, clusters)
     return made
+
+
+def _how(turn: Turn) -> str:
+    """The end of a signature: what of the questions was asked, and in which arithmetic."""
+    limit = f"|limit:{turn.settings.limit}" if turn.settings.limit else ""
+    return f"{limit}|dtype:{dtype_of(turn.loaded[0])}"
 
 
 def _gain(gain: Any) -> dict[str, Any]:
@@ -203,7 +207,9 @@ def score_suite(sheet: Sheet, turn: Turn, question_sets: Mapping[str, tuple[Any,
     clusters = {item.question.id: cluster_of(item) for name in members for item in question_sets[name][1]}
     marked = {name: sheet.answers[name, model.name] for name in members}
     langs = {benchmark.lang for benchmark in members.values()}
-    score = summarise_suite(settings.suite or "", [(benchmark, marked[name]) for name, benchmark in members.items()])
+    profile = profile_of(settings, next(iter(members.values())))
+    score = summarise_suite(settings.suite or "", profile, [(benchmark, marked[name]) for name, benchmark in members.items()])
+    score = replace(score, signature=score.signature + _how(turn))
     groups = [clusters[answer.id] for answers in marked.values() for answer in answers]
     if len(set(groups)) < len(groups):
         heads = [

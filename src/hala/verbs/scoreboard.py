@@ -101,6 +101,6 @@ def positions_table(stage: Stage) -> Table:
                 Cell(" ".join(map(str, places["right"]))), Cell(f"{places['p']:.3g}"), Cell(f"{score.get('ties', 0):,}"),
                 Cell(f"{moved['stay']:.1f}%" if moved else ""), Cell(f"{moved['accuracy']:.1f}" if moved else ""),
             ))  # fmt: skip
-    header = ("set", "model", "chosen", "right", "p (no favourite)", "ties", "stay", "accuracy, moved")
+    header = ("set", "model", "chosen", "answer key", "p (no favourite)", "ties", "stay", "accuracy, moved")
     note = "Counts of first, second, ... option. Stay: same answer with the options in another order (shuffle_options)."
     return Table("Positions of answers", header, tuple(rows), note)

@@ -16,6 +16,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
+from hala.artifacts import digest_of, digest_tree
 from hala.errors import InputError
 from hala.recipe import Data, Languages
 from hala.records import Completion, Engine, Request, Row, Sampling
@@ -83,10 +84,17 @@ NO_COMMITS: Mapping[str, str] = {}
 
 
 def at_commit(benchmark: Any, commits: Mapping[str, str]) -> Any:
-    """The benchmark, and its original, read at the commits that stand among the step's inputs, where they do."""
-    name = f"{benchmark.source}@{benchmark.revision}"
+    from hala.evals.benchmarks import said_of
+
+    """The benchmark, and its original, read at the commits that stand among the step's inputs, where they do.
+
+    Of local files the `revision` is a digest of the rows and of what the benchmark's file says.
+    """
     original = at_commit(benchmark.original, commits) if benchmark.original is not None else None
-    return replace(benchmark, revision=commits.get(name, benchmark.revision), original=original)
+    revision = commits.get(f"{benchmark.source}@{benchmark.revision}", benchmark.revision)
+    if Path(benchmark.source).exists():
+        revision = digest_of([said_of(benchmark), digest_tree(Path(benchmark.source))])[:16]
+    return replace(benchmark, revision=revision, original=original)
 
 
 def benchmark_rows(benchmark: Any, subset: str) -> Iterator[Mapping[str, Any]]:
@@ -98,6 +106,10 @@ def benchmark_rows(benchmark: Any, subset: str) -> Iterator[Mapping[str, Any]]:
     from hala.data.sources import hub_records
 
     place = Path(benchmark.source)
+    if not place.exists() and not benchmark.on_hub:
+        raise InputError(
+            f"{place}, the rows of {benchmark.name}, is not there.", "Give a file, a folder, or a data set of the hub."
+        )
     if not place.exists():
         yield from hub_records(benchmark.source, subset or None, benchmark.split, benchmark.revision)
         return

@@ -87,6 +87,7 @@ def write_job(
     `places` are the folder of the checkpoint to write and that of what a resume needs, in which the job lies too.
     """
     from hala.verbs.tune import base_dtype
+    from hala.weights.hub import fetch
     from hala.weights.loading import save_model
 
     (base, model, tokenizer), (out, scratch) = start, places
@@ -98,6 +99,8 @@ def write_job(
     if model is not None:
         base = str(folder / "base")
         save_model(model, tokenizer, base, "float32")
+    else:
+        base = str(fetch(base, settings.revision))
     # Only what was set: a section may refuse keys that do nothing, even at their defaults.
     said = settings.model_dump(mode="json", exclude_unset=True)
     job = {"settings": said, "base": base, "dtype": base_dtype(settings), "about": about}

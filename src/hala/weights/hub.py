@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from hala.errors import InputError
@@ -16,6 +17,21 @@ from hala.weights.safety import check_folder
 
 FILES = (*SIDE_FILES, "*.safetensors", INDEX_NAME)
 HUB_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}(/[A-Za-z0-9][A-Za-z0-9._-]{0,95})?")
+
+
+_commits: dict[str, str] = {}  # one step runs at a time in a process
+
+
+@contextmanager
+def at_commits(commits: Mapping[str, str]) -> Iterator[None]:
+    """Within it `fetch` reads the hub's models `NAME`, or `NAME@REVISION`, at the commits that stand for them."""
+    before = dict(_commits)
+    _commits.update(commits)
+    try:
+        yield
+    finally:
+        _commits.clear()
+        _commits.update(before)
 
 
 def fetch(path_or_id: str | Path, revision: str | None = None, files: Sequence[str] = FILES) -> Path:
@@ -31,6 +47,7 @@ def fetch(path_or_id: str | Path, revision: str | None = None, files: Sequence[s
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError
 
+    revision = _commits.get(f"{path_or_id}@{revision}" if revision else str(path_or_id), revision)
     try:
         return Path(snapshot_download(str(path_or_id), revision=revision, allow_patterns=list(files)))
     except (OSError, HFValidationError, httpx.HTTPError) as error:  # the hub's own errors are OSErrors
