@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -62,3 +63,21 @@ def test_table_without_header(tmp_path: Path) -> None:
     path.write_text("a,b\n", encoding="utf-8")
     with pytest.raises(InputError, match="no questions"):
         list(read_questions(str(path), bad.append))
+
+
+def test_answers_that_count_from_one_are_refused(tmp_path: Path) -> None:
+    """Numbers from 1 are said to be wrong instead of making most questions wrong; a file with a 0 counts from 0."""
+    file = tmp_path / "q.jsonl"
+
+    def write(*answers: int) -> None:
+        rows = [{"question": f"q{n}", "options": ["a", "b", "c"], "answer": answer} for n, answer in enumerate(answers)]
+        file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
+    write(1, 2, 3)
+    with pytest.raises(InputError, match="seem to count from 1"):
+        list(read_questions(str(file), print))
+    write(0, 2, 3)
+    assert [each.answer for each in read_questions(str(file), print)] == [0, 2]
+    write(-1, -1)
+    with pytest.raises(InputError, match="2 records are none, the first: bad_answer: '-1' is none of 3 options"):
+        list(read_questions(str(file), print))

@@ -21,22 +21,34 @@ _LETTERS = ("ABCDEFGHIJ", "أبجدهوزحطي")
 
 
 def read_questions(path: str, reject: Reject, lang: str = "") -> Iterator[Question]:
-    """The questions of a file; each record that is none is reported. Raises InputError when there is no question at all.
+    """The questions of a file; each record that is none is reported. Raises InputError when there is no question at all,
+    and when the answers count from 1, which would make most of them wrong without a word.
 
     A record has `question`, an answer (0-based index, letter, or the option's text) and `options`, or one column an option:
     A to J, or choice0, choice1, ... A table without header is question, options, answer.
     """
     file = Path(path)
     made = bad = 0
+    first, zero, beyond = "", False, False
     for position, record in read_records(file, format_of(file), reject):
+        named = _named(record)
+        said = str(named.get("answer", named.get("label"))).strip()
+        zero = zero or said == "0"
         try:
-            yield parse_question(_named(record), f"{file.name.split('.')[0]}/{position}", lang)
+            yield parse_question(named, f"{file.name.split('.')[0]}/{position}", lang)
             made += 1
         except RecordError as error:
-            bad += 1
+            bad, first = bad + 1, first or f"{error.reason}: {error.detail}"
+            beyond = beyond or (error.reason == "bad_answer" and said.isdigit())
             reject(BadRow(path, position, error.reason, error.detail))
     if not made:
-        raise InputError(f"{path} holds no questions ({bad} records are none).", 'Lines need "question", "options" and "answer".')
+        why = f"{bad} records are none, the first: {first}" if bad else "it is empty"
+        raise InputError(f"{path} holds no questions ({why}).", 'Lines need "question", "options" and "answer".')
+    if beyond and not zero:
+        raise InputError(
+            f"the answers of {path} seem to count from 1: none is 0, and some are as large as the number of options.",
+            "Numbers count from 0. Write letters, or subtract 1.",
+        )
 
 
 def _named(record: Mapping[str, Any]) -> Mapping[str, Any]:
