@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from hala import artifacts, pipeline, runs, session, shards
-from hala.errors import CorruptError, DriftError, InputError, RecipeError
+from hala import artifacts, pipeline, recipe_file, runs, session, shards
+from hala.errors import CorruptError, DriftError, HalaError, InputError, RecipeError
 from hala.pipeline import Choice
 from hala.progress import Progress
 from hala.recipe import Filter, identity
@@ -492,3 +492,30 @@ def test_recipe_content_round_trips() -> None:
     """What is saved of a recipe is plain JSON."""
     recipe = from_content({"name": "x", "steps": {"a": {"merge": {"base": "m", "tuned": "n", "t": [0.1, 0.2]}}}})
     assert json.loads(json.dumps(pipeline.recipe_content(recipe)))["steps"]["a"]["settings"]["t"] == [0.1, 0.2]
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"suite": "oall-v3"}, "unknown suite 'oall-v3'"),
+        ({"suite": "no.toml"}, "no.toml cannot be read"),
+        ({"probes": "fr"}, "unknown probes 'fr'"),
+        ({"suite": "exams", "profile": "foo"}, "foo"),
+        ({"questions": "no.jsonl"}, "no.jsonl, which step scores evaluates on, does not exist"),
+        ({}, "nothing to evaluate on"),
+    ],
+)
+def test_an_evaluation_that_cannot_be_is_refused_before_the_first_step(
+    tmp_path: Path, tiny: Path, settings: dict[str, Any], said: str
+) -> None:
+    """What a recipe evaluates on is looked for before hours of training, not after; `plan` says the same."""
+    models = str(tiny)
+    first = {"translate": {"data": {"world": "pairs"}, "model": models, "engine": "echo"}}
+    steps = {"first": first, "scores": {"evaluate": {"models": models, **settings}}}
+    file = tmp_path / "late.yaml"
+    file.write_text(json.dumps({"name": "late", "steps": steps}), encoding="utf-8")
+    with pytest.raises(HalaError, match=said):
+        run(file, tmp_path / "run")
+    assert not (tmp_path / "run" / "first").exists()
+    with pytest.raises(HalaError, match=said):
+        pipeline.check(recipe_file.load(file, []))

@@ -15,7 +15,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,6 +49,8 @@ VERBS = {
 }
 # Verbs that can test what is finished too: `test(settings, context, facts) -> new facts`, `judge(settings, context, facts)`.
 TESTED = ("compress",)
+# Verbs whose settings may name what does not exist: `check(step, settings)` raises before the first step runs.
+CHECKED = ("evaluate",)
 
 
 @dataclass(frozen=True)
@@ -127,11 +129,19 @@ def run_recipe(recipe: Recipe, out: Path | None, choice: Choice, progress: Progr
     return root
 
 
+def check(recipe: Recipe, names: Collection[str] = ()) -> None:
+    """Raises what some steps (all, when none is named) would raise for their settings alone, hours later."""
+    for name, step in recipe.steps.items():
+        if step.verb in CHECKED and (not names or name in names):
+            importlib.import_module(VERBS[step.verb]).check(name, step.settings)
+
+
 def _run_steps(recipe: Recipe, root: Path, choice: Choice, progress: Progress) -> None:
-    reached = choice.start is None
+    names = list(recipe.steps)
+    chosen = [choice.only] if choice.only else names[names.index(choice.start) if choice.start else 0 :]
+    check(recipe, chosen)
     for number, (name, step) in enumerate(recipe.steps.items(), 1):
-        reached = reached or name == choice.start
-        if reached and choice.only in (None, name):
+        if name in chosen:
             progress.say(f"[{number}/{len(recipe.steps)}] {name}: {step.verb}")
             _run_step(step, recipe, root / name, root, choice, progress)
 

@@ -36,10 +36,11 @@ def run(
 
 def plan(recipe: Annotated[Path, typer.Argument(help="Recipe file (.yaml).")], overrides: SetOption = None) -> None:
     """Check a recipe and list its steps; nothing is loaded and nothing runs."""
-    from hala import recipe_file
+    from hala import pipeline, recipe_file
     from hala.terms import forecast_text
 
     loaded = recipe_file.load(recipe, overrides or [])
+    pipeline.check(loaded)
     print(f"{loaded.name}: {loaded.languages.source} -> {loaded.languages.target}, {len(loaded.steps)} steps")
     for name, step in loaded.steps.items():
         needs = ", ".join(dict.fromkeys(f"${target}" for _, target, _ in recipe_file.references(step.settings)))

@@ -28,23 +28,14 @@ from hala.verbs.testsets import told_apart, unique
 def run(settings: Evaluate, context: Context) -> Outcome:
     """Scores of every model on every set, also in `scores.json`; `records.jsonl` beside it holds each single answer."""
     from hala.data.rows import Collected
-    from hala.evals.profiles import find_profile
 
-    if not (settings.pairs or settings.question_pairs or settings.questions or settings.suite or settings.probes):
-        raise InputError(
-            f"step {context.step} has nothing to evaluate on.", "Give pairs, question_pairs, questions, suite or probes."
-        )
+    check(context.step, settings)
     found = list(contestants(settings, context))
     models = [replace(each, name=name) for each, name in zip(found, unique([each.name for each in found]), strict=True)]
     bad = Collected()
     pair_sets = dict(pair_sets_of(settings, context, bad))
-    if pair_sets:
-        check_learned(settings)
-        metrics_of(settings, "")  # what is unknown or missing is said before a model is loaded
     read = question_sets_of(settings, bad, context.commits)
     question_sets = {name: (about, told_apart(items)) for name, (about, items) in read}
-    if settings.profile:
-        find_profile(settings.profile)
     probe_sets = probe_sets_of(settings)
     apart = unique([*question_sets, *probe_sets, *pair_sets])[len(question_sets) + len(probe_sets) :]
     pair_sets = dict(zip(apart, pair_sets.values(), strict=True))
@@ -80,6 +71,28 @@ def run(settings: Evaluate, context: Context) -> Outcome:
     facts |= {key: value for key, value in (("leaks", about_leaks), ("probes", sheet.probes)) if value}
     counts = {"models": len(models), "scores": len(sheet.scores), "malformed": bad.count}
     return Outcome(counts=counts, facts=facts)
+
+
+def check(step: str, settings: Evaluate) -> None:
+    """Raises InputError or RecipeError for what is unknown or missing, before any model is loaded or any earlier step runs."""
+    from hala.evals.benchmarks import find_suite
+    from hala.evals.probes import find_probes
+    from hala.evals.profiles import find_profile
+
+    if not (settings.pairs or settings.question_pairs or settings.questions or settings.suite or settings.probes):
+        raise InputError(f"step {step} has nothing to evaluate on.", "Give pairs, question_pairs, questions, suite or probes.")
+    for data in (*settings.pairs, *settings.questions):
+        if data.path is not None and not Path(data.path).expanduser().exists():
+            raise InputError(f"{data.path}, which step {step} evaluates on, does not exist.", "Check the path.")
+    for name in (*([settings.suite] if settings.suite else []), *settings.question_pairs):
+        find_suite(name)
+    for name in settings.probes:
+        find_probes(name)
+    if settings.profile:
+        find_profile(settings.profile)
+    if settings.pairs or settings.question_pairs:
+        check_learned(settings)
+        metrics_of(settings, "")
 
 
 def can_be_asked(models: Sequence[Contestant], context: Context, chats: Sequence[str]) -> None:
