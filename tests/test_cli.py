@@ -494,3 +494,16 @@ def test_a_second_suite_is_refused(hala: Hala, tmp_path: Path) -> None:
     """An option that holds one value never drops the first of two without a word."""
     done = hala("evaluate", str(tmp_path), "--suite", "exams", "--suite", "aratrust", "--out", str(tmp_path / "out"))
     assert done.code == 2 and "--suite is given 2 times (exams, aratrust)" in done.err
+
+
+def test_an_evaluation_is_shown_again(hala: Hala, tmp_path: Path, tiny: Path) -> None:
+    """`show` prints the tables of a finished evaluation, and a named file of questions takes more keys by its place."""
+    file, out = tmp_path / "q.jsonl", tmp_path / "scores"
+    file.write_text('{"question": "1 + 1?", "options": ["1", "2"], "answer": "B"}\n', encoding="utf-8")
+    options = ("--questions", str(file), "--set", "questions.0.lang=en", "--set", "profile=strict", "--set", "resamples=100")
+    made = hala("evaluate", str(tiny), *options, "--out", str(out))
+    assert made.code == 0, made.err
+    shown = hala("show", str(out))
+    assert shown.code == 0 and shown.out == made.out and "accuracy in percent" in shown.out
+    config = json.loads((out / "manifest.json").read_text(encoding="utf-8"))["config"]
+    assert config["questions"][0]["lang"] == "en" and config["questions"][0]["path"] == str(file)

@@ -86,14 +86,18 @@ def repair(root: Annotated[Path, typer.Argument(metavar="RUN", help=ONE_OR_ALL)]
 
 
 def show(
-    rows: Annotated[Path, typer.Argument(help="A data step's folder, or a file of data.")],
+    rows: Annotated[Path, typer.Argument(help="The folder of a data step or an evaluation, or a file of data.")],
     rejected: Annotated[bool, typer.Option("--rejected", help="Show what was rejected, with the reason.")] = False,
     count: Annotated[int | None, typer.Option("-n", min=0, help="How many rows; else all, page by page, or 5 in a pipe.")] = None,
     overrides: DataOption = None,
 ) -> None:
-    """Look through rows, the originals beside them."""
-    from hala.verbs.report import show_rows
+    """Look through rows, the originals beside them; or at the scores of an evaluation."""
+    from hala.artifacts import read_manifest
+    from hala.verbs.report import describe, show_rows
 
+    if rows.is_dir() and (manifest := read_manifest(rows)) is not None and manifest.verb == "evaluate":
+        print(describe(manifest, rows))
+        return
     paged = count is None and sys.stdout.isatty()
     data = data_of(rows, overrides) if overrides else None
     texts = show_rows(rows, rejected, None if paged else 5 if count is None else count, data)

@@ -50,9 +50,11 @@ def settings_of(overrides: list[str] | None, **given: Any) -> dict[str, Any]:
         target: Any = settings
         *parents, last = key.split(".")
         if parents[:1] == ["data"] and isinstance(settings.get("data"), str):  # the file that was named, and more about it
-            settings["data"] = {"ref" if settings["data"].startswith("$") else "path": settings["data"]}
+            settings["data"] = _about(settings["data"])
         for parent in parents:
             listed = isinstance(target, list) and parent.isdigit() and int(parent) < len(target)  # parts.0.end
+            if listed and parents[0] in ("pairs", "questions") and isinstance(target[int(parent)], str):
+                target[int(parent)] = _about(target[int(parent)])
             target = target[int(parent)] if listed else target.setdefault(parent, {}) if isinstance(target, dict) else None
             if not isinstance(target, dict | list):
                 raise RecipeError(
@@ -68,6 +70,11 @@ def settings_of(overrides: list[str] | None, **given: Any) -> dict[str, Any]:
         except YAMLError as error:
             raise RecipeError(f"--set {key}: cannot read {value!r}: {getattr(error, 'problem', error)}.") from None
     return settings
+
+
+def _about(named: str) -> dict[str, Any]:
+    """A file or step that was named, as a mapping that takes more keys."""
+    return {"ref" if named.startswith("$") else "path": named}
 
 
 def one_of(option: str, values: list[str] | None) -> str | None:

@@ -204,8 +204,9 @@ def _judged(
         raise InputError(f"no file or folder {place}.", "Check the path.")
     if (place / "recipe.json").exists():
         names = [stage.name for stage in stages(place) if (stage.folder / "rows").is_dir()]
+        steps = ", ".join(str(place / name) for name in names)
         raise InputError(
-            f"{place} is a run.", f"Name one of its steps with rows: {', '.join(str(place / name) for name in names)}"
+            f"{place} is a run.", f"Name one of its steps with rows: {steps}" if names else "No step of it holds rows."
         )
     if is_step(place) and not (place / "rows").is_dir() and (manifest := artifacts.read_manifest(place)):
         raise InputError(f"{place} was made by {manifest.verb} and holds no rows.", "Name a folder made by translate or filter.")
