@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from hala import artifacts, shards
+from hala import artifacts, pipeline, shards
 from hala.errors import InputError, RecipeError
 from hala.progress import Progress
 from hala.recipe import Evaluate, Languages
@@ -192,6 +192,15 @@ def test_rows_that_are_no_pairs_do_not_use_up_the_limit(tmp_path: Path, tiny: Pa
     assert {each["n"] for each in outcome.facts["scores"]} == {3} and outcome.counts["malformed"] == 4
     stored = [json.loads(line) for line in (tmp_path / "out/malformed.jsonl").read_text(encoding="utf-8").splitlines()]
     assert [each["position"] for each in stored] == [0, 1, 2, 4] and stored[0]["reason"] == "not_a_pair"
+
+
+def test_pairs_of_another_language_are_refused(tmp_path: Path, tiny: Path) -> None:
+    """Arabic references are never scored as if they were French."""
+    file = tmp_path / "pairs.jsonl"
+    file.write_text('{"en": "A house.", "ar": "بيت."}\n', encoding="utf-8")
+    settings = {"models": [str(tiny)], "pairs": [str(file)]}
+    with pytest.raises(InputError, match=r"pairs\.jsonl holds translations in ar, and the target here is fr"):
+        pipeline.run_verb("evaluate", settings, tmp_path / "out", Progress(quiet=True), {"source": "en", "target": "fr"})
 
 
 def test_chosen_metrics_raw_and_normalised(tmp_path: Path, tiny: Path, tiny_child: Path, pairs_file: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from hala.data.pairs import turned
 from hala.data.prompts import for_languages
 from hala.errors import InputError
+from hala.languages import LANGUAGES
 from hala.recipe import Data, Evaluate, Languages
 from hala.records import Row
 from hala.verbs import Context
@@ -28,12 +29,23 @@ def pair_sets_of(settings: Evaluate, context: Context, bad: Any) -> Iterator[tup
     for name, place in zip(names, (*settings.pairs, *settings.question_pairs), strict=True):
         if isinstance(place, Data):
             rows = read_pairs(place, context.inputs, bad, settings.limit, there)
+            _check_languages(name, rows, there)
         else:
             rows = spread(question_pairs(str(place), settings.question_options, bad, context.commits), settings.limit)
         if "forward" in settings.directions:
             yield name, (there, rows)
         if "backward" in settings.directions:
             yield f"{name} {back.source}-{back.target}", (back, [turned(row, there.source) for row in rows])
+
+
+def _check_languages(name: str, rows: Sequence[Row], languages: Languages) -> None:
+    """Raises InputError for translations that are in another language than the step's, as far as their columns say it."""
+    found = sorted({row.lang for row in rows} & LANGUAGES.keys())
+    if found and languages.target not in found:
+        raise InputError(
+            f"{name} holds translations in {', '.join(found)}, and the target here is {languages.target}.",
+            "Set the languages (--from and --to, or languages: in the recipe), or the data's columns and lang.",
+        )
 
 
 def score_pairs(sheet: Sheet, turn: Turn, name: str, rows: Sequence[Row], languages: Languages) -> None:
