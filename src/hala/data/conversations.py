@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Literal
 from hala.data.payloads import thinking_span
 from hala.data.segments import labels_of, with_labels
 from hala.data.translating import Text, Translated
-from hala.records import KEPT, Message, Row, Verdict, rejected
+from hala.records import KEPT, Message, Row, Verdict, record, rejected
 
 if TYPE_CHECKING:
     from hala.data.routing import Route
@@ -42,7 +42,7 @@ class Turns:
     thinking: Policy = "translate"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Prepared:
     """A row with the texts to translate and the turn that each belongs to; `verdict` is set when nothing is to be asked."""
 
@@ -62,7 +62,7 @@ def prepare(row: Row, target: str, turns: Turns, route: Route | None = None) -> 
     for each in route.keep if route else ():
         ranges.setdefault(each.message, []).append((each.start, each.end))
     before, (row, ranges) = row, _without_dropped(row, turns, ranges)
-    if wrong := _broken(before, row):
+    if row is not before and (wrong := _broken(before, row)):
         return Prepared(before, verdict=rejected("turns", wrong))
     texts, places = [], []
     for place, message in enumerate(row.messages):

@@ -17,7 +17,8 @@ import re
 from collections import Counter
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any, Generic, TypeVar, overload
+from itertools import chain
+from typing import Any, Generic, TypeVar, cast, overload
 
 from hala.data.lexicon import Concept, Lexicon, between, lexicon, spaced
 from hala.data.masks import SENTINEL, mask, plain
@@ -41,10 +42,10 @@ _COMMON = (
     f"\t\n\r -~\u00a0-\u00bf{_LETTERS}\u2010-\u2027\u2030-\u205e\u2070-\u209f\u20a0-\u20bf\u2100-\u214f\u2190-\u21ff"
     "\u2200-\u22ff⟦⟧\u200b-\u200f\u202a-\u202e\u2066-\u2069"
 )
-_PLAIN_BYTES = bytes(byte for byte in range(128) if chr(byte).isalnum() or chr(byte) in " !\"'(),-.:;?")
-_NO_DIGITS = bytes(byte for byte in range(256) if chr(byte) not in "0123456789")
+_WORD_BYTES = bytes(byte for byte in range(128) if chr(byte).isalpha() or chr(byte) in " !\"'(),-.:;?")
 _DIGITS_ALONE = bytes(byte if chr(byte) in "0123456789" else ord(" ") for byte in range(256))
-_PLAIN = f" !\"'(),\\-.0-9:;?A-Za-z{_LETTERS}«»–—‘’“”…\u200c\u200d"
+_MARKS = " !\"'(),\\-.:;?«»–—‘’“”…\u200c\u200d"
+_PLAIN = f"{_MARKS}0-9A-Za-z{_LETTERS}"
 
 
 class lazy(Generic[T]):  # noqa: N801 - reads as a decorator
@@ -74,12 +75,19 @@ class Side:
         self.text = text
         self.language = language
         self._anchors: tuple[Lexicon, list[Concept]] | None = None
-        # An ASCII text is cheaper to look through as bytes.
-        odd = (
-            text.encode().translate(None, _PLAIN_BYTES)
-            if text.isascii()
-            else (_searches.get(language.code) or _odd(language))(text)
-        )
+        if text.isascii():  # cheaper to look through as bytes
+            rest = text.encode().translate(None, _WORD_BYTES)
+            odd: Any = rest.translate(None, b"0123456789")
+            self.bare = self.folded = text
+            self.native, self.digits = False, len(odd) < len(rest)
+        else:
+            no_word, no_plain = _searches.get(language.code) or _searches_for(language)
+            odd = no_word(text)
+            if odd is None:  # neither Latin nor digits nor sentinels, then
+                self.bare = self.folded = text
+                self.latin = self.native = self.digits = False
+            else:
+                odd = no_plain(text)
         self.plain = plain = (
             not odd
             and text[:1].isalpha()
@@ -91,10 +99,8 @@ class Side:
         """Whether there are only letters, digits and common punctuation, a letter first, and so no code, markup or emoji."""
         if plain:
             self.natural = self.bare = text
-            self.length = len(text) if text[-1:].isalpha() or text[-1:] in _ENDS else len(text.strip())
+            self.length = len(text.strip())
             self.lettered, self.spans, self.foreign = True, (), ""
-        if text.isascii():
-            self.native, self.folded = False, self.bare
 
     @lazy
     def natural(self) -> str:
@@ -129,8 +135,7 @@ class Side:
     @lazy
     def digits(self) -> bool:
         """Whether there are any digits outside sentinels."""
-        text = self.bare
-        return text.encode().translate(None, _NO_DIGITS) != b"" if text.isascii() else _ANY_DIGIT(text) is not None
+        return _ANY_DIGIT(self.bare) is not None
 
     @lazy
     def figures(self) -> list[bytes]:
@@ -206,7 +211,6 @@ class Pair:
         after.spaced = text = spaced(after.natural, to.script in ("Latin", ""))
         after.tokens = tokens = text.split()
         after.lower = frozenset(tokens)
-        after.latin = _LATIN(after.natural) is not None
         expected = before.length * to.expansion
         self.ratio = after.length * source_language.expansion / expected if expected else 1.0
         """Length of the translation over the length that such a source leads one to expect; 1.0 for a source without text."""
@@ -247,7 +251,7 @@ def _source(text: str, language: Language) -> Side:
     """The side of a source: the same for every try, as long as not too many others come between."""
     side = _sources.get(text)
     if side is None or side.language is not language:
-        if len(_sources) > 4096:
+        if len(_sources) > 64:
             _sources.clear()
         side = _sources[text] = Side(text, language)
     return side
@@ -261,22 +265,23 @@ def natural(text: str) -> str:
 Search = Callable[[str], "re.Match[str] | None"]
 
 
-_searches: dict[str, Search] = {}
+_searches: dict[str, tuple[Search, Search]] = {}
 
 
-def _odd(language: Language) -> Search:
-    """Finds what is no letter of the script or of Latin, digit or common punctuation, and letters foreign to the language."""
+def _searches_for(language: Language) -> tuple[Search, Search]:
+    """Finds what is no letter of the language's own script and no common punctuation; and what is no Latin and no digit either.
+
+    Letters of the script that are foreign to the language count as found. Where the first finds nothing, much else is known.
+    """
     own, letters = _BLOCKS.get(language.script, ""), language.foreign
-    if not letters:
-        search = _searches[language.code] = re.compile(f"[^{_PLAIN}{own}]").search
-        return search
-    welcome = re.compile(f"[{own}]")
-    # Cut the strangers out of the block, so that one search finds them too.
-    own = "".join(
-        character for character in map(chr, range(0x600, 0x700)) if welcome.match(character) and character not in letters
-    )
-    search = _searches[language.code] = re.compile(f"[^{_PLAIN}{re.escape(own)}]").search
-    return search
+    welcome = re.compile(f"[{own}]" if own else "(?!)")
+    block = [each for each in map(chr, range(0x600, 0xA00)) if welcome.match(each) and each not in letters]
+    if letters:  # cut the strangers out of the block, so that one search finds them too
+        own = re.escape("".join(each for each in block if each < "\u0700"))
+    words = re.escape("".join(each for each in block if not each.isdecimal()))
+    both = re.compile(f"[^{_MARKS}{words}]").search, re.compile(f"[^{_PLAIN}{own}]").search
+    _searches[language.code] = both
+    return both
 
 
 @lru_cache(maxsize=64)
@@ -288,11 +293,12 @@ def _foreign(script: str, letters: str) -> Search:
 
 
 def _anchors(words: list[str], lexicon: Lexicon) -> list[Concept]:
+    if not words:
+        return []
     get = lexicon.concepts.get
-    found = dict.fromkeys(map(get, words))
+    found = dict.fromkeys(chain((get(words[0].lower()),), map(get, words)))
     found.pop(None, None)
-    if words and (first := get(words[0].lower())) is not None:
-        found = {first: None, **found}
     if not found:  # a title in capitals
         found = dict.fromkeys(get(word.lower()) for word in words)
-    return [concept for concept in found if concept is not None]
+        found.pop(None, None)
+    return cast("list[Concept]", list(found))

@@ -88,10 +88,13 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return record
 
 
+_DECODER = json.JSONDecoder(object_pairs_hook=_no_duplicates)  # json.loads would make one for each row
+
+
 def _parse_json(text: str) -> Any:
     """The value, or the reason why not as a ValueError; deep nesting counts as one."""
     try:
-        return json.loads(text, object_pairs_hook=_no_duplicates)
+        return _DECODER.decode(text)
     except RecursionError:
         raise ValueError("nested too deeply") from None
 

@@ -16,7 +16,6 @@ from __future__ import annotations
 import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import accumulate
 from typing import NamedTuple
 
@@ -27,6 +26,7 @@ from hala.data.masks import find_spans, has_letters
 from hala.data.payloads import Stretch, decoded, encoded, manner, stretches, value_spans
 from hala.data.routing_keeps import restore
 from hala.data.sentences import cut, split_clauses, split_sentences
+from hala.records import record
 
 
 class Part(NamedTuple):
@@ -47,7 +47,7 @@ class Part(NamedTuple):
         return self.source or self.text
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Document:
     """A text cut into parts, whose texts joined are the text. `open_block` names a block that is never closed: fence, formula.
 

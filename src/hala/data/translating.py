@@ -23,7 +23,7 @@ from hala.data.routing_keeps import protect
 from hala.data.segments import Document, Part, split
 from hala.errors import RecipeError, nearest
 from hala.languages import Language
-from hala.records import Completion, Engine, Message, Sampling, Verdict, rejected
+from hala.records import Completion, Engine, Message, Sampling, Verdict, record, rejected
 
 # Part of every key of the translation memory: raise it when requests of the same settings come to mean something else.
 PROTOCOL = 1
@@ -57,7 +57,7 @@ class Plan:
     """Take every answer as it is, cut off or without its spans: to measure a translator, which is not to be flattered."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Text:
     """A text to translate; the character ranges of `keep` (sorted, apart) stay as they are."""
 
@@ -65,7 +65,7 @@ class Text:
     keep: tuple[tuple[int, int], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Translated:
     """A translated text, or the text "" with the verdict that says why there is none.
 
@@ -147,6 +147,7 @@ class Asker:
         what += [shared.min_p, shared.repetition_penalty] if shared.min_p or shared.repetition_penalty != 1 else []
         told = json.dumps([*what, plan.source.code, plan.target.code], ensure_ascii=False)
         self.identity = told.encode("utf-8", "surrogatepass")
+        self.beginnings: dict[tuple[float, int], bytes] = {}  # of what a key is the hash of, by temperature and seed
 
     def messages(self, text: str, context: Pair | None) -> tuple[Message, ...]:
         """The chat that asks for `text`; the pair before it, if any, stands there as an earlier turn."""
@@ -162,11 +163,12 @@ class Asker:
 
         A greedy answer does not depend on the seed, so that its key does not either.
         """
-        digest = xxhash.xxh3_128(self.identity)
-        digest.update(f"\0{temperature}\0{seed if temperature > 0 else 0}\0".encode())
-        for piece in (text, *(context or ())):
-            digest.update(piece.encode("utf-8", "surrogatepass") + b"\0")
-        return digest.digest()
+        beginning = self.beginnings.get((temperature, seed))
+        if beginning is None:
+            beginning = self.identity + f"\0{temperature}\0{seed if temperature > 0 else 0}\0".encode()
+            self.beginnings[temperature, seed] = beginning
+        rest = text if context is None else "\0".join((text, *context))
+        return xxhash.xxh3_128_digest(b"%b%b\0" % (beginning, rest.encode("utf-8", "surrogatepass")))
 
     def _fill(self, text: str) -> str:
         if self.simple:
