@@ -147,12 +147,12 @@ class _Splitter:
             self.parts.append(Part(self.text[self.position :], False))
         return Document(tuple(self.parts), self.open_block)
 
-    def _add(self, start: int, end: int, kind: str, source: str = "", form: str = "") -> None:
-        """A segment, after the skeleton before it; segments come in order."""
+    def _add(self, start: int, text: str, kind: str, source: str = "", form: str = "") -> None:
+        """The segment that stands at `start`, after the skeleton before it; segments come in order."""
         if start > self.position:
             self.parts.append(Part(self.text[self.position : start], False))
-        self.parts.append(Part(self.text[start:end], True, kind, source, form))
-        self.position = end
+        self.parts.append(Part(text, True, kind, source, form))
+        self.position = start + len(text)
 
     def _until_open_fence(self, start: int) -> int:
         """Blocks, and the running text between them; returns where text goes on after a fence that is never closed."""
@@ -224,8 +224,8 @@ class _Splitter:
             for part in split(text, self.max_chars, (), self.language).parts:
                 after = position + len(part.text)
                 if part.translate:
-                    source = part.source or part.text
-                    self._add(low + offsets[position], low + offsets[after], "value", source, form)
+                    written = self.text[low + offsets[position] : low + offsets[after]]
+                    self._add(low + offsets[position], written, "value", part.asked, form)
                 position = after
 
     def _lines(self, lines: list[str], start: int, indented: list[tuple[int, int]]) -> None:
@@ -279,12 +279,12 @@ class _Splitter:
         offset += start
         if len(body) <= self.max_chars:
             source = _without_escapes(body) if kind == "cell" else unwrapped(body)
-            self._add(offset, offset + len(body), kind, self._linked(body, source))
+            self._add(offset, body, kind, self._linked(body, source) if self.labels else source)
             return
         for piece in cut(body, self.max_chars, self.language):
             for part in _padded(piece, kind):
                 if part.translate:
-                    self._add(offset, offset + len(part.text), kind, self._linked(part.text, unwrapped(part.text)))
+                    self._add(offset, part.text, kind, self._linked(part.text, unwrapped(part.text)))
                 offset += len(part.text)
 
     def _linked(self, body: str, source: str) -> str:

@@ -309,7 +309,8 @@ class Translator:
             self.settled[identity] = segment
             if len(self.settled) > SETTLED:
                 self.settled.popitem(last=False)
-        self.stats["tokens/saved"] += segment.tokens * (len(segment.users) - 1)
         users, segment.users = segment.users, []
+        if len(users) > 1:
+            self.stats["tokens/saved"] += segment.tokens * (len(users) - 1)
         for draft, place in users:
             self._fill(draft, place, segment)
