@@ -110,9 +110,9 @@ def _route_turn(messages: tuple[Message, ...], index: int, table: RuleTable) -> 
     """The route by the first rule that fires on this turn; later rules that adapt as well add what they keep."""
     content, role = messages[index].content, messages[index].role
     found = TRANSLATE
-    windows = _windows(content)
+    windows, lower = _windows(content), _lowered(content)
     for start, end in windows:
-        lowered = content[start:end].lower()
+        lowered = lower[start:end]
         rules = table.may_fire(lowered)
         if not rules:
             continue
@@ -122,13 +122,22 @@ def _route_turn(messages: tuple[Message, ...], index: int, table: RuleTable) -> 
         for rule in rules:
             if (code and not rule.code) or (role == "system" and not rule.system) or (found.rule and rule.action != "adapt"):
                 continue
-            other = _apply(rule, messages, index, *((start, end) if "letters" in rule.keeps else asked))
+            where = (start, end) if "letters" in rule.keeps else asked
+            if rule.quick is not None and rule.quick.search(lower, *where) is None:
+                continue
+            other = _apply(rule, messages, index, *where)
             if other is None:
                 continue
             if other.action != "adapt":
                 return other
             found = _both(found, other) if found.rule else other
     return found
+
+
+def _lowered(text: str) -> str:
+    """The text in lower case, letter for letter: one of which two would become stays."""
+    lower = text.lower()
+    return lower if len(lower) == len(text) else "".join(each if len(each.lower()) > 1 else each.lower() for each in text)
 
 
 def _question(content: str, start: int, end: int) -> tuple[int, int]:

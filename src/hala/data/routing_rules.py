@@ -24,6 +24,8 @@ Fragments = dict[str, tuple[str, ...]]
 ROUTES = Path(__file__).parent / "routes"
 _FRAGMENT = re.compile(r"<([A-Za-z_]+)>")
 _WORDS = re.compile(r"[\w' -]+")
+_CAPITAL = re.compile("[A-Z]")
+_ESCAPED = re.compile(r"\\.|\(\?P[<=]\w+")  # what stands for something else, and names of groups
 # A rule's keys: those that it must have, and those that it may have.
 _NEEDED = ("name", "action", "why", "stems", "pattern", "fires", "spares")
 _OPTIONAL = ("unless", "keeps", "otherwise", "certain", "code", "system")
@@ -46,6 +48,8 @@ class Rule:
     certain: bool = True
     code: bool = True
     system: bool = False
+    quick: re.Pattern[str] | None = None
+    """Finds in a text in lower case what `pattern` finds in any, three times as fast; None for a pattern with capitals."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,10 +121,12 @@ def _rule(data: dict[str, Any], fragments: Fragments, path: Path) -> Rule:
     if wrong or (data["action"] == "adapt") != bool(data.get("keeps")):
         raise InputError(f"{where}: {', '.join(wrong) or 'adapt and keeps belong together'}.", "Correct the file of rules.")
     try:
+        pattern = _lines(data["pattern"], fragments)
         return Rule(
             **{key: data[key] for key in ("name", "action", "why", "otherwise", "certain", "code", "system") if key in data},
             stems=_stems(data["stems"], fragments),
-            pattern=_lines(data["pattern"], fragments),
+            pattern=pattern,
+            quick=None if _CAPITAL.search(_ESCAPED.sub("", pattern.pattern)) else re.compile(pattern.pattern),
             unless=_lines(data["unless"], fragments) if "unless" in data else None,
             keeps=tuple(data.get("keeps", ())),
             fires=(data["fires"][0], data["fires"][1]),

@@ -170,14 +170,15 @@ def parse(record: Record, shape: str, columns: Mapping[str, str], wanted: Wanted
         return _conversation(_get(record, shape, names, columns)), None
     if shape == "pair":
         return _pair(record, columns, wanted)
-    found = {field.rstrip("?"): _field(record, field, names, columns) for field, names in SHAPES[shape].items()}
     if shape == "text":
-        return (Message("text", found["text"]),), None
-    system = (Message("system", found["system"]),) if found.get("system") else ()
-    asked, answered = (found[name] for name in list(SHAPES[shape])[:2])
-    if found.get("input"):
-        asked = f"{asked}\n\n{found['input']}"
-    return (*system, Message("user", asked), Message("assistant", answered)), None
+        return (Message("text", _field(record, "text", SHAPES["text"]["text"], columns)),), None
+    (first, names), (second, more_names), *others = SHAPES[shape].items()
+    asked, answered = _field(record, first, names, columns), _field(record, second, more_names, columns)
+    found = {field: _optional(record, field[:-1], known, columns) for field, known in others}
+    if more := found.get("input?"):
+        asked = f"{asked}\n\n{more}"
+    both = Message("user", asked), Message("assistant", answered)
+    return (Message("system", found["system?"]), *both) if found["system?"] else both, None
 
 
 def _pair(record: Record, columns: Mapping[str, str], wanted: Wanted) -> Parsed:
@@ -200,16 +201,20 @@ def _get(record: Record, field: str, names: tuple[str, ...], columns: Mapping[st
 
 
 def _field(record: Record, field: str, names: tuple[str, ...], columns: Mapping[str, str]) -> str:
-    """The text of a field; an optional one (`name?`) is empty when absent or null."""
-    name = field.rstrip("?")
-    if not field.endswith("?"):
-        text = clean(_get(record, name, names, columns), name)
-        if not text or text.isspace():
-            raise RecordError("empty_field", name)
-        return text
-    wanted = (columns[name],) if columns.get(name) else names
-    value = next((record[each] for each in wanted if each in record), None)
-    return "" if value is None or value == "" else clean(value, name)
+    """The text of a field that must be there and hold some."""
+    text = clean(_get(record, field, names, columns), field)
+    if not text or text.isspace():
+        raise RecordError("empty_field", field)
+    return text
+
+
+def _optional(record: Record, field: str, names: tuple[str, ...], columns: Mapping[str, str]) -> str:
+    """The text of a field that may be absent or null: then empty."""
+    for name in (columns[field],) if columns.get(field) else names:
+        if name in record:
+            value = record[name]
+            return "" if value is None or value == "" else clean(value, field)
+    return ""
 
 
 def clean(value: Any, name: str) -> str:
