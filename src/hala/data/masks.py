@@ -17,10 +17,9 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import NamedTuple
 
 from hala.data.spans import find_spans
-from hala.records import Verdict, rejected
+from hala.records import Verdict, record, rejected
 
 __all__ = ["SENTINEL", "Masked", "emoji", "find_spans", "has_letters", "mask", "mask_pair", "plain", "sentinel_problem", "unmask"]
 
@@ -36,7 +35,8 @@ _PICTURE = (
 _EMOJI = re.compile(f"[\U0001f1e6-\U0001f1ff]{{2}}|[0-9#*]\ufe0f?\u20e3|{_PICTURE}(?:\u200d{_PICTURE})*")
 
 
-class Masked(NamedTuple):
+@record
+class Masked:
     """A segment as an engine sees it, and the texts behind ⟦1⟧, ⟦2⟧, ... in that order."""
 
     text: str

@@ -17,7 +17,6 @@ import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from itertools import accumulate
-from typing import NamedTuple
 
 from hala.data.codelines import code_lines
 from hala.data.lines import body_of, html_body_of, is_atom, is_table_rule, kind_of, table_rows, unwrapped, wraps
@@ -29,8 +28,9 @@ from hala.data.sentences import cut, split_clauses, split_sentences
 from hala.records import record
 
 
-class Part(NamedTuple):
-    """A stretch of the document: a segment when `translate`, else skeleton. (A tuple, for a corpus has hundreds of millions.)"""
+@record
+class Part:
+    """A stretch of the document: a segment when `translate`, else skeleton."""
 
     text: str
     translate: bool

@@ -23,7 +23,7 @@ from hala.data.translating import Asker, Pair, Plan, Progress, Text, Translated,
 from hala.records import KEPT, Completion, Engine, Request, Verdict, rejected
 
 OPEN_GROUPS = 16  # groups under way at once: what is held in memory
-SETTLED = 20_000  # distinct segments whose outcome is remembered without looking anything up
+SETTLED = 5_000  # distinct segments whose outcome is remembered without looking anything up
 CONTEXT_CHARS = 400  # longer neighbours are no context
 
 
