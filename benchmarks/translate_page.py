@@ -35,9 +35,11 @@ def overhead(found: Result) -> str:
     speeds, where = result["rows_per_cpu_s"], result.get("machine", found["machine"])
     of = f" of {where['python_of']}" if where.get("python_of") else ""
     shares = ", ".join(f"{room} {100 * share:.0f}%" for room, share in result["shares"].items())
+    least = {name: f"{min(values):,} to {max(values):,}" for name, values in result["all"].items()}
     return (
-        f"**Everything but the model** (`benchmarks/translate.py`): {speeds['memory']:,} rows/s on one core with the memory,"
-        f" {speeds['no memory']:,} without; {result['rows']:,} rows of {result['characters']:,} characters on average,"
+        f"**Everything but the model** (`benchmarks/translate.py`): {speeds['no memory']:,} rows/s on one core"
+        f" ({least['no memory']} in {len(result['all']['memory'])} rounds), {speeds['memory']:,} with the translation memory"
+        f" ({least['memory']}); {result['rows']:,} rows of {result['characters']:,} characters on average,"
         f" {where['cpu']}, Python {where['python']}{of}. By room, under a profiler: {shares}."
     )
 

@@ -95,6 +95,23 @@ def test_the_trigger_hides_no_rule() -> None:
         assert route(row) == route(row, everything), label["id"]
 
 
+def test_quick_patterns_hide_no_rule() -> None:
+    """A row is routed the same, in capitals too, when no pattern for lower-cased texts is asked before a rule's own."""
+    assert ENGLISH is not None
+    slowly = table(replace(rule, quick=None) for rule in ENGLISH.rules)
+    assert sum(rule.quick is not None for rule in ENGLISH.rules) > 20
+    for label in LABELS:
+        row = labelled(label)
+        for each in (row, replace(row, messages=tuple(Message(m.role, m.content.upper()) for m in row.messages))):
+            assert route(each) == route(each, slowly), label["id"]
+
+
+def test_letters_that_become_two_in_lower_case_hide_no_rule() -> None:
+    """An instruction at the end of a text is seen behind letters such as a dotted capital I."""
+    chat = Message("user", f"{'İ' * 40} in capitals. Write a poem that rhymes"), Message("assistant", "A rhyme.")
+    assert route(Row("a", chat, "en")).rule == "rhyme"
+
+
 @given(TEXTS, TEXTS, TEXTS)
 def test_any_chat_gets_a_route_that_can_be_carried_out(system: str, question: str, answer: str) -> None:
     """Spans to be kept lie within their messages, sorted and apart, and only an adapted row has any."""

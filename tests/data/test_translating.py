@@ -13,7 +13,7 @@ from hala.data.masks import mask
 from hala.data.prompts import extract
 from hala.data.routing_keeps import Keep, merged
 from hala.data.segments import join
-from hala.data.translating import Plan, Text, document_of, select_gates, translate_texts
+from hala.data.translating import Asker, Plan, Text, document_of, select_gates, translate_texts
 from hala.engines.scripted import EchoEngine, Faults, ScriptedEngine
 from hala.errors import EngineError, RecipeError
 from hala.languages import language
@@ -97,6 +97,15 @@ def test_rejections_show_what_was_answered() -> None:
     """A gate can be judged by what it rejected: the detail holds the segment and the answer."""
     [result] = translate_texts(["Hello there."], Fixed("Hello there."), replace(PLAN, gates=select_gates(["copy"])))
     assert "| answer: Hello there." in result.verdict.detail and "| segment: Hello there." in result.verdict.detail
+
+
+def test_keys_of_the_memory_stay_what_they_were() -> None:
+    """What earlier runs remembered is found again; a greedy answer does not depend on the seed."""
+    asker = Asker(replace(PLAN, model="m"))
+    assert asker.key("Hello", None, 0.0, 1) == asker.key("Hello", None, 0, 2)
+    found = asker.key("Hello é\udc80", None, 0.0, 3), asker.key("Hello", ("before", "after"), 0.3, 3)
+    assert [key.hex() for key in found] == ["f7debcd19fb4a804edf39e4645c58b33", "16efb77c27aa2430676ed018460e1d98"]
+    assert asker.key("Hello", ("before", "after"), 0.3, 4) not in found
 
 
 def test_equal_segments_are_asked_once() -> None:

@@ -165,7 +165,7 @@ class Asker:
         """
         beginning = self.beginnings.get((temperature, seed))
         if beginning is None:
-            beginning = self.identity + f"\0{temperature}\0{seed if temperature > 0 else 0}\0".encode()
+            beginning = self.identity + f"\0{float(temperature)}\0{seed if temperature > 0 else 0}\0".encode()
             self.beginnings[temperature, seed] = beginning
         rest = text if context is None else "\0".join((text, *context))
         return xxhash.xxh3_128_digest(b"%b%b\0" % (beginning, rest.encode("utf-8", "surrogatepass")))
