@@ -41,6 +41,7 @@ from hala.verbs import Context, translators
 from hala.verbs.translate import run
 
 SHORTEST, LONGEST = 700, 1400
+AT_ONCE = 32  # requests that the engine takes before it answers any, as the one for servers does; the others take more
 WORD = re.compile(r"[A-Za-z]+(?:['’][a-z]+)?")
 ROOMS = {  # of functions, by the file that they are in
     "read": ("data/readers", "data/sources", "data/shapes", "data/rows", "json/"),
@@ -74,14 +75,19 @@ class Words:
         self.written: dict[str, str] = {}
 
     def complete(self, requests: Iterable[Request], sampling: Sampling) -> Iterator[Completion]:
-        for request in requests:
-            answer = self.written.get(request.id)  # which stands for all that is asked
-            if answer is None:
-                text = request.messages[-1].content.partition("\n\n")[2]
-                answer = WORD.sub(self._word, text).replace("?", "؟").replace(",", "،")
-                if self.remembers:
-                    self.written[request.id] = answer
-            yield Completion(request.id, answer, "stop", len(answer) // 4)
+        source = iter(requests)
+        while asked := list(itertools.islice(source, AT_ONCE)):
+            for request in asked:
+                yield self._answer(request)
+
+    def _answer(self, request: Request) -> Completion:
+        answer = self.written.get(request.id)  # which stands for all that is asked
+        if answer is None:
+            text = request.messages[-1].content.partition("\n\n")[2]
+            answer = WORD.sub(self._word, text).replace("?", "؟").replace(",", "،")
+            if self.remembers:
+                self.written[request.id] = answer
+        return Completion(request.id, answer, "stop", len(answer) // 4)
 
     def close(self) -> None:
         """Nothing to close."""

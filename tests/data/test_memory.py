@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hala.data.memory import Memory, default_place, open_memory
+from hala.data.memory import MOST_PENDING, Memory, default_place, open_memory
 from hala.errors import CorruptError, LockedError
 from hala.records import Completion
 
@@ -63,13 +63,14 @@ def test_failures_are_not_remembered(memory: Memory) -> None:
     assert memory.find([b"e" * 16], 10) == {}
 
 
-def test_sigkill_loses_nothing_that_was_added(tmp_path: Path) -> None:
-    """What a killed process was told before is there for the next one, down to the last answer."""
+def test_sigkill_loses_nothing_that_was_written(tmp_path: Path) -> None:
+    """What a killed process had flushed is there for the next one, down to the last answer."""
     script = (
         "import sys, time\nfrom pathlib import Path\nfrom hala.data.memory import Memory\nfrom hala.records import Completion\n"
         "memory = Memory(Path(sys.argv[1]))\n"
         "for i in range(10**9):\n"
         "    memory.add(i.to_bytes(16, 'big'), Completion('', str(i), 'stop', 1), 9)\n"
+        "    memory.flush()\n"
         "    print(i, flush=True)\n"
     )
     process = subprocess.Popen([sys.executable, "-c", script, str(tmp_path / "m")], stdout=subprocess.PIPE, text=True)
@@ -83,6 +84,37 @@ def test_sigkill_loses_nothing_that_was_added(tmp_path: Path) -> None:
     memory = Memory(tmp_path / "m")
     assert len(memory.find([i.to_bytes(16, "big") for i in range(last + 1)], 9)) == last + 1 >= 500
     memory.close()
+
+
+def written(folder: Path) -> set[bytes]:
+    """The keys that a process would find in the memory if its owner was killed now."""
+    import rocksdict
+
+    options = rocksdict.Options(raw_mode=True)
+    base = rocksdict.Rdict(str(folder), options, access_type=rocksdict.AccessType.read_only())
+    try:
+        return set(base.keys())
+    finally:
+        base.close()
+
+
+def test_few_answers_wait_to_be_written_and_none_for_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between two flushes at most MOST_PENDING answers are in RAM alone, and none after a pause; they are found all the same."""
+    memory = Memory(tmp_path / "m")
+    monkeypatch.setattr("hala.data.memory.LONGEST_PENDING", 1e9)
+    keys = [number.to_bytes(16, "big") for number in range(2 * MOST_PENDING + 1)]
+    for number, key in enumerate(keys, 1):
+        memory.add(key, Completion("", "text", "stop", 1), 9)
+        assert number - len(written(tmp_path / "m")) == number % MOST_PENDING
+    monkeypatch.setattr("hala.data.memory.LONGEST_PENDING", -1.0)
+    memory.add(KEY, Completion("", "late", "stop", 1), 9)
+    assert written(tmp_path / "m") == {*keys, KEY}
+    monkeypatch.undo()
+    memory.add(KEY[::-1], Completion("", "newest", "stop", 1), 9)
+    assert memory.find([KEY[::-1]], 9)[KEY[::-1]].text == "newest"
+    memory.add(KEY[1:], Completion("", "last", "stop", 1), 9)
+    memory.close()
+    assert KEY[1:] in written(tmp_path / "m")
 
 
 def test_second_process_gets_its_own_memory_or_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

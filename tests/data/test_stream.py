@@ -163,6 +163,32 @@ def test_another_question_is_asked_anew(tmp_path: Path, change: dict[str, object
     memory.close()
 
 
+def test_answers_are_written_before_more_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kill costs no more than what an engine holds: when it takes a request, none of its answers is in RAM alone."""
+    monkeypatch.setattr("hala.data.memory.LONGEST_PENDING", 1e9)
+    memory = Memory(tmp_path / "m")
+
+    class Windows(Noted):
+        """Takes seven requests, and then answers them."""
+
+        def complete(self, requests: Iterable[Request], sampling: Sampling) -> Iterator[Completion]:
+            window: list[Request] = []
+            for request in requests:
+                assert not memory.pending
+                window.append(request)
+                if len(window) == 7:
+                    yield from super().complete(window, sampling)
+                    assert len(memory.pending) == 7
+                    window = []
+            yield from super().complete(window, sampling)
+
+    engine = Windows()
+    results(Translator(engine, PLAN, memory), [[f"This is sentence {i}." for i in range(j, j + 10)] for j in range(0, 50, 10)])
+    memory.flush()
+    assert len(engine.texts) == len(memory) == 50
+    memory.close()
+
+
 def test_context_is_the_pair_before() -> None:
     """A short segment is asked with the one before it and its translation as an earlier turn; equal ones elsewhere are apart."""
     engine = Noted(lambda text: f"<{text}>")

@@ -627,6 +627,21 @@ def test_caller_that_is_busy_starves_no_server(serve: Callable[[Script], Server]
     engine.close()
 
 
+def test_more_is_asked_a_few_at_once_and_in_time(serve: Callable[[Script], Server]) -> None:
+    """Requests are taken by a quarter of `in_flight`, never beyond twice it, and while three quarters of it still lie ready."""
+    taken: list[int] = []
+    answered = 0
+
+    def source() -> Iterator[Request]:
+        for request in make_requests(100):
+            taken.append(answered)
+            yield request
+
+    for _ in connect(serve(echo).url, in_flight=8).complete(source(), Sampling()):
+        answered += 1
+    assert answered == 100 and taken == [0] * 16 + [2 * (i // 2 + 1) for i in range(84)]
+
+
 def test_caller_that_leaves_ends_the_thread(serve: Callable[[Script], Server]) -> None:
     """A run that stops in the middle cuts its exchanges at once, and nothing goes on behind its back."""
     before = threading.active_count()

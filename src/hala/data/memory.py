@@ -1,7 +1,7 @@
 """The translation memory: what models have answered before, by content, in one RocksDB folder that runs share one after another.
 
 It holds completions, not verdicts: other gates look at the same answers again, and nothing is asked twice for that. An answer is
-there from the moment it is added, a SIGKILL notwithstanding; RAM in use does not grow with what is remembered.
+there, a SIGKILL notwithstanding, when the next `flush` is over; RAM in use does not grow with what is remembered.
 
 >>> from hala.data.memory import Memory
 >>> from hala.records import Completion
@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import os
 import struct
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,8 @@ _HEAD = struct.Struct("<BIId")
 _FINISHES: tuple[Finish, ...] = ("stop", "length")
 WRITE_BUFFER = 16 << 20  # bytes of answers in RAM, beside the log on disk
 CACHE = 32 << 20  # bytes of blocks read
+MOST_PENDING = 64  # answers that are not yet written, one write for all costs half of what a write for each does
+LONGEST_PENDING = 0.1  # seconds after a write, from when on the next answer is written at once, with those before it
 ELSEWHERE = "or choose another place: memory: FOLDER (or none) in a recipe, --set memory=FOLDER on the command line."
 
 
@@ -64,6 +67,9 @@ class Memory:
             self.base: Any = rocksdict.Rdict(str(folder), _options(rocksdict))
         except Exception as error:
             raise self._said(error) from None
+        self.batch = rocksdict.WriteBatch
+        self.pending: list[tuple[bytes, bytes]] = []
+        self.written = time.monotonic()
 
     def find(self, keys: Sequence[bytes], max_tokens: int, confidence: bool = False) -> dict[bytes, Completion]:
         """The remembered completions among `keys`, each with an empty id.
@@ -71,6 +77,7 @@ class Memory:
         Left out is what was cut off by a lower limit than `max_tokens`, and, when `confidence` is asked for, what has none.
         """
         found: dict[bytes, Completion] = {}
+        self.flush()
         try:
             values = self.base.get(list(keys))
         except Exception as error:
@@ -86,15 +93,28 @@ class Memory:
         return found
 
     def add(self, key: bytes, completion: Completion, max_tokens: int) -> None:
-        """Remember a completion; one that failed is not remembered."""
+        """Remember a completion, on disk from the next `flush` on; one that failed is not remembered."""
         if completion.finish == "error":
             return
         sureness = float("nan") if completion.confidence is None else completion.confidence
         head = _HEAD.pack(_FINISHES.index(completion.finish), completion.tokens, max_tokens, sureness)
+        self.pending.append((key, head + completion.text.encode("utf-8", "surrogatepass")))
+        if len(self.pending) >= MOST_PENDING or time.monotonic() - self.written > LONGEST_PENDING:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what was added. Done before more is asked of an engine, so that a kill costs no more than what was under way."""
+        if not self.pending:
+            return
+        batch = self.batch(raw_mode=True)
+        for key, value in self.pending:
+            batch.put(key, value)
+        self.pending.clear()
         try:
-            self.base[key] = head + completion.text.encode("utf-8", "surrogatepass")
+            self.base.write(batch)
         except Exception as error:
             raise self._said(error) from None
+        self.written = time.monotonic()
 
     def __len__(self) -> int:
         return sum(1 for _ in self.base.keys())  # noqa: SIM118 - it is no dict
@@ -102,9 +122,12 @@ class Memory:
     def close(self) -> None:
         """Write everything out and let go of the folder; the object cannot be used afterwards."""
         try:
-            self.base.close()
-        except Exception as error:
-            raise self._said(error) from None
+            self.flush()
+        finally:
+            try:
+                self.base.close()
+            except Exception as error:
+                raise self._said(error) from None
 
     def _said(self, error: Exception) -> HalaError:
         """RocksDB's errors in our words: another process, a full disk, damage."""

@@ -87,6 +87,8 @@ class Translator:
         queue = self.queues[number]
         while queue or (number == 0 and self._open_next()):
             while queue:
+                if self.memory is not None:
+                    self.memory.flush()
                 self.sent += 1
                 yield queue.popleft()
 

@@ -85,10 +85,13 @@ class ServerEngine:
     def complete(self, requests: Iterable[Request], sampling: Sampling) -> Iterator[Completion]:
         """One completion per request as they arrive. Raises EngineError when the server is dead or refuses this client."""
         source, pending, more = iter(requests), 0, True
+        most = 2 * self.in_flight
+        enough = most - max(1, self.in_flight // 4)  # by then more is asked for, a few at once: callers work before they give any
         call = _Call(self, sampling)
         try:
             while True:
-                while more and pending < 2 * self.in_flight:
+                short = pending <= enough
+                while short and more and pending < most:
                     request = next(source, None)
                     more = request is not None
                     if request is not None:
