@@ -26,6 +26,7 @@ import tempfile
 import threading
 import time
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -160,6 +161,19 @@ def timed(file: Path, memory: bool) -> tuple[float, dict[str, int]]:
         return time.process_time() - before, counts
 
 
+def yardstick(texts: list[str]) -> float:
+    """Seconds of the processor for the same work of the standard library: on a machine with neighbours now more, now less."""
+    began = time.process_time()
+    for _ in range(3):
+        seen: Counter[str] = Counter()
+        for text in texts:
+            for line in json.loads(json.dumps(text)).split("\n"):
+                for word in WORD.findall(line):
+                    seen[word.lower()] += 1
+        sorted(seen, key=lambda word: (-seen[word], word))
+    return time.process_time() - began
+
+
 def profile(file: Path) -> dict[str, float]:
     """Share of the time by room, from a run under the profiler, which slows small functions down most."""
     profiler = cProfile.Profile()
@@ -227,13 +241,18 @@ def main() -> None:
         characters = write_rows(file, pairs, chosen.rows) / chosen.rows
         timed(file, True)  # warms up
         runs: dict[str, list[float]] = {"memory": [], "no memory": []}
+        beside: dict[str, list[float]] = {name: [] for name in runs}
         counts: dict[str, int] = {}
+        texts = [text for pair in pairs for text in pair]
         for _ in range(chosen.rounds):
             for name, values in runs.items():
+                before = yardstick(texts)
                 seconds, counts = timed(file, name == "memory")
                 values.append(chosen.rows / seconds)
+                beside[name].append((before + yardstick(texts)) / 2)
         found = {name: round(statistics.median(values)) for name, values in runs.items()}
         result = {"rows": chosen.rows, "different": len(pairs), "characters": round(characters), "rows_per_cpu_s": found,
+                  "yardstick_s": {name: [round(value, 4) for value in values] for name, values in beside.items()},
                   "all": {name: [round(value) for value in values] for name, values in runs.items()},
                   "counts": counts, "shares": profile(file)}  # fmt: skip
     write_section("overhead", {**result, "machine": machine()})
