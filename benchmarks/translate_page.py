@@ -36,13 +36,13 @@ def overhead(found: Result) -> str:
     speeds, where = result["rows_per_cpu_s"], result.get("machine", found["machine"])
     of = f" of {where['python_of']}" if where.get("python_of") else ""
     shares = ", ".join(f"{room} {100 * share:.0f}%" for room, share in result["shares"].items())
-    least = {name: f"{min(values):,} to {max(values):,}" for name, values in result["all"].items()}
+    spread = {name: f"{min(values):,} to {max(values):,}" for name, values in result["all"].items()}
     beside = [seconds for values in result.get("yardstick_s", {}).values() for seconds in values]
     disturbed = statistics.median(beside) / min(beside) if beside else 1.0
     return (
-        f"**Everything but the model** (`benchmarks/translate.py`): {speeds['no memory']:,} rows/s on one core"
-        f" ({least['no memory']} in {len(result['all']['memory'])} rounds), {speeds['memory']:,} with the translation memory"
-        f" ({least['memory']}); {result['rows']:,} rows of {result['characters']:,} characters on average,"
+        f"**Everything but the model** (`benchmarks/translate.py`): {speeds['memory']:,} rows/s on one core"
+        f" ({spread['memory']} in {len(result['all']['memory'])} rounds), {speeds['no memory']:,} without the translation memory"
+        f" ({spread['no memory']}); {result['rows']:,} rows of {result['characters']:,} characters on average,"
         f" {where['cpu']}, Python {where['python']}{of}. The machine is shared: the same work of the standard library, timed"
         f" before and after each round, took {disturbed:.2f} times its least in the median. By room, under a profiler: {shares}."
     )

@@ -16,7 +16,10 @@ T = TypeVar("T")
 
 @dataclass_transform(frozen_default=True, field_specifiers=(field,))
 def record(kind: type[T]) -> type[T]:
-    """A slotted data class that is frozen for the type checker alone: at run time that would double the time to make one."""
+    """A slotted data class that is frozen for the type checker alone: at run time that would double the time to make one.
+
+    For what is made for each row or segment; whatever else nobody changes is `dataclass(frozen=True, slots=True)`.
+    """
     return dataclass(slots=True, unsafe_hash=True)(kind)
 
 

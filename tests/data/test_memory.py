@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hala.data.memory import MOST_PENDING, Memory, default_place, open_memory
+from hala.data.memory import MOST_PENDING, WRITES, Memory, default_place, open_memory
 from hala.errors import CorruptError, LockedError
 from hala.records import Completion
 
@@ -98,23 +98,25 @@ def written(folder: Path) -> set[bytes]:
         base.close()
 
 
-def test_few_answers_wait_to_be_written_and_none_for_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Between two flushes at most MOST_PENDING answers are in RAM alone, and none after a pause; they are found all the same."""
+def test_few_answers_wait_to_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Answers are written as they come, up to some a second; of more, at most MOST_PENDING wait, and are found all the same."""
+    clock = 0.0
+    monkeypatch.setattr("hala.data.memory.time.monotonic", lambda: clock)
     memory = Memory(tmp_path / "m")
-    monkeypatch.setattr("hala.data.memory.LONGEST_PENDING", 1e9)
-    keys = [number.to_bytes(16, "big") for number in range(2 * MOST_PENDING + 1)]
+    answer = Completion("", "text", "stop", 1)
+    keys = [number.to_bytes(16, "big") for number in range(WRITES + 3 * MOST_PENDING)]
     for number, key in enumerate(keys, 1):
-        memory.add(key, Completion("", "text", "stop", 1), 9)
-        assert number - len(written(tmp_path / "m")) == number % MOST_PENDING
-    monkeypatch.setattr("hala.data.memory.LONGEST_PENDING", -1.0)
-    memory.add(KEY, Completion("", "late", "stop", 1), 9)
-    assert written(tmp_path / "m") == {*keys, KEY}
-    monkeypatch.undo()
-    memory.add(KEY[::-1], Completion("", "newest", "stop", 1), 9)
-    assert memory.find([KEY[::-1]], 9)[KEY[::-1]].text == "newest"
-    memory.add(KEY[1:], Completion("", "last", "stop", 1), 9)
+        memory.add(key, answer, 9)
+        assert len(memory.pending) == max(0, number - WRITES) % MOST_PENDING
+    assert written(tmp_path / "m") == set(keys)
+    memory.add(KEY, answer, 9)
+    assert KEY not in written(tmp_path / "m") and memory.find([KEY], 9)
+    clock += 10.5 / WRITES
+    for number in range(1, 12):
+        memory.add(KEY[number:], answer, 9)
+        assert (KEY[number:] in written(tmp_path / "m")) == (number < 11)
     memory.close()
-    assert KEY[1:] in written(tmp_path / "m")
+    assert KEY[11:] in written(tmp_path / "m")
 
 
 def test_second_process_gets_its_own_memory_or_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -106,6 +106,15 @@ def test_quick_patterns_hide_no_rule() -> None:
             assert route(each) == route(each, slowly), label["id"]
 
 
+@pytest.mark.parametrize("text", ["Define the word ırmak.", "Translate İnto Polish: hello", "Tranſlate this into Spanish: hello"])
+def test_letters_that_only_patterns_take_for_others_hide_no_rule(text: str) -> None:
+    """A dotless i and a long s are i and s to a pattern that ignores case, and so to the pattern that is asked before it."""
+    assert ENGLISH is not None
+    row = chat(text, "answer")
+    assert route(row) == route(row, table(replace(rule, quick=None) for rule in ENGLISH.rules))
+    assert route(row).rule
+
+
 def test_letters_that_become_two_in_lower_case_hide_no_rule() -> None:
     """An instruction at the end of a text is seen behind letters such as a dotted capital I."""
     chat = Message("user", f"{'İ' * 40} in capitals. Write a poem that rhymes"), Message("assistant", "A rhyme.")

@@ -163,9 +163,23 @@ def test_another_question_is_asked_anew(tmp_path: Path, change: dict[str, object
     memory.close()
 
 
+def test_settled_segments_are_asked_once_without_a_memory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Without a memory more outcomes are held than beside one, which answers for the rest: in both cases nothing is asked twice."""
+    monkeypatch.setattr(stream, "SETTLED", 50)
+    monkeypatch.setattr(stream, "SETTLED_BESIDE", 5)
+    texts = [[f"This is sentence {i}." for i in range(40)]] * 3
+    alone, beside = Noted(), Noted()
+    results(Translator(alone, PLAN), texts)
+    memory = Memory(tmp_path / "m")
+    translator = Translator(beside, PLAN, memory)
+    results(translator, texts)
+    assert len(alone.texts) == len(beside.texts) == 40 and len(translator.settled) == 5
+    memory.close()
+
+
 def test_answers_are_written_before_more_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A kill costs no more than what an engine holds: when it takes a request, none of its answers is in RAM alone."""
-    monkeypatch.setattr("hala.data.memory.LONGEST_PENDING", 1e9)
+    monkeypatch.setattr("hala.data.memory.WRITES", 0)
     memory = Memory(tmp_path / "m")
 
     class Windows(Noted):

@@ -273,6 +273,19 @@ def test_document_that_fails_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
         translate_document("Hello there.", {"engine": "echo"}, "en", "ar")
 
 
+def test_document_that_fails_names_all_that_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What failed is told from the document itself: it may have more segments than are remembered."""
+    from hala.verbs import translators as verb
+
+    monkeypatch.setattr("hala.data.stream.SETTLED", 2)
+    text = "".join(f"Sentence number {number}.\n\n" for number in range(20))
+    answer = lambda request: "" if "number 3" in extract(request) or "number 5" in extract(request) else "جملة."  # noqa: E731
+    monkeypatch.setattr(verb, "open_engine", lambda *_: ScriptedEngine(answer))
+    with pytest.raises(InputError, match="2 of its 20 distinct segments failed") as error:
+        translate_document(text, {"engine": "echo", "gates": "none"}, "en", "ar")
+    assert "Sentence number 3." in str(error.value) and "Sentence number 5." in str(error.value)
+
+
 @pytest.mark.parametrize(
     ("answer", "given", "reason", "helps", "useless"),
     [

@@ -60,7 +60,7 @@ def assembled(draft: Draft) -> Translated:
     """The text of a document whose segments are settled, or the reason of the first that failed."""
     tokens = tries = 0
     rung, results = "first", []
-    failed: Segment | None = None
+    failed: dict[str, Verdict] = {}
     for part in draft.segments:
         if part is None:
             continue
@@ -70,9 +70,10 @@ def assembled(draft: Draft) -> Translated:
             rung = part.rung
         if part.result is not None:
             results.append(part.result)
-        elif failed is None:
-            failed = part
-    if failed is not None:
-        detail = f"{failed.verdict.detail} | segment: {failed.source[:SHOWN]}"
-        return Translated("", rejected(failed.verdict.reason, detail), tokens, tries, rung)
+        else:
+            failed.setdefault(part.source, part.verdict)
+    if failed:
+        source, verdict = next(iter(failed.items()))
+        detail = f"{verdict.detail} | segment: {source[:SHOWN]}"
+        return Translated("", rejected(verdict.reason, detail), tokens, tries, rung, tuple(failed.items()))
     return Translated(join(draft.document, results), KEPT, tokens, tries, rung)

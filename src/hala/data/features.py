@@ -1,6 +1,6 @@
 """What gates look at: the two sides of a translation, each with features that are computed once and mostly when asked for.
 
-Every gate reads the same `Pair`. Sources recur, once for each try, so that their sides are kept for a while. `plain` is the
+Every gate reads the same `Pair`. A source compared with several texts in a row keeps its side. `plain` is the
 feature that makes most segments cheap: a text of letters, digits and common punctuation holds no code, markup, emoji or garbage.
 What nearly every pair needs, the words of the translation first of all, is there from the start.
 
@@ -248,7 +248,7 @@ _sources: dict[str, Side] = {}
 
 
 def _source(text: str, language: Language) -> Side:
-    """The side of a source: the same for every try, as long as not too many others come between."""
+    """The side of a source: the same for whoever compares it with several texts in a row."""
     side = _sources.get(text)
     if side is None or side.language is not language:
         if len(_sources) > 64:
@@ -277,11 +277,11 @@ def _searches_for(language: Language) -> tuple[Search, Search]:
     welcome = re.compile(f"[{own}]" if own else "(?!)")
     block = [each for each in map(chr, range(0x600, 0xA00)) if welcome.match(each) and each not in letters]
     if letters:  # cut the strangers out of the block, so that one search finds them too
-        own = re.escape("".join(each for each in block if each < "\u0700"))
+        own = re.escape("".join(block))
     words = re.escape("".join(each for each in block if not each.isdecimal()))
-    both = re.compile(f"[^{_MARKS}{words}]").search, re.compile(f"[^{_PLAIN}{own}]").search
-    _searches[language.code] = both
-    return both
+    searches = re.compile(f"[^{_MARKS}{words}]").search, re.compile(f"[^{_PLAIN}{own}]").search
+    _searches[language.code] = searches
+    return searches
 
 
 @lru_cache(maxsize=64)

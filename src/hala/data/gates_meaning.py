@@ -22,8 +22,8 @@ _QUOTES = re.compile('["“”«»]')
 _ABBREVIATION = re.compile(
     r"\b(?:[A-Z]|[ap]\.m|etc|e\.g|i\.e|Mr|Mrs|Ms|Dr|St|Jr|Sr|Prof|Gen|Sen|Rep|Gov|Det|Lt|Col|Capt|Sgt|Rev|vs|No|Inc|Ltd|Co|Corp)\."
 )
-_ENDS = ".!?؟।…"
-_SENTENCE_END = re.compile(rf"[{_ENDS}]+[\"'”’»)]*(?=\s|$)")
+_STOPS = ".!?؟।…"
+_SENTENCE_END = re.compile(rf"[{_STOPS}]+[\"'”’»)]*(?=\s|$)")
 
 
 def unrelated(pair: Pair) -> str:
@@ -126,7 +126,7 @@ def omitted(pair: Pair) -> str:
     score = 0.9 * run + 0.5 * longest - short * math.log(max(pair.ratio, 0.2))
     limit = 6.8 if pair.source.length >= 45 else 9.2
     # Most need no closer look: more sentences would have to be missing than there are ends.
-    if score < 1.5 or score + 5.5 * max(0, sum(map(pair.source.natural.count, _ENDS)) - 1) + 0.8 <= limit:
+    if score < 1.5 or score + 5.5 * max(0, sum(map(pair.source.natural.count, _STOPS)) - 1) + 0.8 <= limit:
         return ""
     before, after = _sentences(pair.source.natural), _sentences(pair.target.natural)
     score += 5.5 * max(0, before - max(1, after)) + 0.8 * _left_open(pair.source.text, pair.target.text)

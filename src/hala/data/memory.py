@@ -29,8 +29,8 @@ _HEAD = struct.Struct("<BIId")
 _FINISHES: tuple[Finish, ...] = ("stop", "length")
 WRITE_BUFFER = 16 << 20  # bytes of answers in RAM, beside the log on disk
 CACHE = 32 << 20  # bytes of blocks read
-MOST_PENDING = 64  # answers that are not yet written, one write for all costs half of what a write for each does
-LONGEST_PENDING = 0.1  # seconds after a write, from when on the next answer is written at once, with those before it
+WRITES = 300  # a second, as long as answers come; up to so many are saved up while none does
+MOST_PENDING = 64  # answers that wait for a write at most: when they come faster, one write for many costs half as much
 ELSEWHERE = "or choose another place: memory: FOLDER (or none) in a recipe, --set memory=FOLDER on the command line."
 
 
@@ -69,7 +69,7 @@ class Memory:
             raise self._said(error) from None
         self.batch = rocksdict.WriteBatch
         self.pending: list[tuple[bytes, bytes]] = []
-        self.written = time.monotonic()
+        self.writes, self.seen = float(WRITES), time.monotonic()  # that may be made at once, as of that time
 
     def find(self, keys: Sequence[bytes], max_tokens: int, confidence: bool = False) -> dict[bytes, Completion]:
         """The remembered completions among `keys`, each with an empty id.
@@ -93,13 +93,20 @@ class Memory:
         return found
 
     def add(self, key: bytes, completion: Completion, max_tokens: int) -> None:
-        """Remember a completion, on disk from the next `flush` on; one that failed is not remembered."""
+        """Remember a completion, on disk from the next `flush` on; one that failed is not remembered.
+
+        Up to `WRITES` a second are written at once, so that only an engine that is faster has answers that wait.
+        """
         if completion.finish == "error":
             return
         sureness = float("nan") if completion.confidence is None else completion.confidence
         head = _HEAD.pack(_FINISHES.index(completion.finish), completion.tokens, max_tokens, sureness)
         self.pending.append((key, head + completion.text.encode("utf-8", "surrogatepass")))
-        if len(self.pending) >= MOST_PENDING or time.monotonic() - self.written > LONGEST_PENDING:
+        now = time.monotonic()
+        self.writes = min(self.writes + WRITES * (now - self.seen), WRITES)
+        self.seen = now
+        if self.writes >= 1 or len(self.pending) >= MOST_PENDING:
+            self.writes = max(self.writes - 1, 0.0)
             self.flush()
 
     def flush(self) -> None:
@@ -114,7 +121,6 @@ class Memory:
             self.base.write(batch)
         except Exception as error:
             raise self._said(error) from None
-        self.written = time.monotonic()
 
     def __len__(self) -> int:
         return sum(1 for _ in self.base.keys())  # noqa: SIM118 - it is no dict

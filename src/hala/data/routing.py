@@ -111,6 +111,7 @@ def _route_turn(messages: tuple[Message, ...], index: int, table: RuleTable) -> 
     content, role = messages[index].content, messages[index].role
     found = TRANSLATE
     windows, lower = _windows(content), _lowered(content)
+    plain = lower if lower.isascii() else lower.translate(_LIKE_ASCII)
     for start, end in windows:
         lowered = lower[start:end]
         rules = table.may_fire(lowered)
@@ -123,7 +124,7 @@ def _route_turn(messages: tuple[Message, ...], index: int, table: RuleTable) -> 
             if (code and not rule.code) or (role == "system" and not rule.system) or (found.rule and rule.action != "adapt"):
                 continue
             where = (start, end) if "letters" in rule.keeps else asked
-            if rule.quick is not None and rule.quick.search(lower, *where) is None:
+            if rule.quick is not None and rule.quick.search(plain, *where) is None:
                 continue
             other = _apply(rule, messages, index, *where)
             if other is None:
@@ -132,6 +133,10 @@ def _route_turn(messages: tuple[Message, ...], index: int, table: RuleTable) -> 
                 return other
             found = _both(found, other) if found.rule else other
     return found
+
+
+# Letters that a pattern which ignores case takes for i and s, although they are so in no lower-cased text.
+_LIKE_ASCII = {ord("İ"): "i", ord("ı"): "i", ord("ſ"): "s"}
 
 
 def _lowered(text: str) -> str:

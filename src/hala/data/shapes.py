@@ -178,7 +178,8 @@ def parse(record: Record, shape: str, columns: Mapping[str, str], wanted: Wanted
     if more := found.get("input?"):
         asked = f"{asked}\n\n{more}"
     both = Message("user", asked), Message("assistant", answered)
-    return (Message("system", found["system?"]), *both) if found["system?"] else both, None
+    system = found.get("system?")
+    return (Message("system", system), *both) if system else both, None
 
 
 def _pair(record: Record, columns: Mapping[str, str], wanted: Wanted) -> Parsed:

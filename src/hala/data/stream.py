@@ -23,7 +23,8 @@ from hala.data.translating import Asker, Pair, Plan, Progress, Text, Translated,
 from hala.records import KEPT, Completion, Engine, Request, Verdict, rejected
 
 OPEN_GROUPS = 16  # groups under way at once: what is held in memory
-SETTLED = 5_000  # distinct segments whose outcome is remembered without looking anything up
+SETTLED = 20_000  # distinct segments whose outcome is known without a translation memory; older ones are asked again
+SETTLED_BESIDE = 5_000  # the same beside a memory, which knows the answers to older ones
 CONTEXT_CHARS = 400  # longer neighbours are no context
 
 
@@ -83,7 +84,10 @@ class Translator:
             yield self.finished.popleft()
 
     def _feed(self, number: int) -> Iterator[Request]:
-        """Requests for an engine, as long as there are any without waiting for its answers."""
+        """Requests for an engine, as long as there are any without waiting for its answers.
+
+        What it has answered is written before it gets another: what a kill can cost is what it holds, and no more.
+        """
         queue = self.queues[number]
         while queue or (number == 0 and self._open_next()):
             while queue:
@@ -309,7 +313,7 @@ class Translator:
         self.known.pop(identity, None)
         if verdict.reason != "engine_error":
             self.settled[identity] = segment
-            if len(self.settled) > SETTLED:
+            if len(self.settled) > (SETTLED if self.memory is None else SETTLED_BESIDE):
                 self.settled.popitem(last=False)
         users, segment.users = segment.users, []
         if len(users) > 1:

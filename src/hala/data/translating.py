@@ -70,7 +70,7 @@ class Translated:
     """A translated text, or the text "" with the verdict that says why there is none.
 
     `tries` is the most that any segment took, `rung` the last step of the ladder (`first`, `again`, `split`,
-    `other`) that any took.
+    `other`) that any took, `failed` the distinct segments that no step could translate, each with its verdict.
     """
 
     text: str
@@ -78,6 +78,7 @@ class Translated:
     tokens: int = 0
     tries: int = 1
     rung: str = "first"
+    failed: tuple[tuple[str, Verdict], ...] = ()
 
 
 Progress = Callable[[int, int], None]
@@ -147,7 +148,7 @@ class Asker:
         what += [shared.min_p, shared.repetition_penalty] if shared.min_p or shared.repetition_penalty != 1 else []
         told = json.dumps([*what, plan.source.code, plan.target.code], ensure_ascii=False)
         self.identity = told.encode("utf-8", "surrogatepass")
-        self.beginnings: dict[tuple[float, int], bytes] = {}  # of what a key is the hash of, by temperature and seed
+        self.beginnings: dict[tuple[float, int], bytes] = {}  # first part of what is hashed into a key, by temperature and seed
 
     def messages(self, text: str, context: Pair | None) -> tuple[Message, ...]:
         """The chat that asks for `text`; the pair before it, if any, stands there as an earlier turn."""

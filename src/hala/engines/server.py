@@ -86,11 +86,11 @@ class ServerEngine:
         """One completion per request as they arrive. Raises EngineError when the server is dead or refuses this client."""
         source, pending, more = iter(requests), 0, True
         most = 2 * self.in_flight
-        enough = most - max(1, self.in_flight // 4)  # by then more is asked for, a few at once: callers work before they give any
+        few = most - max(1, self.in_flight // 4)  # with no more than these left, others are taken, several in one go
         call = _Call(self, sampling)
         try:
             while True:
-                short = pending <= enough
+                short = pending <= few
                 while short and more and pending < most:
                     request = next(source, None)
                     more = request is not None

@@ -102,18 +102,13 @@ class Documents:
 
     def why(self, place: int, result: Translated) -> str:
         """The segments of a document, just translated, that failed, with what was wrong with each: the first few, in order."""
-        wanted = {text: None for text in document_of(Text(self.held[place]), self.plan).segments}
-        failed = {each.source: each for each in self.work.translator.settled.values() if each.result is None}
-        said = [
-            f"{failed[text].verdict.reason}: {failed[text].verdict.detail} | segment: {text[:SHOWN_CHARS]}"
-            for text in wanted
-            if text in failed
-        ]
+        distinct = set(document_of(Text(self.held[place]), self.plan).segments)
+        said = [f"{each.reason}: {each.detail} | segment: {text[:SHOWN_CHARS]}" for text, each in result.failed]
         if len(said) < 2:
             return f"{result.verdict.reason}: {result.verdict.detail}"
         more = f"\n  and {len(said) - SHOWN:,} more" if len(said) > SHOWN else ""
         listed = "".join(f"\n  {' '.join(each.split())}" for each in said[:SHOWN])
-        return f"{len(said):,} of its {len(wanted):,} distinct segments failed{listed}{more}"
+        return f"{len(said):,} of its {len(distinct):,} distinct segments failed{listed}{more}"
 
     def way_out(self, verdict: Verdict) -> str:
         """What can help after this rejection; `gates=none` does only where a gate objected to what nothing else looks at."""
