@@ -164,7 +164,7 @@ def test_another_question_is_asked_anew(tmp_path: Path, change: dict[str, object
 
 
 def test_settled_segments_are_asked_once_without_a_memory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Without a memory more outcomes are held than beside one, which answers for the rest: in both cases nothing is asked twice."""
+    """Without a memory more outcomes are held than beside one, which answers for the rest: nothing is asked twice in either."""
     monkeypatch.setattr(stream, "SETTLED", 50)
     monkeypatch.setattr(stream, "SETTLED_BESIDE", 5)
     texts = [[f"This is sentence {i}." for i in range(40)]] * 3
