@@ -146,6 +146,17 @@ def test_text_to_a_file_is_said_and_never_replaces_its_source(hala: Hala, tmp_pa
     assert link.is_symlink() and source.read_text(encoding="utf-8") == "Hello.\n"
 
 
+@pytest.mark.parametrize("out", [[], ["--out", "there"]])
+def test_no_words_are_not_the_folder_that_one_is_in(
+    hala: Hala, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, out: list[str]
+) -> None:
+    """An empty text, an unset variable of the shell for one, is refused: it names no folder whose documents are translated."""
+    (tmp_path / "doc.md").write_text("Hello.\n", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    answer = hala("translate", "", "--engine", "echo", *out)
+    assert answer.code == 2 and "nothing to translate" in answer.err and not (tmp_path / "there").exists()
+
+
 def test_text_from_a_pipe(hala: Hala, monkeypatch: pytest.MonkeyPatch) -> None:
     """`-` reads standard input and writes it back unchanged."""
 

@@ -232,7 +232,8 @@ def test_damaged_file_is_noticed_before_it_is_used(recipe_file: Path, tmp_path: 
 
 def test_report_is_written_even_when_a_step_fails(recipe_file: Path, pairs_file: Path, tmp_path: Path) -> None:
     """Whoever looks in the morning finds a report of what was finished, and the error is that of the step."""
-    recipe_file.write_text(recipe_file.read_text() + "  broken: {filter: {data: no.jsonl}}\n")
+    (tmp_path / "no.jsonl").write_text("")
+    recipe_file.write_text(recipe_file.read_text() + f"  broken: {{filter: {{data: {tmp_path / 'no.jsonl'}}}}}\n")
     with pytest.raises(InputError, match=r"no\.jsonl"):
         run(recipe_file, tmp_path / "run")
     page = (tmp_path / "run/report.html").read_text(encoding="utf-8")
@@ -495,13 +496,32 @@ def test_recipe_content_round_trips() -> None:
 
 
 @pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"data": "nix.jsonl"}, "no file or folder nix.jsonl, which step second reads"),
+        ({"engine": "server"}, "the server engine needs a url"),
+        ({"engine": "echo", "vote": {"model": "m", "engine": "server"}}, "the server engine needs a url"),
+    ],
+)
+def test_what_a_later_step_lacks_is_said_before_the_first_one(tmp_path: Path, changes: dict[str, Any], said: str) -> None:
+    """A misspelt path or a server without an address, in whatever step, costs no hours of the steps before."""
+    first = {"data": {"world": "pairs"}, "model": "m", "engine": "echo"}
+    file = tmp_path / "late.yaml"
+    steps = {"first": {"translate": first}, "second": {"translate": first | changes}}
+    file.write_text(json.dumps({"name": "late", "steps": steps}), encoding="utf-8")
+    with pytest.raises(HalaError, match=said):
+        run(file, tmp_path / "run")
+    assert not (tmp_path / "run" / "first").exists()
+
+
+@pytest.mark.parametrize(
     ("settings", "said"),
     [
         ({"suite": "oall-v3"}, "unknown suite 'oall-v3'"),
         ({"suite": "no.toml"}, "no.toml cannot be read"),
         ({"probes": "fr"}, "unknown probes 'fr'"),
         ({"suite": "exams", "profile": "foo"}, "foo"),
-        ({"questions": "no.jsonl"}, "no.jsonl, which step scores evaluates on, does not exist"),
+        ({"questions": "no.jsonl"}, "no file or folder no.jsonl, which step scores reads"),
         ({}, "nothing to evaluate on"),
     ],
 )

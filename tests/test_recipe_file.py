@@ -240,6 +240,22 @@ def test_set_inside_data_and_vars_and_languages(tmp_path: Path) -> None:
     assert (data.skip, data.take, recipe.languages.target, recipe.name) == (3, 9, "hi", "other")
 
 
+@pytest.mark.parametrize(
+    ("data", "override", "place", "take"),
+    [
+        ("rows.jsonl", "corpus.data.take=5", "rows.jsonl", 5),
+        ("[a.jsonl, b.jsonl]", "corpus.data.1.take=5", "a.jsonl", None),
+        ("$first", "corpus.data.take=5", "$first", 5),
+    ],
+)
+def test_set_inside_data_that_is_only_named(tmp_path: Path, data: str, override: str, place: str, take: int | None) -> None:
+    """`--set corpus.data.take=5` works for a path or a step without any other key, too."""
+    first = "  first: {filter: {data: rows.jsonl}}\n"
+    text = f"name: small\nsteps:\n{first}  corpus: {{filter: {{data: {data}}}}}\n"
+    found = load(write(tmp_path, text), [override]).steps["corpus"].settings.data  # type: ignore[attr-defined]
+    assert (found[0].path or found[0].ref, found[0].take) == (place, take) and found[-1].take == 5
+
+
 def test_set_creates_vars_that_the_file_leaves_empty(tmp_path: Path) -> None:
     """An empty `vars:` is no obstacle."""
     text = GOOD.replace("vars: {size: 7, where: null, many: [a.jsonl, b.jsonl]}", "vars:")
@@ -277,7 +293,6 @@ def test_variable_that_is_a_list_unfolds_inside_a_list(tmp_path: Path) -> None:
         ("second.epochs=[", ["--set second.epochs", "cannot use the value"]),
         ("sweep.t.5.x=1", ["--set sweep.t.5.x"]),
         ("second.prompt=a: b {text}", ["'prompt' in steps.second.tune wants text", "(--set)"]),
-        ("second.data.take=1", ["--set second.data.take"]),
         ("scores.models.9=x", ["--set scores.models.9"]),
         ("scores.models.first=x", ["--set scores.models.first"]),
         ("second={tun: {}}", ["second"]),

@@ -90,6 +90,23 @@ def local_places(section: Section) -> Iterator[tuple[str, Path]]:
             yield kind, place
 
 
+def sections_of(section: Section) -> Iterator[Section]:
+    """The section and those inside it."""
+    yield section
+    for name in type(section).model_fields:
+        value = getattr(section, name)
+        for item in value if isinstance(value, tuple) else (value,):
+            if isinstance(item, Section):
+                yield from sections_of(item)
+
+
+def missing_data(section: Section) -> Iterator[str]:
+    """Paths of data, as they were given, where there is nothing."""
+    for kind, value, _ in outside(section):
+        if kind == "data" and isinstance(value, Data) and value.path and not Path(value.path).expanduser().exists():
+            yield value.path
+
+
 def outside(section: Section) -> Iterator[tuple[str, str | Data, str | None]]:
     """Data, checkpoints and folders of rows that are not steps: (kind, value, revision on the hub)."""
     for name, info in type(section).model_fields.items():

@@ -32,7 +32,7 @@ from hala.recipe_file import from_content, load, produces, references
 from hala.runs import step_verbs, steps_of, write_report
 from hala.session import Session, read_started
 from hala.staging import lock, staged
-from hala.verbs import Context, Outcome
+from hala.verbs import Context, Outcome, url_of
 
 # The one registry: verb -> module with `run(settings, context) -> Outcome`. Modules load when their step runs.
 VERBS = {
@@ -132,7 +132,14 @@ def run_recipe(recipe: Recipe, out: Path | None, choice: Choice, progress: Progr
 def check(recipe: Recipe, names: Collection[str] = ()) -> None:
     """Raises what some steps (all, when none is named) would raise for their settings alone, hours later."""
     for name, step in recipe.steps.items():
-        if step.verb in CHECKED and (not names or name in names):
+        if names and name not in names:
+            continue
+        for place in inputs.missing_data(step.settings):
+            raise InputError(f"no file or folder {place}, which step {name} reads.", "Check the path.")
+        for section in inputs.sections_of(step.settings):
+            if isinstance(section, sections.EngineSettings) and section.engine == "server":
+                url_of(section)
+        if step.verb in CHECKED:
             importlib.import_module(VERBS[step.verb]).check(name, step.settings)
 
 

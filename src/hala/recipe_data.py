@@ -61,7 +61,8 @@ def as_tuple(value: Any) -> Any:
     return tuple(value) if isinstance(value, list | tuple) else (value,)
 
 
-def _as_data(value: Any) -> Any:
+def as_data(value: Any) -> Any:
+    """The settings of data that is named by a string alone: a step or a path; anything else as it is."""
     if isinstance(value, str):
         return {"ref": value} if value.startswith("$") else {"path": value}
     return value
@@ -69,7 +70,7 @@ def _as_data(value: Any) -> Any:
 
 def _as_data_tuple(value: Any) -> Any:
     # A variable may stand for a list inside a list.
-    return tuple(_as_data(part) for item in as_tuple(value) for part in as_tuple(item))
+    return tuple(as_data(part) for item in as_tuple(value) for part in as_tuple(item))
 
 
 def _code(said: str) -> str:
@@ -245,7 +246,7 @@ def _only_questions(datas: tuple[Data, ...]) -> tuple[Data, ...]:
     return datas
 
 
-OneData = Annotated[Data, BeforeValidator(_as_data)]
+OneData = Annotated[Data, BeforeValidator(as_data)]
 DataList = Annotated[tuple[Data, ...], BeforeValidator(_as_data_tuple)]
 QuestionList = Annotated[tuple[Data, ...], BeforeValidator(_as_data_tuple), AfterValidator(_only_questions)]
 Names = Annotated[tuple[str, ...], BeforeValidator(as_tuple)]

@@ -19,7 +19,8 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from hala.errors import RecipeError, nearest
-from hala.recipe import SECTIONS, Accepts, Export, Languages, Merge, Recipe, Section, Step
+from hala.recipe import SECTIONS, Accepts, Data, Export, Languages, Merge, Recipe, Section, Step
+from hala.recipe_data import as_data
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,95}")
 VARIABLE = re.compile(r"\$\{vars\.([A-Za-z0-9_-]+)\}")
@@ -170,6 +171,7 @@ def _override(source: Source, override: str) -> None:
         index: str | int = int(part) if isinstance(target, list) and part.isdigit() else part
         if isinstance(target, dict) and target.get(part) is None:
             target[part] = {}
+        _spell_out(target, index, place[-1])
         try:
             target = target[index]
         except (IndexError, TypeError, KeyError):
@@ -180,6 +182,13 @@ def _override(source: Source, override: str) -> None:
     except (YAMLError, IndexError, TypeError) as error:
         raise RecipeError(f"--set {key}: cannot use the value {text!r}: {error}") from None
     source.lines[tuple(int(p) if p.isdigit() else p for p in place)] = 0
+
+
+def _spell_out(target: Any, index: str | int, key: str) -> None:
+    """Data that is named by a string alone gets room for another key: `data: rows.jsonl` becomes `data: {path: rows.jsonl}`."""
+    places = target.keys() if isinstance(target, dict) else range(len(target)) if isinstance(target, list) else ()
+    if key in Data.model_fields and index in places and isinstance(target[index], str):
+        target[index] = as_data(target[index])
 
 
 def _full_place(source: Source, key: str) -> list[str]:

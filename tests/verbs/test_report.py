@@ -331,7 +331,7 @@ def test_describe_of_nothing_kept_tells_what_helps(tmp_path: Path, reason: str, 
     told = report.describe(manifest, tmp_path)
     assert "no row was kept" in told and advice in told and re.search(rf"{reason} +2", told)
     assert f"4 records could not be read: {tmp_path / 'malformed.jsonl'}" in told and f"hala show {tmp_path} --rejected" in told
-    assert "2 of 9 distinct segments were remembered" in told
+    assert "9 distinct segments; 2 answers were remembered" in told
     good = replace(manifest, counts={"rows": 1, "kept": 1}, timings={})
     assert not any(word in report.describe(good, tmp_path) for word in ("kept.", "remembered", "could not", "show"))
 

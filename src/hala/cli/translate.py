@@ -57,7 +57,7 @@ def _found(source: str, out: Path | None) -> Found | None:
     from hala.artifacts import MANIFEST
     from hala.verbs.folders import look_into
 
-    folder = Path(source)
+    folder = Path(source or "-")  # no words at all are not the folder that one is in
     if not exists(source) or not folder.is_dir() or ((folder / "rows").is_dir() and (folder / MANIFEST).exists()):
         return None
     found = look_into(folder, out)

@@ -20,6 +20,7 @@ from hala.records import Completion, Finish, Request, Sampling
 MAX_BODY = 8 << 20  # bytes; the longest answers are under 1 MB
 FINISHES: dict[str, Finish] = {"stop": "stop", "length": "length", "repetition": "length"}
 Kind = Literal["unreached", "away", "broken", "busy", "refused", "useless"]
+NOT_THERE: tuple[Kind, ...] = ("unreached", "away")
 STATUSES: dict[int, Kind] = {502: "away", 503: "away", 504: "away", 529: "away", 500: "broken"}
 STATUSES |= {408: "broken", 409: "broken", 425: "broken", 429: "busy"}  # every other status refuses
 

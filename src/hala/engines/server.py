@@ -19,10 +19,12 @@ import queue
 import threading
 import uuid
 from collections.abc import Iterable, Iterator
+from urllib.parse import urlsplit
 
 from hala.engines.breaker import THRESHOLD, Breaker
 from hala.engines.connection import BrokenError, Deadlines, Line, Reply, find_endpoint
 from hala.engines.exchange import (
+    NOT_THERE,
     STATUSES,
     Failure,
     Policy,
@@ -147,9 +149,12 @@ class ServerEngine:
         """The text without the key, which a server may have sent back."""
         return text.replace(self.key, "***") if self.key else text
 
-    def dead(self, message: str) -> EngineError:
-        """The error of a server that is not there."""
-        return EngineError(self.hide(message), f"Start one with: vllm serve {self.model} --port 8000, or choose engine: local.")
+    def dead(self, message: str, there: bool) -> EngineError:
+        """The error of a server that is not there, or answers nothing that is of use."""
+        port = urlsplit(self.url).port or 8000
+        start = f"Start one with: vllm serve {self.model} --port {port}, or choose engine: local."
+        advice = "Look at its log, and whether that is the address of a chat server (it ends in /v1)." if there else start
+        return EngineError(self.hide(message), f"{advice} The same command continues." if self.reached else advice)
 
     def count(self, failure: Failure | None) -> None:
         """Count a request that has its last word. Raises EngineError when too many failed by the server's doing."""
@@ -246,8 +251,8 @@ class _Call:
             step = number if outcome.kind == "busy" else max(paid, 1)  # of a missing server the breaker sets the pace
             await asyncio.sleep(engine.policy.wait(request.id, step, outcome.wait))
         assert isinstance(outcome, Failure)
-        if not engine.reached and outcome.kind in ("unreached", "away"):
-            raise engine.dead(f"no server at {engine.shown} after {paid} tries: {outcome.reason}.")
+        if not engine.reached and outcome.kind in NOT_THERE:
+            raise engine.dead(f"no server at {engine.shown} after {paid} tries: {outcome.reason}.", there=False)
         engine.count(outcome)
         return outcome
 
@@ -272,7 +277,8 @@ class _Call:
         self.breaker.fail(probe)
         engine, straight = self.engine, self.breaker.failures
         if straight >= THRESHOLD and (not engine.reached or self.breaker.silence > engine.policy.patience):
-            raise engine.dead(f"the server at {engine.shown} failed {straight} times in a row: {failure.reason}.")
+            said = f"the server at {engine.shown} failed {straight} times in a row: {failure.reason}."
+            raise engine.dead(said, failure.kind not in NOT_THERE)
 
     def _is_free(self, failure: Failure) -> bool:
         """Whether the try costs the request nothing: it cannot be the reason."""

@@ -70,6 +70,13 @@ def learnt_prompt(about: dict[str, str], target: str) -> str:
     return about.get("back_prompt", "") if about.get("source") == target else ""
 
 
+def url_of(settings: EngineSettings) -> str:
+    """The address of the server. Raises RecipeError when there is none."""
+    if not settings.url:
+        raise RecipeError("the server engine needs a url.", "Add --url http://HOST:PORT/v1 (or `url:`).")
+    return settings.url
+
+
 def open_engine(settings: EngineSettings, model: str, revision: str | None = None, languages: Languages | None = None) -> Engine:
     """A ready engine; close it after use. `languages` are those of a translation, which some translators must be told.
 
@@ -83,12 +90,11 @@ def open_engine(settings: EngineSettings, model: str, revision: str | None = Non
 
         return EchoEngine(echo)
     if settings.engine == "server":
-        if not settings.url:
-            raise RecipeError("the server engine needs a url.", "Add --url http://HOST:PORT/v1 (or `url:`).")
+        url = url_of(settings)
         from hala.engines.server import ServerEngine
 
         return ServerEngine(
-            settings.url,
+            url,
             model,
             api_key_env=settings.api_key_env,
             in_flight=settings.in_flight,

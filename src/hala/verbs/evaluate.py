@@ -81,9 +81,6 @@ def check(step: str, settings: Evaluate) -> None:
 
     if not (settings.pairs or settings.question_pairs or settings.questions or settings.suite or settings.probes):
         raise InputError(f"step {step} has nothing to evaluate on.", "Give pairs, question_pairs, questions, suite or probes.")
-    for data in (*settings.pairs, *settings.questions):
-        if data.path is not None and not Path(data.path).expanduser().exists():
-            raise InputError(f"{data.path}, which step {step} evaluates on, does not exist.", "Check the path.")
     for name in (*([settings.suite] if settings.suite else []), *settings.question_pairs):
         find_suite(name)
     for name in settings.probes:

@@ -131,7 +131,7 @@ def row_advice(manifest: Manifest, folder: Path) -> list[str]:
     counts, timings = manifest.counts, manifest.timings
     reasons, lines = rejections(counts), []
     if timings.get("remembered"):
-        lines.append(f"{timings['remembered']:,.0f} of {timings['distinct']:,.0f} distinct segments were remembered")
+        lines.append(f"{timings['distinct']:,.0f} distinct segments; {timings['remembered']:,.0f} answers were remembered")
     if counts.get("malformed"):
         lines.append(f"{several(counts['malformed'], 'record')} could not be read: {folder / 'malformed.jsonl'}")
     if reasons and manifest.kind == "rows":
