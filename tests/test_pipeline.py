@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 
 from hala import artifacts, pipeline, recipe_file, runs, session, shards
+from hala.data.prompts import echo
+from hala.engines.scripted import EchoEngine
 from hala.errors import CorruptError, DriftError, HalaError, InputError, RecipeError
 from hala.pipeline import Choice
 from hala.progress import Progress
@@ -499,8 +501,8 @@ def test_recipe_content_round_trips() -> None:
     ("changes", "said"),
     [
         ({"data": "nix.jsonl"}, "no file or folder nix.jsonl, which step second reads"),
-        ({"engine": "server"}, "the server engine needs a url"),
-        ({"engine": "echo", "vote": {"model": "m", "engine": "server"}}, "the server engine needs a url"),
+        ({"engine": "server"}, "step second: the server engine needs a url"),
+        ({"engine": "echo", "vote": {"model": "m", "engine": "server"}}, "step second: the server engine needs a url"),
     ],
 )
 def test_what_a_later_step_lacks_is_said_before_the_first_one(tmp_path: Path, changes: dict[str, Any], said: str) -> None:
@@ -512,6 +514,28 @@ def test_what_a_later_step_lacks_is_said_before_the_first_one(tmp_path: Path, ch
     with pytest.raises(HalaError, match=said):
         run(file, tmp_path / "run")
     assert not (tmp_path / "run" / "first").exists()
+
+
+def test_what_an_earlier_step_makes_is_not_missed_before_it_runs(tmp_path: Path, chats_file: Path) -> None:
+    """A step may name an earlier one by its folder: that is looked for when its turn comes."""
+    first = {"filter": {"data": str(chats_file), "gates": "none"}}
+    second = {"filter": {"data": str(tmp_path / "run" / "first"), "gates": "none"}}
+    file = tmp_path / "paths.yaml"
+    file.write_text(json.dumps({"name": "paths", "steps": {"first": first, "second": second}}), encoding="utf-8")
+    assert "[2/2] second" in run(file, tmp_path / "run")
+    assert manifest(tmp_path / "run", "second")["counts"]["rows"] == manifest(tmp_path / "run", "first")["counts"]["kept"] > 0
+
+
+def test_a_finished_step_needs_no_server(tmp_path: Path, chats_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever gave the address for one run alone goes on without it, once the step that asked is finished."""
+    monkeypatch.setattr("hala.verbs.translators.open_engine", lambda *_: EchoEngine(echo))
+    settings = {"data": str(chats_file), "model": "m", "engine": "server", "memory": "none", "gates": "none"}
+    file = tmp_path / "served.yaml"
+    file.write_text(json.dumps({"name": "served", "steps": {"asked": {"translate": settings}}}), encoding="utf-8")
+    with pytest.raises(RecipeError, match="step asked: the server engine needs a url"):
+        run(file, tmp_path / "run")
+    run(file, tmp_path / "run", "asked.url=http://127.0.0.1:1/v1")
+    assert "finished before" in run(file, tmp_path / "run")
 
 
 @pytest.mark.parametrize(

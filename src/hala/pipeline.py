@@ -129,24 +129,37 @@ def run_recipe(recipe: Recipe, out: Path | None, choice: Choice, progress: Progr
     return root
 
 
-def check(recipe: Recipe, names: Collection[str] = ()) -> None:
-    """Raises what some steps (all, when none is named) would raise for their settings alone, hours later."""
+def check(recipe: Recipe, names: Collection[str] = (), finished: Collection[str] = ()) -> None:
+    """Raises what some steps (all, when none is named) would raise for their settings alone, hours later.
+
+    A finished step needs no server, and what lies in the folder of an earlier step may not be there yet.
+    """
+    earlier: set[str] = set()
     for name, step in recipe.steps.items():
-        if names and name not in names:
-            continue
-        for place in inputs.missing_data(step.settings):
-            raise InputError(f"no file or folder {place}, which step {name} reads.", "Check the path.")
-        for section in inputs.sections_of(step.settings):
-            if isinstance(section, sections.EngineSettings) and section.engine == "server":
+        if not names or name in names:
+            for place in inputs.missing_data(step.settings):
+                if earlier.isdisjoint(Path(place).parts):
+                    raise InputError(f"no file or folder {place}, which step {name} reads.", "Check the path.")
+            if name not in finished:
+                _check_servers(name, step.settings)
+            if step.verb in CHECKED:
+                importlib.import_module(VERBS[step.verb]).check(name, step.settings)
+        earlier.add(name)
+
+
+def _check_servers(name: str, settings: Section) -> None:
+    for section in inputs.sections_of(settings):
+        if isinstance(section, sections.EngineSettings) and section.engine == "server":
+            try:
                 url_of(section)
-        if step.verb in CHECKED:
-            importlib.import_module(VERBS[step.verb]).check(name, step.settings)
+            except RecipeError as error:
+                raise RecipeError(f"step {name}: {error.message}", error.fix) from None
 
 
 def _run_steps(recipe: Recipe, root: Path, choice: Choice, progress: Progress) -> None:
     names = list(recipe.steps)
     chosen = [choice.only] if choice.only else names[names.index(choice.start) if choice.start else 0 :]
-    check(recipe, chosen)
+    check(recipe, chosen, [name for name in chosen if (root / name / MANIFEST).exists()])
     for number, (name, step) in enumerate(recipe.steps.items(), 1):
         if name in chosen:
             progress.say(f"[{number}/{len(recipe.steps)}] {name}: {step.verb}")
