@@ -24,13 +24,17 @@ BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 
 
 def machine() -> dict[str, Any]:
-    """Processor, cores and memory, and whose Python: builds differ in speed. No names of hosts or users."""
-    model = next(
-        (line.split(":", 1)[1].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")), platform.machine()
-    )
+    """Processor with its generation, cores and memory, and whose Python: builds differ in speed. No names of hosts or users."""
+    about: dict[str, str] = {}
+    for line in _lines("/proc/cpuinfo"):
+        name, _, value = line.partition(":")
+        about.setdefault(name.strip(), value.strip())
+    cpu = about.get("model name") or platform.machine()
+    if "cpu family" in about:  # one name may stand for many generations, as "AMD EPYC" does in virtual machines
+        cpu += f" (family {about['cpu family']}, model {about['model']})"
     memory = next((int(line.split()[1]) // 1_000_000 for line in _lines("/proc/meminfo") if line.startswith("MemTotal")), 0)
     return {
-        "cpu": model,
+        "cpu": cpu,
         "cores": os.cpu_count(),
         "memory_gb": memory,
         "system": platform.system(),
