@@ -455,7 +455,7 @@ def test_single_verb_again_is_kept_and_changed_is_refused(hala: Hala, chats_file
     words = ("translate", chats_file, "--engine", "echo", "--out", tmp_path / "rows")
     assert hala(*words).code == 0 and hala(*words).code == 0
     answer = hala(*words, "--set", "shard_rows=3")
-    assert answer.code == 2 and "config.shard_rows: 500 -> 3" in answer.err
+    assert answer.code == 2 and "config.shard_rows: 1000 -> 3" in answer.err
     assert "--out DIR" in answer.err and "removing" in answer.err and "--replace" not in answer.err
 
 

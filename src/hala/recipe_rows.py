@@ -110,7 +110,7 @@ class Translate(EngineSettings):
     memory: Annotated[str, Execution()] = "auto"
     """The translation memory: a folder, `none`, or `auto` for the one that all runs share (`$HALA_HOME/memory`, by default
     `~/.cache/hala/memory`). It holds what models answered; gates look at it anew."""
-    shard_rows: int = Field(default=500, ge=1)
+    shard_rows: int = Field(default=1000, ge=1)
     """Input rows in one shard of the result."""
     stop_above: Annotated[float, Execution()] = Field(default=1.0, gt=0.0, le=1.0)
     """Stop when more than this share of the rows read so far (at least 1,000) is rejected."""

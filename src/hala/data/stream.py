@@ -22,7 +22,7 @@ from hala.data.sentences import is_short_or_pronominal
 from hala.data.translating import Asker, Pair, Plan, Progress, Text, Translated, document_of, judge, no_progress
 from hala.records import KEPT, Completion, Engine, Request, Verdict, rejected
 
-OPEN_GROUPS = 16  # groups under way at once: what is held in memory
+OPEN_GROUPS = 8  # groups under way at once: what is held in memory
 SETTLED = 20_000  # distinct segments whose outcome is known without a translation memory; older ones are asked again
 SETTLED_BESIDE = 5_000  # the same beside a memory, which knows the answers to older ones
 CONTEXT_CHARS = 400  # longer neighbours are no context
@@ -112,8 +112,9 @@ class Translator:
         if not texts:
             self._close(group)
             return True
-        for place, text in enumerate(texts):
-            self._draft(document_of(text, self.plan), self._placed(group, place), False)
+        documents = [document_of(text, self.plan) for text in texts]  # all of them first: the same code stays in the cache
+        for place, document in enumerate(documents):
+            self._draft(document, self._placed(group, place), False)
         self._pump()
         return True
 
