@@ -346,7 +346,7 @@ def test_server_that_dies_midway_stops_the_run(serve: Callable[[Script], Server]
 
 
 def test_restarting_server_is_waited_for(serve: Callable[[Script], Server]) -> None:
-    """A server that answered before gets its time to come back: many failures at once do not kill the run or its rows."""
+    """A server that answered before gets its time to come back: many failures at once cost neither run nor rows, and are told."""
     down = threading.Event()
 
     def script(handler: Handler, body: dict[str, Any], number: int) -> None:
@@ -357,7 +357,8 @@ def test_restarting_server_is_waited_for(serve: Callable[[Script], Server]) -> N
             echo(handler, body, number)
 
     server = serve(script)
-    engine = connect(server.url, in_flight=40)
+    said: list[str] = []
+    engine = connect(server.url, in_flight=40, say=said.append)
     engine.policy = replace(engine.policy, patience=60.0)
     stream = engine.complete(iter(make_requests(200)), Sampling())
     found = [next(stream)]
@@ -366,6 +367,8 @@ def test_restarting_server_is_waited_for(serve: Callable[[Script], Server]) -> N
     found += list(stream)
     assert Counter(c.finish for c in found) == {"stop": 200}
     assert len(server.bodies) < 200 + 3 * 40  # hardly more than the window once, then a probe at a time
+    assert len(said) == 2 and "has stopped answering" in said[0] and "asking it again for up to 1:00" in said[0]
+    assert "answers again, after 0:0" in said[1]
 
 
 def test_server_that_is_started_anew_on_its_port(serve: Callable[[Script], Server]) -> None:

@@ -18,7 +18,7 @@ import os
 import queue
 import threading
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from urllib.parse import urlsplit
 
 from hala.engines.breaker import THRESHOLD, Breaker
@@ -36,6 +36,7 @@ from hala.engines.exchange import (
     retry_after,
 )
 from hala.errors import EngineError
+from hala.progress import duration
 from hala.records import Completion, Request, Sampling
 
 CONNECT_SECONDS = 10.0
@@ -51,6 +52,7 @@ class ServerEngine:
     A request is tried 1 + `retries` times with jittered waits; `timeout` bounds the seconds until its answer begins, and five
     of it a whole exchange. When the server failed more than `error_budget` of all requests, at least 20, the run stops; what it
     only refuses (a prompt that is too long, a filter) does not count. `api_key_env` names the variable that holds the key.
+    `say` is told, in the caller's thread, when a server that had answered is away and waited for, and when it is back.
     Raises EngineError for an address or a key that cannot be used, and when the server is gone.
     """
 
@@ -64,6 +66,7 @@ class ServerEngine:
         retries: int = 5,
         timeout: float = 120.0,
         error_budget: float = 0.01,
+        say: Callable[[str], None] = lambda line: None,
     ) -> None:
         if in_flight < 1 or retries < 0 or not 0 < timeout < float("inf") or not 0 <= error_budget <= 1:
             given = f"in_flight {in_flight}, retries {retries}, timeout {timeout}, error_budget {error_budget}"
@@ -77,6 +80,7 @@ class ServerEngine:
         # Bodies are read under a size limit, so they must come unpacked: a packed one could grow without bound.
         self.headers = [("content-type", "application/json"), ("accept", "application/json"), ("accept-encoding", "identity")]
         self.headers += [("user-agent", "hala")] + ([("authorization", f"Bearer {self.key}")] if self.key else [])
+        self.say = say
         self.run = str(uuid.uuid4())[:24]  # what the ids of all requests of this engine begin with
         self.sent = 0  # requests sent so far, all tries
         self.reached = False  # whether the server has ever answered a request
@@ -102,6 +106,9 @@ class ServerEngine:
                 if not pending:
                     return
                 result = call.done.get()
+                if isinstance(result, str):
+                    self.say(result)
+                    continue
                 if isinstance(result, BaseException):
                     raise result
                 pending -= 1
@@ -173,7 +180,7 @@ class _Call:
 
     def __init__(self, engine: ServerEngine, sampling: Sampling) -> None:
         self.engine, self.sampling = engine, sampling
-        self.done: queue.SimpleQueue[Completion | BaseException] = queue.SimpleQueue()
+        self.done: queue.SimpleQueue[Completion | BaseException | str] = queue.SimpleQueue()  # a str is news for the user
         self.asked: asyncio.Queue[Request] = asyncio.Queue()
         self.breaker = Breaker(engine.policy.rest)
         self.loop = asyncio.new_event_loop()
@@ -240,7 +247,7 @@ class _Call:
             probe = await self.breaker.admit()
             outcome = await self._try(line, request.id, body, limit)
             if isinstance(outcome, Completion):
-                self.breaker.succeed()
+                self._is_back()
                 self.answered = self.loop.time()
                 engine.count(None)
                 return outcome
@@ -272,13 +279,22 @@ class _Call:
     def _weigh(self, failure: Failure, probe: bool) -> None:
         """Tell the breaker. Raises EngineError when the server is dead, and not merely restarting."""
         if failure.alive:
-            self.breaker.succeed()
+            self._is_back()
             return
+        engine, was_open = self.engine, self.breaker.open
         self.breaker.fail(probe)
-        engine, straight = self.engine, self.breaker.failures
+        straight = self.breaker.failures
         if straight >= THRESHOLD and (not engine.reached or self.breaker.silence > engine.policy.patience):
             said = f"the server at {engine.shown} failed {straight} times in a row: {failure.reason}."
             raise engine.dead(said, failure.kind not in NOT_THERE)
+        if self.breaker.open and not was_open:
+            for_long = f"asking it again for up to {duration(engine.policy.patience)}"
+            self.done.put(f"    the server at {engine.shown} has stopped answering ({engine.hide(failure.reason)}); {for_long}")
+
+    def _is_back(self) -> None:
+        if self.breaker.open:
+            self.done.put(f"    the server at {self.engine.shown} answers again, after {duration(self.breaker.silence)}")
+        self.breaker.succeed()
 
     def _is_free(self, failure: Failure) -> bool:
         """Whether the try costs the request nothing: it cannot be the reason."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -77,8 +77,15 @@ def url_of(settings: EngineSettings) -> str:
     return settings.url
 
 
-def open_engine(settings: EngineSettings, model: str, revision: str | None = None, languages: Languages | None = None) -> Engine:
-    """A ready engine; close it after use. `languages` are those of a translation, which some translators must be told.
+def open_engine(
+    settings: EngineSettings,
+    model: str,
+    revision: str | None = None,
+    languages: Languages | None = None,
+    say: Callable[[str], None] = lambda line: None,
+) -> Engine:
+    """A ready engine; close it after use. `languages` are those of a translation, which some translators must be told;
+    `say` takes what the user should know while the engine works.
 
     Raises RecipeError when the settings lack what the engine needs.
     """
@@ -100,6 +107,7 @@ def open_engine(settings: EngineSettings, model: str, revision: str | None = Non
             in_flight=settings.in_flight,
             timeout=settings.timeout,
             error_budget=settings.error_budget,
+            say=say,
         )
     if settings.engine == "vllm":
         from hala.engines.vllm import VllmEngine

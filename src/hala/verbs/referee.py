@@ -29,7 +29,8 @@ def compare_answers(
         return
     context.progress.step(f"{context.step} referee {referee.model}")
     base = models[0]
-    with closing(open_engine(referee, context.locate(referee.model), referee.revision)) as engine:
+    folder = context.locate(referee.model)
+    with closing(open_engine(referee, folder, referee.revision, None, context.progress.say)) as engine:
         for name, probes in sets.items():
             before: Sequence[Answer] = sheet.answers[name, base.name]
             for model in models[1:]:
