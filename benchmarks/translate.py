@@ -3,7 +3,7 @@
     python benchmarks/translate.py --data FOLDER --rows 5000          # rows a second, and where the time goes
     python benchmarks/translate.py --rows 1000000 --flat              # memory over a million rows that are made up
 
-FOLDER holds instruction sets (`dolly/*.jsonl`, `gpteacher/*.json.gz`); of their rows those of 700 to 1,400 characters are taken,
+FOLDER holds instruction sets (`dolly/*.jsonl`, `gpteacher/*.json.gz`); of their rows those of 800 to 1,400 characters are taken,
 again and again with a made-up name put before each segment, so that none occurs twice. The engine writes an Arabic word for
 each English one, small words for small words, so that what it gives passes most gates as a translation would; it has no
 model, and it remembers, so that it costs next to nothing.
@@ -41,7 +41,7 @@ from hala.records import Completion, Request, Sampling
 from hala.verbs import Context, translators
 from hala.verbs.translate import run
 
-SHORTEST, LONGEST = 700, 1400
+SHORTEST, LONGEST = 800, 1400
 AT_ONCE = 32  # requests that the engine takes before it answers any, as the one for servers does; the others take more
 WORD = re.compile(r"[A-Za-z]+(?:['’][a-z]+)?")
 ROOMS = {  # of functions, by the file that they are in
