@@ -231,7 +231,7 @@ def main() -> None:
     parser.add_argument("--flat", action="store_true")
     chosen = parser.parse_args()
     engine = Words(remembers=not chosen.flat)
-    translators.open_engine = lambda *_: engine  # type: ignore[assignment,return-value]
+    translators.open_engine = lambda *_, **__: engine  # type: ignore[assignment,return-value]
     if chosen.flat:
         write_section("flat", flat(chosen.rows))
         return

@@ -70,7 +70,7 @@ def test_permissions_are_no_bug_of_ours(nobody: Any, place: Path, words: tuple[s
 
 def test_unwritable_place_is_found_before_any_work(nobody: Any, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An hour of translation is not lost to a folder that could never be written to: no engine is opened."""
-    monkeypatch.setattr(translators, "open_engine", lambda *_: pytest.fail("opened"))
+    monkeypatch.setattr(translators, "open_engine", lambda *_, **__: pytest.fail("opened"))
     for source in ("Hello there", place / "a.md", place):
         assert nobody("translate", source, "--engine", "echo", "--out", place / "locked/b").code == 5
 

@@ -528,7 +528,7 @@ def test_what_an_earlier_step_makes_is_not_missed_before_it_runs(tmp_path: Path,
 
 def test_a_finished_step_needs_no_server(tmp_path: Path, chats_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever gave the address for one run alone goes on without it, once the step that asked is finished."""
-    monkeypatch.setattr("hala.verbs.translators.open_engine", lambda *_: EchoEngine(echo))
+    monkeypatch.setattr("hala.verbs.translators.open_engine", lambda *_, **__: EchoEngine(echo))
     settings = {"data": str(chats_file), "model": "m", "engine": "server", "memory": "none", "gates": "none"}
     file = tmp_path / "served.yaml"
     file.write_text(json.dumps({"name": "served", "steps": {"asked": {"translate": settings}}}), encoding="utf-8")

@@ -98,6 +98,13 @@ def test_terminal_line_is_rewritten_and_wiped(clock: list[float]) -> None:
     assert len(second) >= len(first) and stream.getvalue().endswith("\rdone\n")
 
 
+def test_what_is_said_drives_no_terminal() -> None:
+    """A line that quotes a server or a file holds no escape sequence when it reaches the terminal."""
+    stream = io.StringIO()
+    Progress(stream).say("away (\x1b[2Jgone)\nand back")
+    assert stream.getvalue() == "away ([2Jgone)\nand back\n"
+
+
 def test_quiet_says_nothing(clock: list[float]) -> None:
     """--quiet and --json leave the stream alone."""
     stream = io.StringIO()

@@ -65,10 +65,10 @@ class Progress:
         self._show("  ".join(part for part in (f"{self.label:<24}", share, f"{speed:,.0f} {unit}/s", note, left) if part))
 
     def say(self, text: str) -> None:
-        """A line that stays."""
+        """A line that stays, or several."""
         if not self.quiet:
             self.clear()
-            print(text, file=self.stream, flush=True)
+            print("\n".join(map(clean, text.split("\n"))), file=self.stream, flush=True)
 
     def _show(self, line: str) -> None:
         if self.live:

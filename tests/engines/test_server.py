@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 import shutil
@@ -369,6 +370,25 @@ def test_restarting_server_is_waited_for(serve: Callable[[Script], Server]) -> N
     assert len(server.bodies) < 200 + 3 * 40  # hardly more than the window once, then a probe at a time
     assert len(said) == 2 and "has stopped answering" in said[0] and "asking it again for up to 1:00" in said[0]
     assert "answers again, after 0:0" in said[1]
+
+
+def test_server_that_comes_and_goes_is_reported_once(serve: Callable[[Script], Server]) -> None:
+    """An answer after each 23 failures: one line on going and one on coming back, in one line each."""
+    turns = itertools.count()
+
+    def script(handler: Handler, body: dict[str, Any], number: int) -> None:
+        if next(turns) % 24 == 0:
+            echo(handler, body, number)
+        else:
+            handler.send(503, b"\x1b[2J\nerror: nobody home" + 400 * b"!")
+
+    said: list[str] = []
+    engine = connect(serve(script).url, in_flight=8, retries=90, say=said.append)
+    engine.policy = replace(engine.policy, patience=60.0, longest_pause=0.02)
+    found = ask(engine, make_requests(8))
+    assert Counter(c.finish for c in found.values()) == {"stop": 8}
+    assert len(said) == 2 and "has stopped answering" in said[0] and "answers again" in said[1]
+    assert "\n" not in said[0] and len(said[0]) < 260
 
 
 def test_server_that_is_started_anew_on_its_port(serve: Callable[[Script], Server]) -> None:

@@ -21,7 +21,7 @@ SERVER = {"engine": "server", "url": "http://127.0.0.1:9/v1", "model": "m", "gat
 def upper(monkeypatch: pytest.MonkeyPatch) -> ScriptedEngine:
     """An engine that answers in capitals and fails what holds `Bad`; it stands for every model."""
     engine = ScriptedEngine(lambda request: None if "Bad" in extract(request) else extract(request).upper())  # type: ignore[arg-type,return-value]
-    monkeypatch.setattr(translators, "open_engine", lambda *_: engine)
+    monkeypatch.setattr(translators, "open_engine", lambda *_, **__: engine)
     return engine
 
 
@@ -61,7 +61,7 @@ def test_documents_are_remembered_by_the_model(upper: ScriptedEngine, tmp_path: 
 
 def test_all_failing_segments_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """A document with seven failing segments names five of them, in order, and says how many more there are."""
-    monkeypatch.setattr(translators, "open_engine", lambda *_: ScriptedEngine(lambda request: ""))
+    monkeypatch.setattr(translators, "open_engine", lambda *_, **__: ScriptedEngine(lambda request: ""))
     text = "\n\n".join(f"Line number {number}." for number in range(7))
     with pytest.raises(InputError, match="7 of its 7 distinct segments failed") as error:
         translate_document(text, {"engine": "echo", "retries": 0, "split": False}, "en", "ar")
@@ -81,7 +81,7 @@ def test_what_a_document_is(name: str, document: int) -> None:
 @pytest.mark.parametrize(("faults", "helps"), [(Faults(too_long=1.0), "max_tokens=40"), (Faults(empty=1.0), "Try another model")])
 def test_advice_after_an_answer_that_is_never_accepted(monkeypatch: pytest.MonkeyPatch, faults: Faults, helps: str) -> None:
     """A cut answer wants more tokens; neither it nor an empty one comes back by switching gates off."""
-    monkeypatch.setattr(translators, "open_engine", lambda *_: ScriptedEngine(extract, faults))
+    monkeypatch.setattr(translators, "open_engine", lambda *_, **__: ScriptedEngine(extract, faults))
     with pytest.raises(InputError) as error:
         translate_document("One line.", {"engine": "echo", "max_tokens": 10, "gates": ["truncated", "empty"]}, "en", "ar")
     assert helps in error.value.fix and "gates=none" not in error.value.fix

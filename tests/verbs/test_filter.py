@@ -110,7 +110,7 @@ MANY = [pair(number, f"Sentence number {number % 5}.", f"جملة رقم {number
 
 def judged(out: Path, source: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The outcome of a filter whose judge fails on every request."""
-    monkeypatch.setattr(judging, "open_engine", lambda *_: ScriptedEngine({}))
+    monkeypatch.setattr(judging, "open_engine", lambda *_, **__: ScriptedEngine({}))
     section = Filter(data="$in", gates="none", judge={"model": "m", "engine": "server", "url": "http://x/v1"}, shard_rows=3)
     return run(section, context(out, **{"in": source}))
 
@@ -220,7 +220,7 @@ def test_what_translate_kept_passes(tmp_path: Path, chat: list[tuple[str, str]],
 def test_the_judge_is_not_asked_about_what_was_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No model is asked whether a turn that stayed in its language is a good translation."""
     engine = ScriptedEngine(lambda request: "yes")
-    monkeypatch.setattr(judging, "open_engine", lambda *_: engine)
+    monkeypatch.setattr(judging, "open_engine", lambda *_, **__: engine)
     before = turns(("system", "Answer in short sentences please."), LOOKUP[0], ("tool", "31"), LOOKUP[1])
     after = turns(("system", before[0].content), ("user", "أين القطة؟"), ("tool", "31"), ("assistant", "القطة في البيت."))
     rows = [Row("r", after, "ar", original=before, notes={"kept": "0 2"}), Row("k", before, "en", notes={"route": "keep: x"})]
@@ -361,7 +361,7 @@ def test_rows_of_one_id_have_their_own_verdicts(tmp_path: Path, monkeypatch: pyt
         def close(self) -> None:
             closed.append(1)
 
-    monkeypatch.setattr(judging, "open_engine", lambda *_: Judge())
+    monkeypatch.setattr(judging, "open_engine", lambda *_, **__: Judge())
     rows = [pair(0, "A bad one.", "سيئ."), pair(0, "A good one.", "جيد.")]
     section = Filter(data="$in", gates="none", judge={"model": "m"})
     run(section, context(tmp_path / "out", **{"in": step(tmp_path / "in", rows)}))

@@ -99,7 +99,7 @@ def test_killed_folder_goes_on(docs: Path, tmp_path: Path, hala: Any, monkeypatc
             raise KeyboardInterrupt
         return extract(request).upper()
 
-    monkeypatch.setattr(translators, "open_engine", lambda *_: ScriptedEngine(answer))
+    monkeypatch.setattr(translators, "open_engine", lambda *_, **__: ScriptedEngine(answer))
     words = ("translate", docs, *SERVER, "--out", tmp_path / "out", "--set", f"memory={tmp_path / 'memory'}")
     assert hala(*words).code == 130
     assert (tmp_path / "out/b.TXT").read_bytes() == b"# HELLO\r\n\r\nRUN `ls`.\r\n"
@@ -110,7 +110,7 @@ def test_killed_folder_goes_on(docs: Path, tmp_path: Path, hala: Any, monkeypatc
 def test_text_is_remembered_only_when_asked(tmp_path: Path, hala: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Words neither open the shared memory nor have the model's bytes read for it; a file does, and words do with `memory`."""
     monkeypatch.setenv("HALA_HOME", str(tmp_path))
-    monkeypatch.setattr(translators, "open_engine", lambda *_: ScriptedEngine(lambda request: extract(request).upper()))
+    monkeypatch.setattr(translators, "open_engine", lambda *_, **__: ScriptedEngine(lambda request: extract(request).upper()))
     file = tmp_path / "a.md"
     file.write_text("One line.\n")
     assert hala("translate", "One line.", *SERVER).out == "ONE LINE.\n"

@@ -59,7 +59,7 @@ def rows(tmp_path: Path) -> Path:
 
 def filtered(tmp_path: Path, out: str, judge: Sure, monkeypatch: pytest.MonkeyPatch, **settings: Any) -> Any:
     """The outcome of a filter with that judge alone."""
-    monkeypatch.setattr(judging, "open_engine", lambda *_: judge)
+    monkeypatch.setattr(judging, "open_engine", lambda *_, **__: judge)
     section = Filter(data="$in", gates="none", dedup=False, judge={"model": "m", **settings}, shard_rows=4)
     return run(section, Context("step", tmp_path / out, tmp_path, Languages(), {"in": rows(tmp_path)}, Progress(quiet=True)))
 
@@ -146,7 +146,7 @@ def test_labels_may_be_notes_of_a_step(tmp_path: Path, monkeypatch: pytest.Monke
         for n in range(10, 90)
     ]
     shards.write_rows(tmp_path / "labels/rows/000000.parquet", [(row, KEPT) for row in made])
-    monkeypatch.setattr(judging, "open_engine", lambda *_: Sure())
+    monkeypatch.setattr(judging, "open_engine", lambda *_, **__: Sure())
     section = Filter(data="$in", gates="none", dedup=False, judge={"model": "m", "labelled": "$labels", "label": "verdict"})
     inputs = {"in": rows(tmp_path), "labels": tmp_path / "labels"}
     outcome = run(section, Context("step", tmp_path / "out", tmp_path, Languages(), inputs, Progress(quiet=True)))
@@ -171,7 +171,7 @@ def test_a_row_of_several_messages_is_no_labelled_pair(tmp_path: Path, monkeypat
     text = Message("text", "quality 0.5 x")
     row = Row("l/0", (text, text), "ar", original=(text,), notes={"good": "yes"})
     shards.write_rows(tmp_path / "labels/rows/000000.parquet", [(row, KEPT)])
-    monkeypatch.setattr(judging, "open_engine", lambda *_: Sure())
+    monkeypatch.setattr(judging, "open_engine", lambda *_, **__: Sure())
     section = Filter(data="$in", gates="none", judge={"model": "m", "labelled": "$labels"})
     inputs = {"in": rows(tmp_path), "labels": tmp_path / "labels"}
     with pytest.raises(InputError, match="no sentence pair"):

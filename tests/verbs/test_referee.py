@@ -43,7 +43,7 @@ def judge(
     context = Context("step", out, out, Languages(), {}, Progress())
     models = [each for each in MODELS if each.name in texts]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(referee, "open_engine", lambda *_: engine)
+        patch.setattr(referee, "open_engine", lambda *_, **__: engine)
         referee.compare_answers(sheet, settings, context, models, {"probes ar": ProbeSet("ar", "ar", (), "0" * 64)})
     return sheet, engine
 

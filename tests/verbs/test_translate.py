@@ -158,7 +158,7 @@ def test_dead_engine_keeps_finished_shards(tmp_path: Path, chats_file: Path, mon
     from hala.verbs import translators as verb
 
     engines = [ScriptedEngine(extract, Faults(dies_after=9)), ScriptedEngine(extract)]
-    monkeypatch.setattr(verb, "open_engine", lambda *_: engines[0] if not engines[0].closed else engines[1])
+    monkeypatch.setattr(verb, "open_engine", lambda *_, **__: engines[0] if not engines[0].closed else engines[1])
     section = Translate(data=str(chats_file), engine="echo", shard_rows=2)
     with pytest.raises(EngineError):
         run(section, context(tmp_path / "out"))
@@ -173,7 +173,7 @@ def test_too_many_rejections_stop_the_step(tmp_path: Path, monkeypatch: pytest.M
     from hala.verbs import translators as verb
 
     monkeypatch.setattr(meter, "MIN_ROWS_TO_STOP", 4)
-    monkeypatch.setattr(verb, "open_engine", lambda *_: ScriptedEngine({}))
+    monkeypatch.setattr(verb, "open_engine", lambda *_, **__: ScriptedEngine({}))
     section = Translate(data=str(chats_file), engine="echo", shard_rows=2, stop_above=0.5)
     with pytest.raises(InputError, match=r"4 of 4 rows were rejected.*rejected/engine_error"):
         run(section, context(tmp_path / "out"))
@@ -199,7 +199,7 @@ def test_failing_engine_stops_before_the_shard_is_written(
                 yield Completion(request.id, "" if bad else extract(request), "error" if bad else "stop", 1, "status 400" * bad)
 
     engines = [Broken(extract), ScriptedEngine(extract)]
-    monkeypatch.setattr(verb, "open_engine", lambda *_: engines.pop(0))
+    monkeypatch.setattr(verb, "open_engine", lambda *_, **__: engines.pop(0))
     section = Translate(data=many(tmp_path / "x.jsonl", 60), engine="echo", shard_rows=60, retries=0)
     if not stops:
         assert run(section, context(tmp_path / "out")).counts["rejected/engine_error"] == failing
@@ -268,7 +268,7 @@ def test_document_that_fails_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     """A text that cannot be translated is an error with the segment, never half a text."""
     from hala.verbs import translators as verb
 
-    monkeypatch.setattr(verb, "open_engine", lambda *_: ScriptedEngine({}))
+    monkeypatch.setattr(verb, "open_engine", lambda *_, **__: ScriptedEngine({}))
     with pytest.raises(InputError, match="engine_error"):
         translate_document("Hello there.", {"engine": "echo"}, "en", "ar")
 
@@ -280,7 +280,7 @@ def test_document_that_fails_names_all_that_failed(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("hala.data.stream.SETTLED", 2)
     text = "".join(f"Sentence number {number}.\n\n" for number in range(20))
     answer = lambda request: "" if "number 3" in extract(request) or "number 5" in extract(request) else "جملة."  # noqa: E731
-    monkeypatch.setattr(verb, "open_engine", lambda *_: ScriptedEngine(answer))
+    monkeypatch.setattr(verb, "open_engine", lambda *_, **__: ScriptedEngine(answer))
     with pytest.raises(InputError, match="2 of its 20 distinct segments failed") as error:
         translate_document(text, {"engine": "echo", "gates": "none"}, "en", "ar")
     assert "Sentence number 3." in str(error.value) and "Sentence number 5." in str(error.value)
@@ -309,7 +309,7 @@ def test_advice_after_a_failed_document_can_help(
     from hala.verbs import translators as verb
 
     answers = {"the same": extract, "a word": lambda request: "كلمة", "an error": {}}
-    monkeypatch.setattr(verb, "open_engine", lambda *_: ScriptedEngine(answers[answer]))
+    monkeypatch.setattr(verb, "open_engine", lambda *_, **__: ScriptedEngine(answers[answer]))
     with pytest.raises(InputError, match=re.escape(reason)) as error:
         translate_document("Run `ls` now, my friend.", {"engine": "echo", **given}, "en", "ar")
     assert all(word in error.value.fix for word in helps) and not any(word in error.value.fix for word in useless), error.value

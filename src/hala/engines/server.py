@@ -19,6 +19,7 @@ import queue
 import threading
 import uuid
 from collections.abc import Callable, Iterable, Iterator
+from math import inf
 from urllib.parse import urlsplit
 
 from hala.engines.breaker import THRESHOLD, Breaker
@@ -43,6 +44,7 @@ CONNECT_SECONDS = 10.0
 TOTAL = 5  # a whole exchange may take this many times as long as its head
 PARTING_SECONDS = 1.0  # how long the exchanges get to end when a run stops early
 MOST_TRIES = 100  # tries of one request in all, those included that cost it nothing
+QUIET_SECONDS = 60.0  # between two reports of a server that comes and goes
 FEWEST_FAILED = 20  # failed requests below which no share of them says anything
 
 
@@ -185,6 +187,8 @@ class _Call:
         self.breaker = Breaker(engine.policy.rest)
         self.loop = asyncio.new_event_loop()
         self.answered = self.loop.time()  # when the last answer came
+        self.away = False  # whether the user was told that the server has stopped answering
+        self.told = -inf  # when the user was last told that it is back
         self.serving: asyncio.Task[None] | None = None
         # A daemon: a server that is slow to let go must not hold up the end of the program.
         self.thread = threading.Thread(target=self._run, name="hala-server", daemon=True)
@@ -247,7 +251,8 @@ class _Call:
             probe = await self.breaker.admit()
             outcome = await self._try(line, request.id, body, limit)
             if isinstance(outcome, Completion):
-                self._is_back()
+                self._say_back()
+                self.breaker.succeed()
                 self.answered = self.loop.time()
                 engine.count(None)
                 return outcome
@@ -279,22 +284,28 @@ class _Call:
     def _weigh(self, failure: Failure, probe: bool) -> None:
         """Tell the breaker. Raises EngineError when the server is dead, and not merely restarting."""
         if failure.alive:
-            self._is_back()
+            self.breaker.succeed()
             return
-        engine, was_open = self.engine, self.breaker.open
         self.breaker.fail(probe)
-        straight = self.breaker.failures
+        engine, straight = self.engine, self.breaker.failures
         if straight >= THRESHOLD and (not engine.reached or self.breaker.silence > engine.policy.patience):
             said = f"the server at {engine.shown} failed {straight} times in a row: {failure.reason}."
             raise engine.dead(said, failure.kind not in NOT_THERE)
-        if self.breaker.open and not was_open:
-            for_long = f"asking it again for up to {duration(engine.policy.patience)}"
-            self.done.put(f"    the server at {engine.shown} has stopped answering ({engine.hide(failure.reason)}); {for_long}")
-
-    def _is_back(self) -> None:
         if self.breaker.open:
-            self.done.put(f"    the server at {self.engine.shown} answers again, after {duration(self.breaker.silence)}")
-        self.breaker.succeed()
+            self._say_away(failure)
+
+    def _say_away(self, failure: Failure) -> None:
+        """Tell the user, not twice and not again within a minute, that the server has stopped answering."""
+        if not self.away and self.loop.time() - self.told > QUIET_SECONDS:
+            self.away = True
+            why = " ".join(self.engine.hide(failure.reason).split())[:120]
+            waits = f"asking it again for up to {duration(self.engine.policy.patience)}"
+            self.done.put(f"    the server at {self.engine.shown} has stopped answering ({why}); {waits}")
+
+    def _say_back(self) -> None:
+        if self.away:
+            self.away, self.told = False, self.loop.time()
+            self.done.put(f"    the server at {self.engine.shown} answers again, after {duration(self.told - self.answered)}")
 
     def _is_free(self, failure: Failure) -> bool:
         """Whether the try costs the request nothing: it cannot be the reason."""

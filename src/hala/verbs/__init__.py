@@ -82,6 +82,7 @@ def open_engine(
     model: str,
     revision: str | None = None,
     languages: Languages | None = None,
+    *,
     say: Callable[[str], None] = lambda line: None,
 ) -> Engine:
     """A ready engine; close it after use. `languages` are those of a translation, which some translators must be told;

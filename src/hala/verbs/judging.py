@@ -59,7 +59,7 @@ def open_judge(settings: Judge | None, context: Context) -> Judging | None:
     """The judge of a recipe, tried on its labelled pairs; what came of that is in `judge.json` of the step."""
     if settings is None:
         return None
-    engine = open_engine(settings, context.locate(settings.model), settings.revision, None, context.progress.say)
+    engine = open_engine(settings, context.locate(settings.model), settings.revision, say=context.progress.say)
     certain = settings.threshold is not None or settings.labelled is not None
     judging = Judging(engine, Sampling(settings.max_tokens, confidence=certain), context.languages.source, settings.threshold)
     if settings.labelled is None:

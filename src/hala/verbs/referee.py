@@ -30,7 +30,7 @@ def compare_answers(
     context.progress.step(f"{context.step} referee {referee.model}")
     base = models[0]
     folder = context.locate(referee.model)
-    with closing(open_engine(referee, folder, referee.revision, None, context.progress.say)) as engine:
+    with closing(open_engine(referee, folder, referee.revision, say=context.progress.say)) as engine:
         for name, probes in sets.items():
             before: Sequence[Answer] = sheet.answers[name, base.name]
             for model in models[1:]:

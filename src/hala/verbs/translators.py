@@ -83,14 +83,13 @@ def open_work(settings: Translate, context: Context, digests: Mapping[str, str] 
         if memory is not None:
             keep(closing(memory))
         languages, say = context.languages, context.progress.say
-        engine = keep(closing(open_engine(settings, model, settings.revision, languages, say)))
-        other = (
-            (keep(closing(open_engine(second, context.locate(second.model), second.revision, languages, say))), plan_of_second)
-            if second
-            else None
-        )
+        engine = keep(closing(open_engine(settings, model, settings.revision, languages, say=say)))
+        other = None
+        if second:
+            place = context.locate(second.model)
+            other = keep(closing(open_engine(second, place, second.revision, languages, say=say))), plan_of_second
         vote = settings.vote
-        voter = keep(closing(open_engine(vote, context.locate(vote.model), vote.revision, None, say))) if vote else None
+        voter = keep(closing(open_engine(vote, context.locate(vote.model), vote.revision, say=say))) if vote else None
         router = open_router(plan.source.code, voter) if settings.router == "rules" else None
         turns = Turns(settings.system, settings.tool, settings.thinking)
         return Work(Translator(engine, plan, memory, other), turns, router, context.step, stack.pop_all())
