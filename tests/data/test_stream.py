@@ -225,20 +225,22 @@ def test_kept_ranges_stay_and_are_not_asked() -> None:
     assert result.text == "CORRECT THIS: he go home. THANKS A LOT." and not any("he go" in each for each in engine.texts)
 
 
-def test_groups_are_read_as_they_are_needed() -> None:
-    """Memory stays flat: of a long input no more groups are open than the limit, and each is given back once."""
+@pytest.mark.parametrize(("size", "most"), [(0, stream.MOST_FINISHED), (1, 18), (4, 12), (30, stream.FEWEST_GROUPS + 1)])
+def test_groups_are_read_as_they_are_needed(monkeypatch: pytest.MonkeyPatch, size: int, most: int) -> None:
+    """Memory stays flat: of a long input about ten texts, or three large groups, are held, and each group is given back once."""
+    monkeypatch.setattr(stream, "OPEN_TEXTS", 10)
     pulled = 0
 
     def groups() -> Iterator[list[Text]]:
         nonlocal pulled
         for number in range(200):
             pulled += 1
-            yield [Text(f"Sentence number {number}.")]
+            yield [Text(f"Sentence number {number} of {each}.") for each in range(size)]
 
     seen: list[int] = []
     for place, _ in Translator(EchoEngine(extract), PLAN).translate(groups()):
         seen.append(place)
-        assert pulled - len(seen) <= stream.OPEN_GROUPS
+        assert pulled - len(seen) <= most
     assert sorted(seen) == list(range(200))
 
 

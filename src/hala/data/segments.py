@@ -163,13 +163,14 @@ class _Splitter:
             return len(self.text)
         starts = list(accumulate(map(len, lines), initial=start))
         position = 0
+        indented: list[tuple[int, int]] = []
         for block in (*found, Block("end", len(lines), len(lines))):
             if block.kind == "indented":
+                indented.append((block.start - position, block.end - position))
                 continue
             if position < block.start:
-                inside = [(each.start - position, each.end - position) for each in found if position <= each.start < block.start]
-                self._running(lines[position : block.start], starts[position], inside)
-            position = block.end
+                self._running(lines[position : block.start], starts[position], indented)
+            position, indented = block.end, []
             if block.kind == "fence" and not block.closed:
                 self.open_block = "fence"
                 return starts[block.start + _meant_end(lines[block.start :])]

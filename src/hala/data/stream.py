@@ -22,7 +22,10 @@ from hala.data.sentences import is_short_or_pronominal
 from hala.data.translating import Asker, Pair, Plan, Progress, Text, Translated, document_of, judge, no_progress
 from hala.records import KEPT, Completion, Engine, Request, Verdict, rejected
 
-OPEN_GROUPS = 8  # groups under way at once: what is held in memory
+OPEN_TEXTS = 16_000  # texts under way at once, and so held in memory; of large groups FEWEST_GROUPS are open in any case
+FEWEST_GROUPS = 3  # one that waits for its last answers, one that is being answered, one whose turn comes next
+MOST_FINISHED = 8  # groups that wait to be taken away
+SPLIT_AT_ONCE = 250  # texts split one after the other: the same code stays in the processor's cache, and their masks in ours
 SETTLED = 20_000  # distinct segments whose outcome is known without a translation memory; older ones are asked again
 SETTLED_BESIDE = 5_000  # the same beside a memory, which knows the answers to older ones
 CONTEXT_CHARS = 400  # longer neighbours are no context
@@ -56,7 +59,7 @@ class Translator:
         self.finished: deque[tuple[int, list[Translated]]] = deque()
         self.ladder = ["first"] + ["again"] * plan.retries + ["split"] * plan.split + ["other"] * (other is not None)
         self.stats: Counter[str] = Counter()
-        self.open = self.answered = self.sent = 0
+        self.open = self.held = self.answered = self.sent = 0  # groups and texts under way, answers, requests
 
     def translate(self, groups: Iterable[list[Text]]) -> Iterator[tuple[int, list[Translated]]]:
         """(place of the group, one result per text), group by group as they are done. Raises EngineError for a dead engine."""
@@ -100,7 +103,8 @@ class Translator:
 
     def _open_next(self) -> bool:
         """Takes in one more group, unless all are read or enough are open; its segments are asked for or known."""
-        if self.exhausted or self.open + len(self.finished) >= OPEN_GROUPS:
+        enough = self.held >= OPEN_TEXTS and self.open >= FEWEST_GROUPS
+        if self.exhausted or enough or len(self.finished) >= MOST_FINISHED:
             return False
         item = next(self.source, None)
         if item is None:
@@ -109,12 +113,14 @@ class Translator:
         number, texts = item
         group = Group(number, [None] * len(texts), len(texts))
         self.open += 1
+        self.held += len(texts)
         if not texts:
             self._close(group)
             return True
-        documents = [document_of(text, self.plan) for text in texts]  # all of them first: the same code stays in the cache
-        for place, document in enumerate(documents):
-            self._draft(document, self._placed(group, place), False)
+        for start in range(0, len(texts), SPLIT_AT_ONCE):
+            documents = [document_of(text, self.plan) for text in texts[start : start + SPLIT_AT_ONCE]]
+            for place, document in enumerate(documents, start):
+                self._draft(document, self._placed(group, place), False)
         self._pump()
         return True
 
@@ -129,6 +135,7 @@ class Translator:
 
     def _close(self, group: Group) -> None:
         self.open -= 1
+        self.held -= len(group.results)
         self.finished.append((group.number, [result for result in group.results if result is not None]))
 
     # Documents -----------------------------------------------------------------------------------------------------------
