@@ -178,6 +178,48 @@ def test_wrapped_paragraph_is_one_segment() -> None:
     assert len(split(text).segments) == 2
 
 
+@pytest.mark.parametrize(
+    ("text", "segments"),
+    [
+        (
+            "Please run `git log --oneline\n--graph` here.\nThen stop.\n",
+            ["Please run `git log --oneline --graph` here.", "Then stop."],
+        ),
+        ('See <img src="a.png"\n   alt="A red car" /> there.\n', ['See <img src="a.png" alt="A red car" /> there.']),
+        ("We have $a + b\n+ c$ here.\n", ["We have $a + b + c$ here."]),
+        ("So \\(a\n+ b\\) holds.\r\nAnd on.", ["So \\(a + b\\) holds.", "And on."]),
+        ("> Dear {{ user\n> .name }}, hello.\nBye.\n", ["Dear {{ user .name }}, hello.", "Bye."]),
+        ("- one `a\n  b\n  c` more\n- two `d`\n", ["one `a b c` more", "two `d`"]),
+        ("A `lone tick\n- B `other\n", ["A `lone tick", "B `other"]),
+        ("A `lone tick\n\nB `other\n", ["A `lone tick", "B `other"]),
+        ("If a < b\nthen c > d\n", ["If a < b", "then c > d"]),
+        ("It costs $5\nand $6 each\n", ["It costs $5", "and $6 each"]),
+    ],
+)
+def test_spans_over_a_line_end_are_not_cut(text: str, segments: list[str]) -> None:
+    """Code, formulas, tags and placeholders that end on a later line of their paragraph reach the translator whole."""
+    document = split(text)
+    assert list(document.segments) == segments and join(document, document.segments) == text
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(
+        st.lists(st.sampled_from(["word", "Two", "a,", "`", "<b", "b>", "--x", "z."]), max_size=5).map(" ".join), max_size=6
+    ),
+    st.sampled_from(["", "> "]),
+)
+def test_code_over_lines_survives_other_words(lines: list[str], mark: str) -> None:
+    """Whatever stands around it, inline code that a Markdown parser sees is the same with all words changed."""
+    text = "\n".join(mark + line for line in lines)
+
+    def code(text: str) -> list[str]:
+        inline = [child for token in MarkdownIt("commonmark").parse(text) for child in token.children or ()]
+        return [child.content for child in inline if child.type == "code_inline"]
+
+    assert code(with_other_letters(split(text), "Q")) == code(text)
+
+
 def test_prose_and_list_ends_are_no_code() -> None:
     """Semicolons at the ends of list items and ordinary instructions do not make text code."""
     text = "- apples and pears;\n- plums;\nFor each of these, do the following:\nif it is ripe, eat it;\n"

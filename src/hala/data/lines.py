@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from hala.data.spans import MACHINE_ELEMENTS
+from hala.data.spans import MACHINE_ELEMENTS, find_spans
 
 _EDGE = "\\s\ufeff\u200b-\u200f\u202a-\u202e\u2060-\u2069\u0000-\u001f"
 _MARKER = r"(?:[-*+•‣◦▪●·–—]|\(?\d{1,9}[.):](?!\d)|\(?[A-Za-z][.)]|[ivxIVX]{1,5}[.)]|#{1,6}|\[[ xX]\]|\[\^[^\]\s]+\]:)(?=[ \t])"
@@ -24,6 +24,8 @@ _OPENING = re.compile("[\u202a\u202b\u202d\u202e\u2066-\u2068]")
 _CLOSING = re.compile("[\u202c\u2069]")
 _ATOM = re.compile(r"\(?[A-J][.):]?\)?")
 _BREAK = re.compile(r"(?:(?<=\w)-)?[ \t]*(?:\r\n|\r|\n)[ \t>]*")
+MOST_RUN_ON = 6  # lines on which the end of a span is looked for
+_NEW_BLOCK = re.compile(r"[ \t]*(?:(?:[-*+•]|\d{1,9}[.)]|#{1,6})[ \t]|\||`{3}|~{3}|=+[ \t\r]*$|-+[ \t\r]*$|(?:[*_-][ \t\r]*){3,}$)")
 _NEW_LINE = re.compile(r"(?:[a-z]|[ivx]{1,5})[.)][ \t]|\w+ ?[-=+*/<>^(\[]")  # an item, or an equation
 # Not those of elements whose content is no words: they are protected as a whole.
 _WORDY = rf"(?!/?(?i:{MACHINE_ELEMENTS})\b)"
@@ -100,6 +102,22 @@ def wraps(line: str, following: str) -> bool:
         if ">" in following and following[: -len(start)].count(">") > line[: len(line) - len(line.lstrip(" \t>"))].count(">"):
             return False
     return start[:1].islower() and not _NEW_LINE.match(start)
+
+
+def runs_on(text: str, following: Sequence[str]) -> bool:
+    """Whether code, a formula, a tag or a placeholder begins in `text` and ends on one of the lines that follow it."""
+    formula = text.count("$") % 2 == 1 or text.rfind("\\(") > text.rfind("\\)")
+    if not (formula or text.count("`") % 2 or text.rfind("<") > text.rfind(">") or text.rfind("{") > text.rfind("}")):
+        return False
+    edge = len(_BREAK.sub(" ", text.rstrip()))
+    quoted = text.lstrip().startswith(">")
+    for number, line in enumerate(following[:MOST_RUN_ON], 1):
+        if not line.strip(" \t\r\n>") or (line.lstrip()[:1] == ">") > quoted or (_NEW_BLOCK.match(line) and not formula):
+            return False
+        whole = _BREAK.sub(" ", text + "".join(following[:number]))
+        if any(start < edge < end for start, end in find_spans(whole)):
+            return True
+    return False
 
 
 def unwrapped(body: str) -> str:

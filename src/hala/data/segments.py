@@ -19,7 +19,18 @@ from collections.abc import Sequence
 from itertools import accumulate
 
 from hala.data.codelines import code_lines
-from hala.data.lines import body_of, html_body_of, is_atom, is_table_rule, kind_of, table_rows, unwrapped, wraps
+from hala.data.lines import (
+    MOST_RUN_ON,
+    body_of,
+    html_body_of,
+    is_atom,
+    is_table_rule,
+    kind_of,
+    runs_on,
+    table_rows,
+    unwrapped,
+    wraps,
+)
 from hala.data.markdown import SENTENCE_LINE, Block, blocks, lines_of
 from hala.data.masks import find_spans, has_letters
 from hala.data.payloads import Stretch, decoded, encoded, manner, stretches, value_spans
@@ -134,6 +145,7 @@ class _Splitter:
         self.values = values
         self.language = language
         self.labels = labels_of(text)
+        self.spread = any([mark in text for mark in "`<$\\{"])  # whether there can be spans that go over a line end
         self.parts: list[Part] = []
         self.position = 0
         self.open_block = ""
@@ -241,7 +253,10 @@ class _Splitter:
             if index in rows and not code[index]:
                 self._cells(line, start)
             elif not (code[index] or line.isspace() or (line[0] in " [" and _DEFINITION.match(line))):
-                while last < count and len(line) > 49 and wraps(line, lines[last]):
+                while last < count and (
+                    (len(line) > 49 and wraps(line, lines[last]))
+                    or (self.spread and runs_on(text, lines[last : last + MOST_RUN_ON]))
+                ):
                     if code[last] or last in rows or last in edges:
                         break
                     line = lines[last]
