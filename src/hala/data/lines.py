@@ -25,7 +25,7 @@ _CLOSING = re.compile("[\u202c\u2069]")
 _ATOM = re.compile(r"\(?[A-J][.):]?\)?")
 _BREAK = re.compile(r"(?:(?<=\w)-)?[ \t]*(?:\r\n|\r|\n)[ \t>]*")
 MOST_RUN_ON = 6  # lines on which the end of a span is looked for
-_NEW_BLOCK = re.compile(r"[ \t]*(?:(?:[-*+•]|\d{1,9}[.)]|#{1,6})[ \t]|\||`{3}|~{3}|=+[ \t\r]*$|-+[ \t\r]*$|(?:[*_-][ \t\r]*){3,}$)")
+_NEW_BLOCK = re.compile(r"[ \t]*(?:(?:[-*+•]|\d{1,9}[.)]|#{1,6})[ \t]|\||`{3}|~{3}|(?:=+|-+)[ \t\r]*$|(?:[*_-][ \t\r]*){3,}$)")
 _NEW_LINE = re.compile(r"(?:[a-z]|[ivx]{1,5})[.)][ \t]|\w+ ?[-=+*/<>^(\[]")  # an item, or an equation
 # Not those of elements whose content is no words: they are protected as a whole.
 _WORDY = rf"(?!/?(?i:{MACHINE_ELEMENTS})\b)"
