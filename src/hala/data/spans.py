@@ -28,8 +28,11 @@ _COMMANDS = (
 )
 _TLD = "com|org|net|edu|gov|io|ai|dev|app|co|uk|de|fr|eg|sa|ae|jo|ma|info|me"
 _EXTENSIONS = (
-    "py|ipynb|js|jsx|ts|tsx|java|cpp|hpp|cs|go|rs|rb|php|sh|ps1|bat|sql|html|htm|css|scss|xml|json|jsonl|yaml|yml|toml|ini|cfg|conf|env"
+    "py|ipynb|js|jsx|ts|tsx|java|cpp|hpp|cs|go|rs|rb|php|kts?|swift|vue|svelte|dart|scala|lua|proto|gradle|zsh|sh|ps1|bat|sql|html|htm|css|scss|xml|json|jsonl|yaml|yml|toml|ini|cfg|conf|env"
     "|csv|tsv|txt|md|rst|tex|pdf|docx?|xlsx?|pptx?|png|jpe?g|gif|svg|mp3|mp4|wav|zip|tar|gz|exe|dll|so|log|lock|parquet|safetensors|gguf"
+)
+_DOT_FILES = (
+    "bashrc|bash_profile|zshrc|profile|env|git|gitignore|gitattributes|dockerignore|npmrc|htaccess|vimrc|editorconfig|ssh|aws"
 )
 _BARE_ATTRIBUTES = "disabled|checked|selected|required|hidden|async|defer|controls|autoplay|loop|muted|readonly|multiple|open"
 _ATTRIBUTE = rf"""\s+(?:[A-Za-z_:@][\w:@.-]*\s*=\s*(?:"[^"]*"|'[^']*'|[^\s"'<>=`]+)|(?:{_BARE_ATTRIBUTES})\b)"""
@@ -48,35 +51,43 @@ _STARTS = {
         "`": r"(?<!`)(?P<ticks>`{1,8})(?!`)[^`](?:.{0,2000}?|[^\n]*?)(?<!`)(?P=ticks)(?!`)",
         "$": r"\$\$.{1,4000}?\$\$|\$\$|(?P<math>(?<![\\$\w])\$(?![\s$])[^$\n]{0,600}?(?<![\s\\$])\$(?![\d$]))"
         r"|\$\{[^{}\n]{1,80}\}|(?<![A-Za-z0-9])\$[A-Za-z_][A-Za-z0-9_]*(?![A-Za-z0-9_$])",
-        "\\": r"(?P<math>\\\[.{1,4000}?\\\]|\\\(.{1,2000}?\\\))|(?P<open>\\\()[^\r\n]{0,2000}|\\[\[\]()]"
+        "\\": r"(?<!\\)\\\\[A-Za-z0-9_.-]+(?:\\[A-Za-z0-9_.$-]+)+(?<!\.)"  # a share of a network
+        r"|(?P<math>\\\[.{1,4000}?\\\]|\\\(.{1,2000}?\\\))|(?P<open>\\\()[^\r\n]{0,2000}|\\[\[\]()]"
         r"|\\begin\{(?P<env>[A-Za-z]{1,20}\*?)\}.{0,4000}?\\end\{(?P=env)\}"
         rf"|(?P<begun>\\begin\{{(?:{'|'.join(sorted(FORMULAS))})\*?\}})[^\r\n]{{0,2000}}"
         rf"|\\(?:{_COMMANDS})(?![A-Za-z]){_ARGUMENTS}|\\[A-Za-z]{{2,20}}(?=[_^]){_ARGUMENTS}|\\[nrt](?![a-z])",
-        "<": r"<!--.{0,4000}?-->|<\?.{0,2000}?\?>|<![A-Za-z][^<>]{0,400}>|<\|[^|<>\n]{1,40}\|>"
+        "<": r"<!--.{0,4000}?-->|<\?.{0,2000}?\?>|<%.{0,2000}?%>|<![A-Za-z][^<>]{0,400}>|<\|[^|<>\n]{1,40}\|>"
         rf"|(?i:<(?P<element>{MACHINE_ELEMENTS})(?:{_ATTRIBUTE})*\s*>.{{0,4000}}?</(?P=element)\s*>)"
         rf"|</?[A-Za-z][A-Za-z0-9_:.-]*(?:{_ATTRIBUTE})*\s*/?>|<<[^<>\n]{{1,200}}>>"
         r"|<[A-Za-z][A-Za-z0-9+.-]{1,20}:[^\s<>]*>|<[^\s<>@]{1,64}@[^\s<>]{1,200}>",
         "&": r"&(?:[A-Za-z][A-Za-z0-9]{1,20}|#\d{1,7}|#x[0-9A-Fa-f]{1,6});",
-        "{": r"\{{2,3}[^{}\n]{1,80}\}{2,3}|\{%.{1,300}?%\}"
+        "{": r"\{{2,3}[^{}\n]{1,80}\}{2,3}|\{%.{1,300}?%\}|\{#.{1,300}?#\}"
+        r"|\{\w{1,40}, *(?:number|date|time)(?:,[^{}\n]{1,40})?\}"
+        r"|\{\w{1,40}, *(?:plural|select|selectordinal) *,(?:[^{}]|\{(?:[^{}]|\{[^{}]{0,200}\}){0,600}\}){1,600}\}"
         rf"|\{{(?:\d{{0,3}}|{_FIELD})"
         r"(?:![rsa])?(?::[^{}\s]{0,20})?\}|(?P<json>\{\s*\")",
         "[": r"(?<=\])\[[^\[\]\n]{1,80}\](?!\()|\[\^[^\[\]\s]{1,40}\]|\[/?[A-Z][A-Z0-9_]*(?: [A-Z0-9_]+)*\](?!\()"
+        r"|\[/?(?:url|img|quote|code|list|size|color|b|i|u)(?:=[^\[\]\n]{0,300})?\](?!\()"
         r"|(?P<json>\[\s*\{\s*\")",
-        "%": r"(?<![0-9%])%(?:\([A-Za-z_]\w{0,40}\))?[-+0#]?\d{0,3}(?:\.\d{1,3})?[sdifgexXcr](?![A-Za-z0-9])",
+        "%": r"(?<![0-9%])%(?:\d{1,2}\$|\([A-Za-z_]\w{0,40}\))?[-+0#]?\d{0,3}(?:\.\d{1,3})?"
+        r"(?:(?:hh?|ll?|z)?[sdiufgexXcro]|@)(?![A-Za-z0-9])",
         "-": r"(?<![A-Za-z0-9-])--[a-z][a-z0-9-]+(?:=[A-Za-z0-9_./-]+)?",
         "_": r"_{3,}",
         "@": r"(?<![A-Za-z0-9_.@])@[A-Za-z0-9_]{2,40}",
     }.items()
 }
 _DESTINATION = re.compile(r"<[^<>\n]{1,400}>(?=[)\s])|[^()\s<>\"]+(?:\([^()\s]*\)[^()\s]*)*(?=[)\s])")
-_DRIVE = re.compile(r"(?<![A-Za-z])[A-Za-z]:\\(?:[A-Za-z0-9_.$~-]+\\?)+(?<!\.)")
+_DRIVE = re.compile(r"(?<![A-Za-z])[A-Za-z]:\\(?:[A-Za-z0-9_.$~()-]+(?: [A-Za-z0-9_.$~()-]+){0,3}\\)*[A-Za-z0-9_.$~-]*(?<!\.)")
 # What shows itself in the middle: addresses by @ or ://, files and domains by a dot, names by an underscore, calls by ().
 _WORD = re.compile(
-    r"(?P<url>(?:(?<![a-z0-9+.-])[a-z][a-z0-9+.-]{1,10}://|www\.)[A-Za-z0-9\-._~:/?#@!$&'()*+,;=%\[\]{}]+|mailto:[^\s<>\"]+)"
+    r"(?P<url>(?:(?<![A-Za-z0-9+.-])[A-Za-z][A-Za-z0-9+.-]{1,10}://|(?:www|WWW)\.)"
+    r"(?:[A-Za-z0-9\-._~:/?#@!$&'()*+,;=%\[\]{}À-ÖØ-öø-ɏ]|(?<=[/_=-])[^\W\d_]+)+|mailto:[^\s<>\"]+)"
     r"|(?<![A-Za-z0-9_.+-])[A-Za-z0-9_.+-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63})*\.[A-Za-z]{2,24}"
     rf"|(?<![A-Za-z0-9@.-])(?:[A-Za-z0-9-]{{1,63}}\.){{1,20}}(?:{_TLD})(?![A-Za-z0-9_-]|\.[A-Za-z0-9])(?:/[A-Za-z0-9\-._~/?#&=%+]*[A-Za-z0-9/])?"
-    rf"|(?<![A-Za-z0-9_/.~-])(?:[A-Za-z0-9_.-]++/)*[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*\.(?:{_EXTENSIONS})(?![A-Za-z0-9_])"
-    r"|(?<![A-Za-z0-9_/.<])(?:(?:~|\.{1,2})?/(?:[A-Za-z0-9_.@-]+/)+|(?:~|\.{1,2})/(?=[A-Za-z]))[A-Za-z0-9_@-]*(?:\.[A-Za-z0-9_-]+)*"
+    r"|(?<![A-Za-z0-9@.-])(?:localhost|\d{1,3}(?:\.\d{1,3}){3}):\d{2,5}(?![0-9])(?:/[A-Za-z0-9\-._~/?#&=%+]*[A-Za-z0-9/])?"
+    rf"|(?<![A-Za-z0-9_/.~-])(?:[A-Za-z0-9_.-]++/)*[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*\.(?:{_EXTENSIONS}|(?<=[a-z0-9_-]{{3}}\.)[ch])(?![A-Za-z0-9_])"
+    rf"|(?<![A-Za-z0-9_/.])\.(?:{_DOT_FILES})(?![A-Za-z0-9_])"
+    r"|(?<![A-Za-z0-9_/.<])(?:(?:~|\.{1,2})?/(?:[A-Za-z0-9_.@-]+/)+|(?:~|\.{1,2})/(?=\.?[A-Za-z_]))[A-Za-z0-9_@-]*(?:\.[A-Za-z0-9_-]+)*"
     r"|(?<![A-Za-z0-9_])[A-Za-z_][A-Za-z0-9]*(?:_+[A-Za-z0-9]+)+(?:\(\))?(?![A-Za-z0-9_])|(?<![A-Za-z0-9_.])[A-Za-z_][A-Za-z0-9_.]*\(\)"
 )
 _CONNECTED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.+~/@:-")
@@ -155,11 +166,20 @@ def _word(text: str, trigger: int, low: int, searched: int) -> tuple[tuple[int, 
     if match is None or (match := _WORD.match(text, match.start())) is None:
         return None, end
     if match["url"]:
-        url = match["url"].rstrip(_TRAILING)
-        while url.endswith((")", "]", "}")) and url.count(url[-1]) > url.count(_OPENERS[url[-1]]):
-            url = url[:-1].rstrip(_TRAILING)
+        url = _trimmed(match["url"])
         return (match.start(), match.start() + len(url)) if url else None, end
     return match.span(), searched
+
+
+def _trimmed(url: str) -> str:
+    """The address without what closes or ends the words around it."""
+    bracket = url.find("]")
+    if bracket >= 0 and "[" not in url[:bracket]:  # [url=http://...] or a note in brackets
+        url = url[:bracket]
+    url = url.rstrip(_TRAILING)
+    while url.endswith((")", "]", "}")) and url.count(url[-1]) > url.count(_OPENERS[url[-1]]):
+        url = url[:-1].rstrip(_TRAILING)
+    return url
 
 
 def _end(match: re.Match[str], failures: int) -> int:
