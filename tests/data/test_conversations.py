@@ -148,3 +148,19 @@ def test_translated_rows_are_decided_at_once(lang: str, original: tuple[Message,
     """A row in the target language, or with a source of its own, is not translated again."""
     prepared = prepare(Row("r", CHAT, lang, original=original), "ar", Turns())
     assert prepared.texts == () and prepared.verdict is not None and prepared.verdict.reason == "already_translated"
+
+
+@pytest.mark.parametrize(
+    ("asked", "answer", "target", "reads"),
+    [
+        ("ما هي عاصمة مصر؟ أجب في جملة واحدة.", "عاصمة مصر هي القاهرة، وهي من أكبر المدن في أفريقيا.", "ar", True),
+        ("ما هي عاصمة مصر؟ أجب في جملة واحدة.", "The capital of Egypt is Cairo.", "ar", False),
+        ("What does في البيت من mean?", "It means: in the house of.", "ar", False),
+        ("Thủ đô của Việt Nam là gì?", "Thủ đô của Việt Nam là Hà Nội.", "vi", False),
+        ("مصر؟", "القاهرة.", "ar", False),
+    ],
+)
+def test_rows_that_read_as_the_target_are_not_asked_for(asked: str, answer: str, target: str, reads: bool) -> None:
+    """A row that names no language is not translated into the one it is written in, where its script shows that."""
+    prepared = prepare(Row("r", (Message("user", asked), Message("assistant", answer)), "en"), target, Turns())
+    assert (prepared.verdict is not None and prepared.verdict.reason == "already_translated") == reads

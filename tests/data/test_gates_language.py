@@ -87,6 +87,13 @@ def test_other_languages_are_found(source: str, target: str, code: str, expected
         ("Introduction", "vi", "copy"),
         ("Table of Contents", "sw", "copy"),
         ("Steps", "fr", "copy"),
+        ("Microsoft Excel", "ar", ""),
+        ("Visual Studio Code", "ar", ""),
+        ("Code", "ar", "copy"),
+        ("Marketing", "vi", ""),
+        ("New York", "vi", ""),
+        ("New File", "vi", "copy"),
+        ("Leonardo da Vinci", "vi", ""),
     ],
 )
 def test_names_alone_may_stay(text: str, code: str, expected: str) -> None:

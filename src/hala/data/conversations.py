@@ -20,12 +20,14 @@ from typing import TYPE_CHECKING, Literal
 from hala.data.payloads import thinking_span
 from hala.data.segments import labels_of, with_labels
 from hala.data.translating import Text, Translated
+from hala.languages import language, script_share
 from hala.records import KEPT, Message, Row, Verdict, record, rejected
 
 if TYPE_CHECKING:
     from hala.data.routing import Route
 
 Range = tuple[int, int]
+FEWEST_OWN = 2  # frequent words of the target that a row in it has
 Policy = Literal["translate", "keep", "drop"]
 KEPT_SPAN = "{_}"
 """Stands for what was kept when both sides of a row are compared: a placeholder, which no gate takes for language."""
@@ -83,9 +85,23 @@ def _decided(row: Row, target: str, route: Route | None) -> Verdict | None:
         return rejected("already_translated", "the row has an original")
     if row.lang == target:
         return rejected("already_translated", f"the row is in {target}")
+    if _reads_as(row, target):
+        return rejected("already_translated", f"the row reads as {language(target).name}")
     if route is not None and route.action == "drop":
         return rejected("untranslatable", route.note)
     return KEPT if route is not None and route.action == "keep" else None
+
+
+def _reads_as(row: Row, target: str) -> bool:
+    """Whether all that users and assistants say is in the target's script, which the row's language does not have."""
+    spoken = [message.content for message in row.messages if message.role in ("user", "assistant")]
+    if all(map(str.isascii, spoken)):
+        return False
+    to = language(target)
+    if to.script in ("", "Latin", language(row.lang).script) or any(script_share(text, to) < 0.5 for text in spoken):
+        return False
+    words = {word for text in spoken for word in text.split()}
+    return len(words & to.frequent) >= FEWEST_OWN if to.frequent else True
 
 
 def assemble(prepared: Prepared, results: Sequence[Translated], target: str) -> tuple[Row, Verdict]:

@@ -9,6 +9,8 @@ import re
 import zlib
 from collections import Counter
 from collections.abc import Mapping
+from itertools import islice
+from operator import eq
 
 from hala.data.features import Pair
 from hala.data.lexicon import DAYS, MONTHS, Lexicon, english_units
@@ -45,6 +47,11 @@ def _words_again(pair: Pair, words: list[str], count: int, distinct: int) -> str
         last = [word == words[-1] for word in reversed(words)].index(False) if distinct > 1 else count
         if last > 4 and last > 1.5 * longest_run(pair.source.tokens):
             return f"the last word {last} times"
+    # A short word may be said four times in a row (ha ha ha ha).
+    if any(map(eq, words, islice(words, 1, None))) and (run := longest_run(words)) >= 5:
+        before = longest_run(pair.source.tokens)
+        if run > 1.5 * before + 1:
+            return f"one word {run} times in a row, {before} in the source"
     if count - distinct >= 16 and distinct < 0.8 * count and (often := most_repeated(words)) >= 5 and 16 * often >= count:
         before = most_repeated(pair.source.tokens)
         if often > 2 * before:

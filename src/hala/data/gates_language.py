@@ -31,7 +31,7 @@ _LOANED = ("a", "i", "o", "u", "um", "ol", "ine", "gen", "oid", "ide", "ose")
 # How English words for things end (Introduction, Management), and hardly a name.
 _NO_NAMES = ("tion", "sion", "ment", "ness", "ance", "ence", "ity", "view", "ology", "ary", "ing")
 # Small words inside names and titles.
-_IN_NAMES = frozenset(["and", "for", "of", "the", "in", "to", "on", "with", "a", "an", "by", "at"])
+_IN_NAMES = frozenset(["and", "for", "of", "the", "in", "to", "on", "with", "a", "an", "by", "at", "da", "de", "von", "van"])
 
 
 def copy(pair: Pair) -> str:
@@ -93,12 +93,16 @@ def _is_name(pair: Pair) -> bool:
     Another script writes names in its own letters, but for products and the like that are listed.
     """
     words = WORD.findall(pair.source.natural)
+    keep = kept_words(pair.language.code)
+    if "_".join(words) in keep:
+        return True
     if not 0 < len(words) <= 4 or not all(word[0].isupper() for word in words if word not in _IN_NAMES):
         return False
     names = [word for word in words if word not in _IN_NAMES]
+    if all(word in keep or word.casefold() in keep for word in names):
+        return bool(names) or pair.language.script not in ("Latin", "")
     if pair.language.script not in ("Latin", ""):
-        keep = kept_words(pair.language.code)
-        return all(word.casefold() in keep for word in names)
+        return False
     known = english_words()
     return bool(names) and not any(word.casefold() in known or word.endswith(_NO_NAMES) for word in names)
 

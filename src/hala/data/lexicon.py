@@ -20,7 +20,7 @@ from pathlib import Path
 from hala import languages
 from hala.errors import InputError, nearest
 
-_SECTIONS = ("words", "numbers", "months", "weekdays", "units", "requests", "kept")
+_SECTIONS = ("words", "numbers", "fractions", "months", "weekdays", "units", "requests", "kept")
 _SETTING = re.compile(r"match (?:inside|start|word)|miss \d+(?:\.\d+)?|unit first")
 _FOLDER = Path(__file__).parent / "lexicons"
 # Punctuation becomes a space: ASCII all at once, the rest one by one.
@@ -66,6 +66,8 @@ class Lexicon:
     concepts: Mapping[str, Concept]
     """By English word form, proper names in capitals."""
     numbers: Mapping[int, tuple[str, ...]]
+    fractions: Mapping[int, tuple[str, ...]]
+    """By denominator: halves, thirds, quarters."""
     months: Mapping[int, tuple[str, ...]]
     weekdays: Mapping[int, tuple[str, ...]]
     units: Mapping[str, tuple[str, ...]]
@@ -159,6 +161,7 @@ def lexicon(code: str) -> Lexicon | None:
         miss,
         forms,
         numbered("numbers"),
+        numbered("fractions"),
         months,
         weekdays,
         units,
@@ -225,7 +228,7 @@ def mistakes(path: Path) -> Iterator[str]:
             name = line.partition(":")[0].strip().lstrip("~")
             if section in allowed and name not in allowed[section]:
                 yield f"line {number}: [{section}] has no '{name}'{nearest(name, allowed[section])}"
-            elif section == "numbers" and not name.isdecimal():
+            elif section in ("numbers", "fractions") and not name.isdecimal():
                 yield f"line {number}: '{name}' is no number"
 
 

@@ -97,6 +97,8 @@ def lexicon_stub(code: str) -> str:
         "",
         "[numbers]",
         "",
+        "[fractions]",
+        "",
         "[months]",
         *months,
         "",

@@ -30,6 +30,8 @@ _DIGITS = re.compile(r"\d+")
 # A whole part, but not before a half (2.5), or a part behind a point.
 _DECIMAL = re.compile(r"(?<![\d.,])(\d+)(?=[.,](?!5(?!\d))\d)|(?<=\d[.,])(\d+)")
 _COUNTED = re.compile(r"(?<![\d.,])(\d+)[ -][^\W\d_]")
+# A part of one, and no date or rate: 3/4 cup.
+_FRACTION = re.compile(r"(?<![\d/.,])(\d{1,2})/(\d{1,2})(?![\d/])")
 _FULL_HOUR = re.compile(r"\d[:.]00")
 _ONE = re.compile(r"\b(?:one|first|once|single)\b", re.IGNORECASE)
 _DECADE = re.compile(r"(\d+0)(?:['’]?s\b)")
@@ -111,6 +113,8 @@ def compare(
     swahili_day = target_code == "sw" and _SWAHILI_HOUR.search(target) is not None
     _pair_up(missing, extra, source, target, swahili_day)
     words = lexicon(target_code) if source_code == "en" else None
+    if missing and words is not None and "/" in source:
+        missing -= _in_words(source, searchable or words.searchable(target), words)
     lost = _lost(missing, extra, source, target, words, searchable) if missing else []
     made = _made(missing, extra, source, source_code, swahili_day) if extra else []
     return lost, made
@@ -131,6 +135,12 @@ def _lost(missing: set[str], extra: set[str], source: str, target: str, words: L
         decades.add("5")
     decades |= {number for number, roman in _ROMAN.items() if number in missing and f" {roman} " in text}
     return [n for n in sorted(missing) if n not in decades and not _excused(n, source, text, words)]
+
+
+def _in_words(source: str, text: str, words: Lexicon) -> set[str]:
+    """The numbers of fractions whose part has its word in a searchable text: 3/4 as three quarters, 1/2 as a half."""
+    found = {pair for pair in _FRACTION.findall(source) if int(pair[0]) < int(pair[1])}
+    return {number for pair in found if words.holds(words.fractions.get(int(pair[1]), ()), text) for number in pair}
 
 
 def _excused(number: str, source: str, text: str, words: Lexicon) -> bool:
