@@ -168,7 +168,8 @@ def test_half_finished_step_with_other_settings_is_refused(recipe_file: Path, tm
 def test_step_that_made_nothing_yet_may_change(recipe_file: Path, tmp_path: Path) -> None:
     """A first try that failed at once leaves nothing, not even beside finished steps, and does not forbid the second one."""
     out = tmp_path / "run"
-    words = ("echoed.engine=local", "echoed.model=/no/such/model")
+    (tmp_path / "no-model").mkdir()
+    words = ("echoed.engine=local", f"echoed.model={tmp_path}/no-model")
     with pytest.raises(InputError):
         run(recipe_file, out, *words, only="echoed")
     assert not out.exists()
@@ -502,11 +503,14 @@ def test_recipe_content_round_trips() -> None:
     [
         ({"data": "nix.jsonl"}, "no file or folder nix.jsonl, which step second reads"),
         ({"engine": "server"}, "step second: the server engine needs a url"),
+        ({"gates": ["scrpt"]}, "step second: unknown gate 'scrpt'"),
+        ({"prompt": "translate this"}, "step second: unknown prompt 'translate this'"),
+        ({"engine": "local", "model": "./nix"}, "no model in nix, which step second loads"),
         ({"engine": "echo", "vote": {"model": "m", "engine": "server"}}, "step second: the server engine needs a url"),
     ],
 )
 def test_what_a_later_step_lacks_is_said_before_the_first_one(tmp_path: Path, changes: dict[str, Any], said: str) -> None:
-    """A misspelt path or a server without an address, in whatever step, costs no hours of the steps before."""
+    """A misspelt path, gate or prompt, or a server without an address, in whatever step, costs no hours of the steps before."""
     first = {"data": {"world": "pairs"}, "model": "m", "engine": "echo"}
     file = tmp_path / "late.yaml"
     steps = {"first": {"translate": first}, "second": {"translate": first | changes}}

@@ -50,7 +50,7 @@ VERBS = {
 # Verbs that can test what is finished too: `test(settings, context, facts) -> new facts`, `judge(settings, context, facts)`.
 TESTED = ("compress",)
 # Verbs whose settings may name what does not exist: `check(step, settings)` raises before the first step runs.
-CHECKED = ("evaluate",)
+CHECKED = ("evaluate", "translate")
 
 
 @dataclass(frozen=True)
@@ -141,19 +141,26 @@ def check(recipe: Recipe, names: Collection[str] = (), finished: Collection[str]
                 if earlier.isdisjoint(Path(place).parts):
                     raise InputError(f"no file or folder {place}, which step {name} reads.", "Check the path.")
             if name not in finished:
-                _check_servers(name, step.settings)
+                _check_engines(name, step.settings, earlier)
             if step.verb in CHECKED:
                 importlib.import_module(VERBS[step.verb]).check(name, step.settings)
         earlier.add(name)
 
 
-def _check_servers(name: str, settings: Section) -> None:
+def _check_engines(name: str, settings: Section, earlier: Collection[str]) -> None:
+    """Raises for a server without an address, and for a model whose folder is not there; ids on the hub are not looked up."""
     for section in inputs.sections_of(settings):
-        if isinstance(section, sections.EngineSettings) and section.engine == "server":
+        if not isinstance(section, sections.EngineSettings):
+            continue
+        if section.engine == "server":
             try:
                 url_of(section)
             except RecipeError as error:
                 raise RecipeError(f"step {name}: {error.message}", error.fix) from None
+        elif section.engine != "echo" and (model := getattr(section, "model", "")).startswith(("/", "./", "../")):
+            folder = Path(model)
+            if not folder.exists() and not any(part in earlier for part in folder.parts):
+                raise InputError(f"no model in {folder}, which step {name} loads.", "Check the path.")
 
 
 def _run_steps(recipe: Recipe, root: Path, choice: Choice, progress: Progress) -> None:

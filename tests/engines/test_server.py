@@ -451,7 +451,7 @@ def test_forbidden_text_costs_its_row_and_a_forbidden_client_the_run(serve: Call
         bad_status(handler, 403) if place == 3 or place > 50 else echo(handler, body, number)
 
     server = serve(script)
-    found = ask(connect(server.url), make_requests(10))
+    found = ask(connect(server.url, in_flight=2), make_requests(10))  # so that an answer comes before the fourth request
     assert [c.id for c in found.values() if c.finish == "error"] == ["r3"]
     with pytest.raises(EngineError, match="status 403"):
         ask(connect(server.url, in_flight=1), make_requests(200))
@@ -479,8 +479,9 @@ def test_rate_limit_costs_time_and_no_row(serve: Callable[[Script], Server]) -> 
 def test_quota_that_is_used_up_stops_the_run(serve: Callable[[Script], Server]) -> None:
     """A server that turns everything away is not asked forever."""
     server = serve(lambda h, body, n: bad_status(h, 429))
-    with pytest.raises(EngineError, match="status 429"):
+    with pytest.raises(EngineError, match="status 429") as caught:
         ask(connect(server.url, in_flight=8, retries=1), make_requests(200))
+    assert "Ask for less at once than in_flight 8" in caught.value.fix
     assert len(server.bodies) <= 2 * (FEWEST_FAILED + 8)
 
 
@@ -564,6 +565,9 @@ def test_wrong_keys_and_settings_are_refused(monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(EngineError) as caught:
         ServerEngine("http://h", "m", api_key_env="HALA_TEST_KEY")
     assert "sk bad" not in str(caught.value)
+    with pytest.raises(EngineError, match="no name of a variable") as caught:
+        ServerEngine("http://h", "m", api_key_env="sk-12345")
+    assert "sk-12345" not in f"{caught.value} {caught.value.fix}"
     with pytest.raises(EngineError, match="in_flight 0"):
         ServerEngine("http://h", "m", in_flight=0)
 

@@ -54,7 +54,10 @@ def translate_folder(
 ) -> None:
     """Each document of the folder under its name in `out`. Raises InputError at the end when some could not be translated."""
     if out is None or out.resolve() == folder.resolve() or out.is_file():
-        raise RecipeError(f"{folder} is a folder of documents; they go to another folder.", "Add --out DIR.")
+        advice = (
+            "Add --out DIR." if out is None else f"--out {out} is {'a file' if out.is_file() else 'that folder'}; give another."
+        )
+        raise RecipeError(f"{folder} is a folder of documents; they go to another folder.", advice)
     originals = {path.resolve() for path in found.documents}
     if over := [path for path in found.documents if (out / path.relative_to(folder)).resolve() in originals]:
         raise RecipeError(

@@ -170,10 +170,12 @@ class ServerEngine:
         self.finished += 1
         self.failed += failure is not None and failure.kind != "refused"
         if failure and self.failed >= FEWEST_FAILED and self.failed > self.error_budget * self.finished:
+            advice = "Look at the server's log, and mend it or raise error_budget; the same command continues."
+            fewer = f"Ask for less at once than in_flight {self.in_flight}; the same command continues."
             raise EngineError(
                 f"the server at {self.shown} failed {self.failed:,} of {self.finished:,} requests, more than error_budget"
                 f" {self.error_budget:.1%}; last: {self.hide(failure.reason)}.",
-                "Look at the server's log, and mend it or raise error_budget; the same command continues.",
+                fewer if failure.kind == "busy" else advice,
             )
 
 
@@ -318,6 +320,8 @@ def read_key(api_key_env: str | None) -> str:
     """The key in that environment variable, or an empty string when none is named. Raises EngineError when it holds none."""
     if api_key_env is None:
         return ""
+    if not api_key_env.replace("_", "a").isalnum():  # which may be the key itself
+        raise EngineError("api_key_env is no name of a variable.", "Put the key into one and name it: export MY_KEY=...")
     key = os.environ.get(api_key_env, "").strip()
     if not key:
         raise EngineError(f"the environment variable {api_key_env} holds no key.", f"Run: export {api_key_env}=...")

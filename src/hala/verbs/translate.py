@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import closing
 
-from hala.errors import InputError
+from hala.errors import InputError, RecipeError
 from hala.hardware import collecting_seldom
 from hala.recipe import Translate
 from hala.verbs import Context, Outcome
@@ -12,6 +12,20 @@ from hala.verbs.meter import Meter
 from hala.verbs.translators import open_work
 
 NOTES = ("ladder", "route", "tools")  # of rows: how often each value occurs is counted
+
+
+def check(step: str, settings: Translate) -> None:
+    """Raises RecipeError for gates and prompts that are unknown, before any model is loaded or any earlier step runs."""
+    from hala.data.prompts import get_prompt
+    from hala.data.translating import select_gates
+
+    try:
+        select_gates(settings.gates)
+        for section in (settings, settings.other):
+            if section is not None and section.prompt:
+                get_prompt(section.prompt)
+    except RecipeError as error:
+        raise RecipeError(f"step {step}: {error.message}", error.fix) from None
 
 
 def run(settings: Translate, context: Context) -> Outcome:
