@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -124,6 +125,16 @@ def test_shards_and_order_of_answers_do_not_change_the_rows(chats: list[list[str
             judged += translate_rows(rows[start : start + size], ScriptedEngine(extract, faults), plan())
         found.append(judged)
     assert found[0] == found[1] == found[2]
+
+
+@settings(max_examples=30, deadline=None)
+@given(CHATS, FAULTS, st.randoms(use_true_random=False))
+def test_order_of_rows_does_not_change_them(chats: list[list[str]], faults: Faults, random: Random) -> None:
+    """In whatever order rows come, each becomes the same row, kept or rejected for the same reason."""
+    rows = rows_of(chats)
+    shuffled = random.sample(rows, len(rows))
+    found = [translate_rows(each, ScriptedEngine(extract, faults), plan()) for each in (rows, shuffled)]
+    assert sorted(found[0], key=lambda judged: judged[0].id) == sorted(found[1], key=lambda judged: judged[0].id)
 
 
 def context(out: Path) -> Context:
