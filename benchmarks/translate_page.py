@@ -68,10 +68,9 @@ def local(found: Result) -> str:
     return (
         f"**`local` against `model.generate`** over batches of {found['rows']} in file order (`benchmarks/local.py`,"
         f" {found['requests']} segments of real instructions, a random model of {found['parameters'] / 1e6:.1f}M parameters,"
-        f" {found['threads']} thread, {found['rounds']} rounds in turns, {found['machine']['cpu']}, transformers"
+        f" {found['threads']} thread{'s' * (found['threads'] > 1)}, {found['rounds']} rounds in turns, {found['machine']['cpu']}, transformers"
         f" {found['versions']['transformers']}): {times} times the tokens in the same processor time ({interval[0]} to"
-        f" {interval[1]}), {wall:.1f} times by the clock of a"
-        " machine that was busy with other work."
+        f" {interval[1]}), {wall:.1f} times by the clock."
     )
 
 
