@@ -37,14 +37,16 @@ def overhead(found: Result) -> str:
     of = f" of {where['python_of']}" if where.get("python_of") else ""
     shares = ", ".join(f"{room} {100 * share:.0f}%" for room, share in result["shares"].items())
     spread = {name: f"{min(values):,} to {max(values):,}" for name, values in result["all"].items()}
-    beside = [seconds for values in result.get("yardstick_s", {}).values() for seconds in values]
-    disturbed = statistics.median(beside) / min(beside) if beside else 1.0
+    beside = [seconds for values in result["yardstick_s"].values() for seconds in values]
+    disturbed = statistics.median(beside) / min(beside)
     return (
         f"**Everything but the model** (`benchmarks/translate.py`): {speeds['memory']:,} rows/s on one core"
         f" ({spread['memory']} in {len(result['all']['memory'])} rounds), {speeds['no memory']:,} without the translation memory"
-        f" ({spread['no memory']}); {result['rows']:,} rows of {result['characters']:,} characters on average,"
-        f" {where['cpu']}, Python {where['python']}{of}. The machine is shared: the same work of the standard library, timed"
-        f" before and after each round, took {disturbed:.2f} times its least in the median. By room, under a profiler: {shares}."
+        f" ({spread['no memory']}); {result['rows']:,} rows of {result['characters']:,} characters and"
+        f" {result['counts']['segments'] / result['rows']:.1f} segments on average, {where['cpu']}, Python {where['python']}{of}."
+        f" As a yardstick, json, re and Counter took {1000 * statistics.median(beside):.0f} ms for the words of a million"
+        f" characters, before and after each round; the machine is shared, and that was {disturbed:.2f} times their least."
+        f" By room, under a profiler: {shares}."
     )
 
 
@@ -68,9 +70,9 @@ def local(found: Result) -> str:
     return (
         f"**`local` against `model.generate`** over batches of {found['rows']} in file order (`benchmarks/local.py`,"
         f" {found['requests']} segments of real instructions, a random model of {found['parameters'] / 1e6:.1f}M parameters,"
-        f" {found['threads']} thread{'s' * (found['threads'] > 1)}, {found['rounds']} rounds in turns, {found['machine']['cpu']}, transformers"
-        f" {found['versions']['transformers']}): {times} times the tokens in the same processor time ({interval[0]} to"
-        f" {interval[1]}), {wall:.1f} times by the clock."
+        f" {found['threads']} thread{'s' * (found['threads'] > 1)}, {found['rounds']} rounds in turns, {found['machine']['cpu']},"
+        f" transformers {found['versions']['transformers']}): {times} times the tokens in the same processor time"
+        f" ({interval[0]} to {interval[1]}), {wall:.1f} times by the clock."
     )
 
 

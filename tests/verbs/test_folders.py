@@ -13,7 +13,7 @@ import pytest
 from hala.data.prompts import extract
 from hala.engines.scripted import ScriptedEngine
 from hala.verbs import translators
-from hala.verbs.folders import look_into
+from hala.verbs.folders import WRITTEN, look_into
 
 ECHO = ("--engine", "echo")
 SERVER = ("--url", "http://127.0.0.1:9/v1", "--model", "m", "--set", "gates=none", "--set", "retries=0")
@@ -37,14 +37,36 @@ def test_folder_is_looked_into(docs: Path) -> None:
 
 
 def test_folder_is_mirrored_and_what_is_left_out_is_said(docs: Path, tmp_path: Path, hala: Any) -> None:
-    """Every byte comes back; the data file is named with what translates it; a second run says `replaced`."""
+    """Every byte comes back; the data file is named with what translates it; a second run says `unchanged`."""
     out = tmp_path / "out"
     answer = hala("translate", docs, *ECHO, "--out", out, "--json")
     assert answer.code == 0 and json.loads(answer.out)["translated"] == 2 and json.loads(answer.out)["left_out"] == 2
     assert "left out 1 data file(s), data.csv" in answer.err and f"hala translate {docs / 'data.csv'} --out DIR" in answer.err
     assert (out / "sub/a.md").read_bytes() == (docs / "sub/a.md").read_bytes() and (out / "b.TXT").exists()
     again = hala("translate", docs, *ECHO, "--out", out)
-    assert again.err.count("replaced ") == 2 and "2 of 2 documents translated; 4 segments" in again.err
+    assert again.err.count("unchanged ") == 2 and "2 of 2 documents translated; 4 segments" in again.err
+
+
+def test_translation_that_somebody_corrected_stays(
+    docs: Path, tmp_path: Path, hala: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What hala wrote it may replace; what was corrected since, or was there before, it names and leaves alone."""
+    out = tmp_path / "out"
+    assert hala("translate", docs, *ECHO, "--out", out).code == 0
+    (out / "sub/a.md").write_text("# Corrected\n")
+    with (out / WRITTEN).open("a") as stream:
+        stream.write('{"b.T')  # killed while it wrote
+    (docs / "b.TXT").write_text("Something new.\n")
+    (docs / "new.md").write_text("New.\n")
+    (out / "new.md").write_text("Mine.\n")
+    answer = hala("translate", docs, *ECHO, "--out", out, "--json")
+    assert answer.code == 4 and json.loads(answer.out)["failed"].keys() == {"sub/a.md", "new.md"}
+    assert "is not as hala wrote it, and stays" in answer.err and "replaced " in answer.err
+    texts = [(out / name).read_text() for name in ("sub/a.md", "new.md", "b.TXT")]
+    assert texts == ["# Corrected\n", "Mine.\n", "Something new.\n"]
+    (out / "sub/a.md").unlink()
+    (out / "new.md").unlink()
+    assert hala("translate", docs, *ECHO, "--out", out).code == 0 and (out / "new.md").read_text() == "New.\n"
 
 
 def test_folder_is_never_written_over(docs: Path, tmp_path: Path, hala: Any) -> None:

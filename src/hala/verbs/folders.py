@@ -1,5 +1,7 @@
 """A folder of documents into another one: each is written as soon as it is done, and one that fails fails alone.
 
+A hidden file of the result holds the digest of each translation, so that one which somebody has corrected is not written over.
+
 >>> from hala.verbs.folders import look_into
 >>> look_into(Path("docs")).documents   # doctest: +SKIP
 [PosixPath('docs/design.md'), PosixPath('docs/guide.txt')]
@@ -7,18 +9,20 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hala.artifacts import atomic_file
+from hala.artifacts import atomic_file, disk_errors
 from hala.data.readers import FORMATS, suffix_of
 from hala.errors import DiskError, InputError
 from hala.records import Verdict
 from hala.verbs.documents import Documents, is_document
 
 Say = Callable[[str], None]
+WRITTEN = ".hala.jsonl"  # in the folder of the result: a line for each document that was written, the last of a name counts
 
 
 @dataclass
@@ -92,9 +96,48 @@ def write_document(path: Path, text: str) -> str:
     return said
 
 
+class Written:
+    """What hala has written into a folder, by name: whatever else lies there is somebody's own."""
+
+    def __init__(self, out: Path) -> None:
+        self.out, self.file = out, out / WRITTEN
+        self.digests: dict[str, str] = {}
+        lines = self.file.read_bytes().splitlines() if self.file.is_file() else []
+        for line in lines:
+            try:
+                self.digests.update(json.loads(line))
+            except ValueError:  # the last one of a run that was killed
+                continue
+
+    def write(self, name: Path, text: str) -> str:
+        """Writes a translation: `wrote`, `replaced` or `unchanged`. Raises InputError for somebody's own file, DiskError."""
+        path, data = self.out / name, text.encode("utf-8", "surrogateescape")
+        try:
+            digest, before = _digest(data), _digest(path.read_bytes()) if path.is_file() else ""
+        except OSError as error:
+            raise InputError(f"{path} cannot be read: {error.strerror}.", "Check the file and its permissions.") from None
+        if before not in ("", digest, self.digests.get(str(name))):
+            raise InputError(f"{path} is not as hala wrote it, and stays.", "Move it away to have it translated again.")
+        said = "unchanged" if before == digest else write_document(path, text)
+        if self.digests.get(str(name)) != digest:
+            self.digests[str(name)] = digest
+            with disk_errors(self.out), self.file.open("a", encoding="utf-8") as stream:
+                stream.write(json.dumps({str(name): digest}) + "\n")
+        return said
+
+
+def _digest(data: bytes) -> str:
+    import xxhash
+
+    return xxhash.xxh3_128_hexdigest(data)
+
+
 def translate_folder(folder: Path, found: Found, out: Path, documents: Documents, say: Say) -> Made:
-    """Each document under its name in `out`, written as soon as it is done; `say` hears of each. Raises DiskError."""
-    made, taken = Made(), []
+    """Each document under its name in `out`, written as soon as it is done; `say` hears of each. Raises DiskError.
+
+    A translation that somebody has changed since counts as failed, and stays as it is.
+    """
+    made, taken, written = Made(), [], Written(out)
 
     def failed(path: Path, why: str) -> None:
         name = str(path.relative_to(folder))
@@ -119,12 +162,12 @@ def translate_folder(folder: Path, found: Found, out: Path, documents: Documents
             made.verdicts.append(result.verdict)
             failed(path, documents.why(place, result))
             continue
-        target = out / path.relative_to(folder)
+        name = path.relative_to(folder)
         try:
-            said = write_document(target, result.text)
+            said = written.write(name, result.text)
         except InputError as error:
             failed(path, error.message)
             continue
         made.translated += 1
-        say(f"{said} {target}")
+        say(f"{said} {out / name}")
     return made
