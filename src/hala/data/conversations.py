@@ -94,9 +94,9 @@ def _decided(row: Row, target: str, route: Route | None) -> Verdict | None:
 
 def _reads_as(row: Row, target: str) -> bool:
     """Whether all that users and assistants say is in the target's script, which the row's language does not have."""
-    spoken = [message.content for message in row.messages if message.role in ("user", "assistant")]
-    if all(map(str.isascii, spoken)):
+    if row.messages[-1].content.isascii():
         return False
+    spoken = [message.content for message in row.messages if message.role in ("user", "assistant")]
     to = language(target)
     if to.script in ("", "Latin", language(row.lang).script) or any(script_share(text, to) < 0.5 for text in spoken):
         return False

@@ -145,7 +145,6 @@ class _Splitter:
         self.values = values
         self.language = language
         self.labels = labels_of(text)
-        self.spread = any([mark in text for mark in "`<$\\{"])  # whether there can be spans that go over a line end
         self.parts: list[Part] = []
         self.position = 0
         self.open_block = ""
@@ -247,6 +246,7 @@ class _Splitter:
         rows = table_rows(lines) if "|" in self.text and any(["|" in line for line in lines]) else ()
         edges = {edge for block in indented for edge in block}
         last, count = 0, len(lines)
+        spread = count > 1 and self._may_run_on()
         while last < count:
             line = text = lines[last]
             index, last = last, last + 1
@@ -254,8 +254,7 @@ class _Splitter:
                 self._cells(line, start)
             elif not (code[index] or line.isspace() or (line[0] in " [" and _DEFINITION.match(line))):
                 while last < count and (
-                    (len(line) > 49 and wraps(line, lines[last]))
-                    or (self.spread and runs_on(text, lines[last : last + MOST_RUN_ON]))
+                    (len(line) > 49 and wraps(line, lines[last])) or (spread and runs_on(text, lines[last : last + MOST_RUN_ON]))
                 ):
                     if code[last] or last in rows or last in edges:
                         break
@@ -264,6 +263,11 @@ class _Splitter:
                     last += 1
                 self._text(text, start)
             start += len(text)
+
+    def _may_run_on(self) -> bool:
+        """Whether there is what may begin a span that goes over a line end."""
+        text = self.text
+        return "`" in text or "<" in text or "$" in text or "{" in text or "\\(" in text  # faster than a pattern
 
     def _cells(self, line: str, start: int) -> None:
         """The cells of a table row; a pipe inside a protected span or after a backslash separates nothing."""
