@@ -214,7 +214,7 @@ def say(result: Row) -> str:
     rows = result.get("vllm")
     if not rows:
         return ""
-    first, where = rows[0], result["machine"]
+    first, where = rows[0], result["machines"]["vllm"]
     turns = [turn["tokens_per_s"] for row in rows for turn in row["rounds"]["hala"]]
     low = min(against["times_95"][0] for row in rows for against in row["against"].values())
     doubt = ", too wide here to tell three percent" if low < 0.97 else ""
@@ -259,7 +259,6 @@ def main() -> None:
             print(TURN + json.dumps(ask(url, int(window), Path(file))), flush=True)
         return
     result: Row = json.loads(args.out.read_text()) if args.out.exists() else {}
-    result["machine"] = machine()
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         parts: dict[str, Iterator[Row]] = {}
@@ -272,6 +271,7 @@ def main() -> None:
             parts["vllm"] = against_vllm(args.python, work, args.rounds, [SEQS, 2 * SEQS], args.requests)
         for part, rows in parts.items():
             result[part] = []
+            result.setdefault("machines", {})[part] = machine()
             for row in rows:
                 result[part].append(row)
                 print(json.dumps(row), flush=True)
