@@ -28,7 +28,7 @@ def reason(source: str, target: str, code: str = "ar") -> str:
         ("The temperature fell to -5 °C.", "Nhiệt độ giảm xuống -5 độ C.", "vi"),
         ("Half of the 20 students passed.", "نجح نصف الطلاب العشرين.", "ar"),
         ("no no no no no", "لا لا لا لا لا", "ar"),
-        ("He laughed: hahahaha!", "ضحك: ها ها ها ها!", "ar"),
+        ("He laughed hahahahaha and fell silent.", "ضحك ها ها ها ها ها ثم سكت.", "ar"),
         ("Add 3/4 cup of sugar and 1/2 of the salt.", "أضف ثلاثة أرباع كوب من السكر ونصف الملح.", "ar"),
         ("Pour 1/2 cup of milk.", "Mimina nusu kikombe cha maziwa.", "sw"),
         ("Pour 1/2 cup of milk.", "Đổ nửa cốc sữa.", "vi"),
@@ -68,6 +68,8 @@ def test_the_same_content_passes(source: str, target: str, code: str) -> None:
         ("He ate the bread and went home.", "أكل الخبز وعاد إلى البيت البيت البيت البيت البيت البيت البيت", "ar", "repetition"),
         ("The capital is Cairo.", "العاصمة هي هي هي هي هي هي القاهرة.", "ar", "repetition"),
         ("Add 3/4 cup of sugar.", "أضف ثلث كوب من السكر.", "ar", "numbers"),
+        ("Add 3/4 cup of sugar.", "أضف ربع كوب من السكر.", "ar", "numbers"),
+        ("Add 3/4 cup of milk.", "أضف أربعة أكواب من الحليب.", "ar", "numbers"),
         ("That is so good!", "Hiyo ni nzuriiiiiiiiiiiiiiiiiiiiiiiiii!", "sw", "repetition"),
     ],
 )

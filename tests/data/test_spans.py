@@ -83,11 +83,17 @@ def test_spans_are_in_order(text: str) -> None:
         ),
         ("See https://a.org/wiki/مصر، https://de.org/Straße.", ["https://a.org/wiki/مصر", "https://de.org/Straße"]),
         ("See [url=http://a.b]link[/url] [as on http://c.d]", ["[url=http://a.b]", "[/url]", "http://c.d"]),
+        ("[b]Bold[/b] a[i] and [size]", ["[b]", "[/b]"]),
+        ("In C:\\Windows or D:\\\\a\\\\b.txt", ["C:\\Windows", "D:\\\\a\\\\b.txt"]),
+        (
+            "At https://hi.wikipedia.org/wiki/हिन्दी now, 看http://x.com/这",
+            ["https://hi.wikipedia.org/wiki/हिन्दी", "http://x.com/"],
+        ),
         ("Hi %1$s, %2$d of %@ or %lu, 50%s", ["%1$s", "%2$d", "%@", "%lu"]),
         ("Hi <%= user.name %> {# a note #}", ["<%= user.name %>", "{# a note #}"]),
         (
-            "You have {count, plural, one {# item} other {# items}} since {day, date}",
-            ["{count, plural, one {# item} other {# items}}", "{day, date}"],
+            "You have {count, plural, one {# item} other {# items}} since {day, date, short}",
+            ["{count, plural, one {# item} other {# items}}", "{day, date, short}"],
         ),
     ],
 )

@@ -66,7 +66,10 @@ def test_translation_that_somebody_corrected_stays(
     assert texts == ["# Corrected\n", "Mine.\n", "Something new.\n"]
     (out / "sub/a.md").unlink()
     (out / "new.md").unlink()
-    assert hala("translate", docs, *ECHO, "--out", out).code == 0 and (out / "new.md").read_text() == "New.\n"
+    for text in ("New.\n", "Newer.\n"):
+        (docs / "b.TXT").write_text(text)
+        assert hala("translate", docs, *ECHO, "--out", out).code == 0 and (out / "b.TXT").read_text() == text
+    assert (out / "new.md").read_text() == "New.\n"
 
 
 def test_folder_is_never_written_over(docs: Path, tmp_path: Path, hala: Any) -> None:

@@ -100,6 +100,8 @@ def _reads_as(row: Row, target: str) -> bool:
     to = language(target)
     if to.script in ("", "Latin", language(row.lang).script) or any(script_share(text, to) < 0.5 for text in spoken):
         return False
+    if sum(text.count(letter) for text in spoken for letter in to.foreign) > 1:  # another language of that script
+        return False
     words = {word for text in spoken for word in text.split()}
     return len(words & to.frequent) >= FEWEST_OWN if to.frequent else True
 

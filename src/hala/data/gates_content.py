@@ -46,9 +46,8 @@ def _words_again(pair: Pair, words: list[str], count: int, distinct: int) -> str
         last = [word == words[-1] for word in reversed(words)].index(False) if distinct > 1 else count
         if last > 4 and last > 1.5 * longest_run(pair.source.tokens):
             return f"the last word {last} times"
-    # A short word may be said four times in a row (ha ha ha ha). Of five, one stands where four divides its place, and another
-    # one follows.
-    if any(map(eq, words[::4], words[1::4])) and (run := longest_run(words)) >= 5:
+    # Short words are said five times in a row (ha ha ha ha ha). Of six, one stands where four divides its place, followed.
+    if any(map(eq, words[::4], words[1::4])) and (run := longest_run(words)) >= 6:
         before = longest_run(pair.source.tokens)
         if run > 1.5 * before + 1:
             return f"one word {run} times in a row, {before} in the source"

@@ -25,7 +25,10 @@ _CLOSING = re.compile("[\u202c\u2069]")
 _ATOM = re.compile(r"\(?[A-J][.):]?\)?")
 _BREAK = re.compile(r"(?:(?<=\w)-)?[ \t]*(?:\r\n|\r|\n)[ \t>]*")
 MOST_RUN_ON = 6  # lines on which the end of a span is looked for
-_NEW_BLOCK = re.compile(r"[ \t]*(?:(?:[-*+•]|\d{1,9}[.)]|#{1,6})[ \t]|\||`{3}|~{3}|(?:=+|-+)[ \t\r]*$|(?:[*_-][ \t\r]*){3,}$)")
+LONGEST_RUN_ON = 4_000  # characters before them
+_NEW_BLOCK = re.compile(  # or somebody else who speaks
+    r"[ \t]*(?:(?:[-*+•]|\d{1,9}[.)]|#{1,6}|[A-Z]\w{0,20}:)[ \t]|\||`{3}|~{3}|(?:=+|-+)[ \t\r]*$|(?:[*_-][ \t\r]*){3,}$)"
+)
 _NEW_LINE = re.compile(r"(?:[a-z]|[ivx]{1,5})[.)][ \t]|\w+ ?[-=+*/<>^(\[]")  # an item, or an equation
 # Not those of elements whose content is no words: they are protected as a whole.
 _WORDY = rf"(?!/?(?i:{MACHINE_ELEMENTS})\b)"
@@ -107,7 +110,10 @@ def wraps(line: str, following: str) -> bool:
 def runs_on(text: str, following: Sequence[str]) -> bool:
     """Whether code, a formula, a tag or a placeholder begins in `text` and ends on one of the lines that follow it."""
     formula = text.count("$") % 2 == 1 or text.rfind("\\(") > text.rfind("\\)")
-    if not (formula or text.count("`") % 2 or text.rfind("<") > text.rfind(">") or text.rfind("{") > text.rfind("}")):
+    tag = text.rfind("<") > text.rfind(">") or text.rfind("<%") > text.rfind("%>")
+    if not (formula or tag or text.count("{") > text.count("}") or _opens_code(text)):
+        return False
+    if len(text) > LONGEST_RUN_ON or text.count("\n") > MOST_RUN_ON:  # what is looked at for each line is bounded
         return False
     edge = len(_BREAK.sub(" ", text.rstrip()))
     quoted = text.lstrip().startswith(">")
@@ -118,6 +124,14 @@ def runs_on(text: str, following: Sequence[str]) -> bool:
         if any(start < edge < end for start, end in find_spans(whole)):
             return True
     return False
+
+
+def _opens_code(text: str) -> bool:
+    """Whether the last backtick may begin code: none that closes `quoted' words, or stands for feet behind a number."""
+    if text.count("`") % 2 == 0:
+        return False
+    last = text.rfind("`")
+    return "'" not in text[last:] and not text[last - 1 : last].isalnum()
 
 
 def unwrapped(body: str) -> str:

@@ -114,7 +114,7 @@ def compare(
     _pair_up(missing, extra, source, target, swahili_day)
     words = lexicon(target_code) if source_code == "en" else None
     if missing and words is not None and "/" in source:
-        missing -= _in_words(source, searchable or words.searchable(target), words)
+        missing -= _in_words(before, source, searchable or words.searchable(target), words)
     lost = _lost(missing, extra, source, target, words, searchable) if missing else []
     made = _made(missing, extra, source, source_code, swahili_day) if extra else []
     return lost, made
@@ -137,10 +137,14 @@ def _lost(missing: set[str], extra: set[str], source: str, target: str, words: L
     return [n for n in sorted(missing) if n not in decades and not _excused(n, source, text, words)]
 
 
-def _in_words(source: str, text: str, words: Lexicon) -> set[str]:
-    """The numbers of fractions whose part has its word in a searchable text: 3/4 as three quarters, 1/2 as a half."""
-    found = {pair for pair in _FRACTION.findall(source) if int(pair[0]) < int(pair[1])}
-    return {number for pair in found if words.holds(words.fractions.get(int(pair[1]), ()), text) for number in pair}
+def _in_words(before: Counter[str], source: str, text: str, words: Lexicon) -> set[str]:
+    """The numbers of fractions that a searchable text has in words, 3/4 as three quarters, if they stand nowhere else."""
+    found: Counter[str] = Counter()
+    for above, below in _FRACTION.findall(source):
+        part = int(above) < int(below) and words.holds(words.fractions.get(int(below), ()), text)
+        if part and (int(above) == 1 or spelled(int(above), text, words)):
+            found.update((above, below))
+    return {number for number, times in found.items() if times == before[number]}
 
 
 def _excused(number: str, source: str, text: str, words: Lexicon) -> bool:

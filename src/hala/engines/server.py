@@ -320,9 +320,11 @@ def read_key(api_key_env: str | None) -> str:
     """The key in that environment variable, or an empty string when none is named. Raises EngineError when it holds none."""
     if api_key_env is None:
         return ""
-    if not api_key_env.replace("_", "a").isalnum():  # which may be the key itself
-        raise EngineError("api_key_env is no name of a variable.", "Put the key into one and name it: export MY_KEY=...")
     key = os.environ.get(api_key_env, "").strip()
+    if not key and not (api_key_env.isupper() and api_key_env.replace("_", "A").isalnum()):  # it may be the key itself
+        raise EngineError(
+            "api_key_env names no variable that holds a key.", "Put the key into one and name it: export MY_KEY=..."
+        )
     if not key:
         raise EngineError(f"the environment variable {api_key_env} holds no key.", f"Run: export {api_key_env}=...")
     if not key.isascii() or not key.isprintable() or " " in key:

@@ -12,17 +12,18 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hala.artifacts import atomic_file, disk_errors
+from hala.artifacts import atomic_file, disk_errors, make_folder
 from hala.data.readers import FORMATS, suffix_of
 from hala.errors import DiskError, InputError
 from hala.records import Verdict
 from hala.verbs.documents import Documents, is_document
 
 Say = Callable[[str], None]
-WRITTEN = ".hala.jsonl"  # in the folder of the result: a line for each document that was written, the last of a name counts
+WRITTEN = ".hala.jsonl"  # in the folder of the result: a line for each document that was written
 
 
 @dataclass
@@ -101,29 +102,34 @@ class Written:
 
     def __init__(self, out: Path) -> None:
         self.out, self.file = out, out / WRITTEN
-        self.digests: dict[str, str] = {}
-        lines = self.file.read_bytes().splitlines() if self.file.is_file() else []
-        for line in lines:
-            try:
-                self.digests.update(json.loads(line))
-            except ValueError:  # the last one of a run that was killed
-                continue
+        self.digests: dict[str, set[str]] = {}
+        try:
+            data = self.file.read_bytes() if self.file.is_file() else b""
+        except OSError as error:
+            raise InputError(f"{self.file} cannot be read: {error.strerror}.", "Check the file and its permissions.") from None
+        self.torn = bool(data) and not data.endswith(b"\n")  # a run was killed while it wrote
+        for line in data.splitlines():
+            with suppress(ValueError, AttributeError):
+                for name, digest in json.loads(line).items():
+                    self.digests.setdefault(name, set()).add(digest)
 
     def write(self, name: Path, text: str) -> str:
         """Writes a translation: `wrote`, `replaced` or `unchanged`. Raises InputError for somebody's own file, DiskError."""
         path, data = self.out / name, text.encode("utf-8", "surrogateescape")
+        known = self.digests.setdefault(str(name), set())
         try:
             digest, before = _digest(data), _digest(path.read_bytes()) if path.is_file() else ""
         except OSError as error:
             raise InputError(f"{path} cannot be read: {error.strerror}.", "Check the file and its permissions.") from None
-        if before not in ("", digest, self.digests.get(str(name))):
+        if before and before != digest and before not in known:
             raise InputError(f"{path} is not as hala wrote it, and stays.", "Move it away to have it translated again.")
-        said = "unchanged" if before == digest else write_document(path, text)
-        if self.digests.get(str(name)) != digest:
-            self.digests[str(name)] = digest
+        if digest not in known:  # noted first, so that a kill leaves no translation that is nobody's
+            known.add(digest)
+            make_folder(self.out)
             with disk_errors(self.out), self.file.open("a", encoding="utf-8") as stream:
-                stream.write(json.dumps({str(name): digest}) + "\n")
-        return said
+                stream.write("\n" * self.torn + json.dumps({str(name): digest}) + "\n")
+            self.torn = False
+        return "unchanged" if before == digest else write_document(path, text)
 
 
 def _digest(data: bytes) -> str:
