@@ -271,7 +271,8 @@ def main() -> None:
             parts["vllm"] = against_vllm(args.python, work, args.rounds, [SEQS, 2 * SEQS], args.requests)
         for part, rows in parts.items():
             result[part] = []
-            result.setdefault("machines", {})[part] = machine()
+            result["machine"] = machine()
+            result.setdefault("machines", {})[part] = result["machine"]  # each part may be measured on its own
             for row in rows:
                 result[part].append(row)
                 print(json.dumps(row), flush=True)
