@@ -16,6 +16,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -140,26 +141,26 @@ def check(recipe: Recipe, names: Collection[str] = (), finished: Collection[str]
             for place in inputs.missing_data(step.settings):
                 if earlier.isdisjoint(Path(place).parts):
                     raise InputError(f"no file or folder {place}, which step {name} reads.", "Check the path.")
-            if name not in finished:
-                _check_engines(name, step.settings, earlier)
-            if step.verb in CHECKED:
-                importlib.import_module(VERBS[step.verb]).check(name, step.settings)
+            try:
+                if name not in finished:
+                    _check_engines(name, step.settings, earlier)
+                if step.verb in CHECKED:
+                    importlib.import_module(VERBS[step.verb]).check(name, step.settings)
+            except RecipeError as error:
+                raise RecipeError(f"step {name}: {error.message}", error.fix) from None
         earlier.add(name)
 
 
-def _check_engines(name: str, settings: Section, earlier: Collection[str]) -> None:
+def _check_engines(name: str, settings: Section, earlier: AbstractSet[str]) -> None:
     """Raises for a server without an address, and for a model whose folder is not there; ids on the hub are not looked up."""
     for section in inputs.sections_of(settings):
         if not isinstance(section, sections.EngineSettings):
             continue
         if section.engine == "server":
-            try:
-                url_of(section)
-            except RecipeError as error:
-                raise RecipeError(f"step {name}: {error.message}", error.fix) from None
+            url_of(section)
         elif section.engine != "echo" and (model := getattr(section, "model", "")).startswith(("/", "./", "../")):
             folder = Path(model)
-            if not folder.exists() and not any(part in earlier for part in folder.parts):
+            if not folder.exists() and earlier.isdisjoint(folder.parts):
                 raise InputError(f"no model in {folder}, which step {name} loads.", "Check the path.")
 
 

@@ -164,13 +164,16 @@ def test_arabic_is_arabic() -> None:
 
 def test_code_parses() -> None:
     """Every fenced Python block compiles and every fenced JSON block loads."""
+    seen = set()
     for row in ROWS:
         for message in row["messages"]:
             for language, code in re.findall(r"(?ms)^```(\w+)\n(.*?)^```", message["content"]):
+                seen.add(language)
                 if language == "python":
                     compile(code, row["id"], "exec")
                 elif language == "json":
                     json.loads(code)
+    assert seen >= {"python", "json"}
 
 
 def test_only_example_addresses() -> None:

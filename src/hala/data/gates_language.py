@@ -26,8 +26,6 @@ _OPENERS = "\"'“‘(%<["
 _CLOSERS = "\"'”’)%>],."
 # What ends a loan word (piano, uranium, methanol) and hardly an English word of every day.
 _LOANED = ("a", "i", "o", "u", "um", "ol", "ine", "gen", "oid", "ide", "ose")
-
-
 # How English words for things end (Introduction, Management), and hardly a name.
 _NO_NAMES = ("tion", "sion", "ment", "ness", "ance", "ence", "ity", "view", "ology", "ary", "ing")
 # Small words inside names and titles.
@@ -99,12 +97,11 @@ def _is_name(pair: Pair) -> bool:
     if not 0 < len(words) <= 4 or not all(word[0].isupper() for word in words if word not in _IN_NAMES):
         return False
     names = [word for word in words if word not in _IN_NAMES]
+    latin = pair.language.script in ("Latin", "")
     if all(word in keep or word.casefold() in keep for word in names):
-        return bool(names) or pair.language.script not in ("Latin", "")
-    if pair.language.script not in ("Latin", ""):
-        return False
+        return bool(names) or not latin
     known = english_words()
-    return bool(names) and not any(word.casefold() in known or word.endswith(_NO_NAMES) for word in names)
+    return latin and not any(word.casefold() in known or word.endswith(_NO_NAMES) for word in names)
 
 
 def script(pair: Pair) -> str:

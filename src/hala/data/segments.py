@@ -20,12 +20,12 @@ from itertools import accumulate
 
 from hala.data.codelines import code_lines
 from hala.data.lines import (
-    MOST_RUN_ON,
     body_of,
     html_body_of,
     is_atom,
     is_table_rule,
     kind_of,
+    may_run_on,
     runs_on,
     table_rows,
     unwrapped,
@@ -246,16 +246,14 @@ class _Splitter:
         rows = table_rows(lines) if "|" in self.text and any(["|" in line for line in lines]) else ()
         edges = {edge for block in indented for edge in block}
         last, count = 0, len(lines)
-        spread = count > 1 and self._may_run_on()
+        spread = count > 1 and may_run_on(self.text)
         while last < count:
             line = text = lines[last]
             index, last = last, last + 1
             if index in rows and not code[index]:
                 self._cells(line, start)
             elif not (code[index] or line.isspace() or (line[0] in " [" and _DEFINITION.match(line))):
-                while last < count and (
-                    (len(line) > 49 and wraps(line, lines[last])) or (spread and runs_on(text, lines[last : last + MOST_RUN_ON]))
-                ):
+                while last < count and ((len(line) > 49 and wraps(line, lines[last])) or (spread and runs_on(text, lines, last))):
                     if code[last] or last in rows or last in edges:
                         break
                     line = lines[last]
@@ -263,11 +261,6 @@ class _Splitter:
                     last += 1
                 self._text(text, start)
             start += len(text)
-
-    def _may_run_on(self) -> bool:
-        """Whether there is what may begin a span that goes over a line end."""
-        text = self.text
-        return "`" in text or "<" in text or "$" in text or "{" in text or "\\(" in text  # faster than a pattern
 
     def _cells(self, line: str, start: int) -> None:
         """The cells of a table row; a pipe inside a protected span or after a backslash separates nothing."""

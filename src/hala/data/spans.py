@@ -28,7 +28,8 @@ _COMMANDS = (
 )
 _TLD = "com|org|net|edu|gov|io|ai|dev|app|co|uk|de|fr|eg|sa|ae|jo|ma|info|me"
 _EXTENSIONS = (
-    "py|ipynb|js|jsx|ts|tsx|java|cpp|hpp|cs|go|rs|rb|php|kts?|swift|vue|svelte|dart|scala|lua|proto|gradle|zsh|sh|ps1|bat|sql|html|htm|css|scss|xml|json|jsonl|yaml|yml|toml|ini|cfg|conf|env"
+    "py|ipynb|js|jsx|ts|tsx|java|cpp|hpp|cs|go|rs|rb|php|kts?|swift|vue|svelte|dart|scala|lua|proto|gradle|zsh|sh"
+    "|ps1|bat|sql|html|htm|css|scss|xml|json|jsonl|yaml|yml|toml|ini|cfg|conf|env"
     "|csv|tsv|txt|md|rst|tex|pdf|docx?|xlsx?|pptx?|png|jpe?g|gif|svg|mp3|mp4|wav|zip|tar|gz|exe|dll|so|log|lock|parquet|safetensors|gguf"
 )
 _DOT_FILES = (

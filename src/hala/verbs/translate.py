@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import closing
 
-from hala.errors import InputError, RecipeError
+from hala.errors import InputError
 from hala.hardware import collecting_seldom
 from hala.recipe import Translate
 from hala.verbs import Context, Outcome
@@ -19,13 +19,10 @@ def check(step: str, settings: Translate) -> None:
     from hala.data.prompts import get_prompt
     from hala.data.translating import select_gates
 
-    try:
-        select_gates(settings.gates)
-        for section in (settings, settings.other):
-            if section is not None and section.prompt:
-                get_prompt(section.prompt)
-    except RecipeError as error:
-        raise RecipeError(f"step {step}: {error.message}", error.fix) from None
+    select_gates(settings.gates)
+    for section in (settings, settings.other):
+        if section is not None and section.prompt:
+            get_prompt(section.prompt)
 
 
 def run(settings: Translate, context: Context) -> Outcome:
